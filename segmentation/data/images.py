@@ -1,0 +1,127 @@
+"""Image files in, arrays out: the one place that decodes what users hand us, and says clearly why it cannot."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from segmentation.data.palette import Palette
+from segmentation.errors import ImageFileError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+"""The formats read, by file name ending in lower case."""
+
+MAX_PIXELS = 400_000_000
+"""Larger images are refused before they are decoded: 400 megapixels are 1.2 GB as 8-bit RGB."""
+
+Source = Path | bytes | BinaryIO
+
+# The limit above is ours and gives a sentence; Pillow's own is lower and would give a warning first.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def _open(source: Source, name: str) -> Image.Image:
+    """Open without decoding the pixels, and refuse what is too large to decode."""
+    try:
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(source, Path) and not source.is_file():
+            raise ImageFileError(f"{name} is not there any more: look whether it was moved or renamed.") from error
+        raise ImageFileError(f"{name} is not an image that can be read: save it again as PNG or JPEG.") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageFileError(
+            f"{name} has {image.width:,} × {image.height:,} pixels, more than the {MAX_PIXELS:,} that are read at "
+            "once: cut it into smaller scenes."
+        )
+    return image
+
+
+def _decode(source: Source, name: str, orient: bool) -> Image.Image:
+    """Return the decoded picture, upright if `orient`, in one of Pillow's modes."""
+    image = _open(source, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # corrupt EXIF is no reason to bother the user: the pixels count
+            image.load()
+            return ImageOps.exif_transpose(image) if orient else image
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+        raise ImageFileError(f"{name} is damaged or cut short: fetch or export the file again.") from error
+
+
+def _name_of(source: Source, name: str | None) -> str:
+    return name or (source.name if isinstance(source, Path) else "The file")
+
+
+def read_image(source: Source, name: str | None = None) -> np.ndarray:
+    """Read an aerial image, upright as its EXIF orientation says.
+
+    Grey and palette images become RGB, an alpha channel is dropped, CMYK is converted, 16 bits a channel keep their
+    upper 8.
+
+    Args:
+        source: A path, the file's bytes, or a binary file.
+        name: What to call the file in an error; the path's own name by default.
+
+    Returns:
+        (height, width, 3) uint8, red, green, blue.
+
+    Raises:
+        ImageFileError: If the file is no image, is damaged, or is too large.
+    """
+    name = _name_of(source, name)
+    image = _decode(source, name, orient=True)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        values = np.asarray(image).astype(np.int64)
+        grey = (np.clip(values, 0, 65535) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise ImageFileError(f"{name} holds floating-point values, not colours: export it with 8 bits a channel.")
+    return np.asarray(image.convert("RGB"))
+
+
+def read_mask(source: Source, palette: Palette, name: str | None = None) -> np.ndarray:
+    """Read a colour mask as class indices. Palette files are read by their colours, never by their indices.
+
+    Args:
+        source: A path, the file's bytes, or a binary file.
+        palette: The classes and their colours.
+        name: What to call the file in an error; the path's own name by default.
+
+    Returns:
+        (height, width) uint8: class indices, `VOID` where the colour is in no palette.
+
+    Raises:
+        ImageFileError: If the file is no image, is damaged, is too large, or has no 8-bit colours.
+    """
+    name = _name_of(source, name)
+    image = _decode(source, name, orient=False)
+    if image.mode.startswith("I") or image.mode == "F":
+        raise ImageFileError(f"{name} is no colour mask: export the classes as 8-bit RGB colours.")
+    return palette.encode(np.asarray(image.convert("RGB")))
+
+
+def read_size(source: Source, name: str | None = None, orient: bool = True) -> tuple[int, int]:
+    """Return (height, width) in pixels from the file's header, without decoding it; upright if `orient`.
+
+    Raises:
+        ImageFileError: If the file is no image or is too large.
+    """
+    with _open(source, _name_of(source, name)) as image:
+        orientation = image.getexif().get(0x0112, 1) if orient else 1
+        return (image.width, image.height) if orientation in (5, 6, 7, 8) else (image.height, image.width)
+
+
+def is_palette_file(source: Source) -> bool:
+    """Tell whether the file stores indices into a colour table of its own (Pillow's mode ``P``)."""
+    with _open(source, _name_of(source, None)) as image:
+        return image.mode == "P"
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Encode (height, width[, 3]) uint8 as PNG: lossless, so that a mask's edges stay hard."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,147 @@
+"""The classes of a data set and their colours: colour masks to class indices and back."""
+
+import csv
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from segmentation.errors import PaletteError
+
+VOID = 255
+"""Class index of a pixel whose mask colour is in no palette."""
+
+VOID_COLOR = (0, 0, 0)
+"""How void is drawn. Black is what the Dubai masks hold there."""
+
+CLASS_FILE = "class_dict.csv"
+"""A palette in a data set's root: columns ``name,r,g,b``, as CamVid and DeepGlobe ship it."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Class names and mask colours; a class's index is its place.
+
+    Args:
+        names: One name a class, all different, 1 to 255 of them.
+        colors: One (red, green, blue) a class, 0–255, all different.
+
+    Raises:
+        PaletteError: If names and colours do not pair up, repeat, or are out of range.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.names) <= VOID:
+            raise PaletteError(f"Expected 1 to {VOID} classes. Received: {len(self.names)}")
+        if len(self.names) != len(self.colors):
+            raise PaletteError(f"Expected a colour a class. Received: {len(self.names)=}, {len(self.colors)=}")
+        for kind, values in (("name", self.names), ("colour", self.colors)):
+            repeated = {value for value in values if values.count(value) > 1}
+            if repeated:
+                raise PaletteError(f"Two classes share the {kind} {sorted(repeated)[0]!r}: each needs its own.")
+        if any(not 0 <= channel <= 255 for color in self.colors for channel in color):
+            raise PaletteError(f"Expected colour channels from 0 to 255. Received: colors={self.colors}")
+
+    @classmethod
+    def from_hex(cls, classes: dict[str, str]) -> "Palette":
+        """Return a palette from names and hexadecimal colours such as ``#3C1098``."""
+        return cls(tuple(classes), tuple(tuple(bytes.fromhex(code.removeprefix("#"))) for code in classes.values()))
+
+    @classmethod
+    def from_csv(cls, path: Path) -> "Palette":
+        """Read a ``class_dict.csv``: a header, then a row ``name,r,g,b`` a class.
+
+        Raises:
+            PaletteError: If the file cannot be read as that.
+        """
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.DictReader(file, skipinitialspace=True))
+            columns = [{key.strip().lower(): value.strip() for key, value in row.items() if key} for row in rows]
+            return cls(
+                tuple(row["name"] for row in columns),
+                tuple((int(row["r"]), int(row["g"]), int(row["b"])) for row in columns),
+            )
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, AttributeError) as error:
+            raise PaletteError(
+                f"{path.name} could not be read as columns name,r,g,b with whole numbers from 0 to 255: correct it or "
+                "remove it to use the Dubai palette."
+            ) from error
+
+    @classmethod
+    def of(cls, folder: Path) -> "Palette":
+        """Return the palette of the data set in `folder`: its ``class_dict.csv``, or the Dubai palette."""
+        path = folder / CLASS_FILE
+        return cls.from_csv(path) if path.is_file() else DUBAI
+
+    @classmethod
+    def from_dict(cls, content: dict) -> "Palette":
+        """Rebuild a palette from `to_dict`."""
+        return cls.from_hex({entry["name"]: entry["color"] for entry in content["classes"]})
+
+    def to_dict(self) -> dict:
+        """Return the palette as JSON-ready names and hexadecimal colours, in class order."""
+        return {"classes": [{"name": name, "color": self.hex(i)} for i, name in enumerate(self.names)]}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def hex(self, index: int) -> str:
+        """Return the colour of class `index`, or of void, as ``#rrggbb``."""
+        return "#" + bytes(self.colors[index] if index != VOID else VOID_COLOR).hex()
+
+    @property
+    def unlabeled(self) -> int | None:
+        """Index of the class that says "nothing was labelled here", or None if the palette has no such class."""
+        return next((i for i, n in enumerate(self.names) if n.lower() in ("unlabeled", "unlabelled")), None)
+
+    @cached_property
+    def _index_of_color(self) -> np.ndarray:
+        """Class index of each of the 2^24 colours: 16 MB that make encoding one look-up a pixel."""
+        table = np.full(1 << 24, VOID, np.uint8)
+        for index, (red, green, blue) in enumerate(self.colors):
+            table[red << 16 | green << 8 | blue] = index
+        return table
+
+    def encode(self, mask: np.ndarray) -> np.ndarray:
+        """Turn a colour mask into class indices.
+
+        Args:
+            mask: (height, width, 3) uint8, red, green, blue.
+
+        Returns:
+            (height, width) uint8: class indices, and `VOID` for every colour that is not in the palette.
+        """
+        if mask.ndim != 3 or mask.shape[2] != 3 or mask.dtype != np.uint8:
+            raise ValueError(f"Expected a (height, width, 3) uint8 mask. Received: {mask.shape=}, {mask.dtype=}")
+        code = mask[..., 0].astype(np.uint32) << 16
+        code |= mask[..., 1].astype(np.uint32) << 8
+        code |= mask[..., 2]
+        return self._index_of_color[code]
+
+    def decode(self, indices: np.ndarray) -> np.ndarray:
+        """Turn class indices into a colour mask: (height, width) uint8 to (height, width, 3) uint8; void is black."""
+        table = np.zeros((256, 3), np.uint8)
+        table[: len(self)] = self.colors
+        return table[indices]
+
+    def one_hot(self, indices: np.ndarray) -> np.ndarray:
+        """Turn class indices (height, width) uint8 into (height, width, classes) uint8; a void pixel is all zeros."""
+        return (indices[..., None] == np.arange(len(self), dtype=np.uint8)).astype(np.uint8)
+
+
+DUBAI = Palette.from_hex(
+    {
+        "Building": "#3C1098",
+        "Land": "#8429F6",
+        "Road": "#6EC1E4",
+        "Vegetation": "#FEDD3A",
+        "Water": "#E2A929",
+        "Unlabeled": "#9B9B9B",
+    }
+)
+"""The palette that the MBRSC Dubai masks hold; the `classes.json` that comes with them lists other colours."""

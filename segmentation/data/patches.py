@@ -1,0 +1,149 @@
+"""Scenes to patches and back: crop, cut, join, names, and the article's table of tiles."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from segmentation.data.images import read_size
+from segmentation.data.scenes import Dataset, read_scene
+from segmentation.errors import ConfigurationError, ImageFileError
+
+PATCH_SIZE = 160
+"""The article's patch size, in pixels."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as work goes on."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """All patches of a data set, in the order of tile, scene, row, column.
+
+    Args:
+        images: (patches, size, size, 3) uint8.
+        masks: (patches, size, size) uint8 class indices, void 255.
+        table: A row a patch: ``patch, tile, scene, row, column``.
+        skipped: One sentence for every scene that could not be read.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    table: pd.DataFrame
+    skipped: tuple[str, ...] = field(default=())
+
+
+def grid(height: int, width: int, size: int) -> tuple[int, int]:
+    """Return how many (rows, columns) of patches fit, from the top left and without overlap."""
+    if size < 1:
+        raise ValueError(f"Expected a positive patch size. Received: {size=}")
+    return height // size, width // size
+
+
+def crop(array: np.ndarray, size: int) -> np.ndarray:
+    """Cut right and bottom strips off (height, width, …) so that both sides are divisible by `size`. A view."""
+    rows, columns = grid(*array.shape[:2], size)
+    return array[: rows * size, : columns * size]
+
+
+def cut(array: np.ndarray, size: int) -> np.ndarray:
+    """Crop (height, width, …) and cut it into (rows · columns, size, size, …), row by row."""
+    rows, columns = grid(*array.shape[:2], size)
+    blocks = crop(array, size).reshape(rows, size, columns, size, *array.shape[2:])
+    return blocks.swapaxes(1, 2).reshape(rows * columns, size, size, *array.shape[2:])
+
+
+def join(patches: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Put (rows · columns, size, size, …) back together as (rows · size, columns · size, …): the inverse of `cut`."""
+    if len(patches) != rows * columns:
+        raise ValueError(f"Expected rows × columns patches. Received: {len(patches)=}, {rows=}, {columns=}")
+    size = patches.shape[1]
+    blocks = patches.reshape(rows, columns, size, size, *patches.shape[3:]).swapaxes(1, 2)
+    return blocks.reshape(rows * size, columns * size, *patches.shape[3:])
+
+
+def patch_name(scene: str, row: int, column: int) -> str:
+    """Return a patch's name, ``tile-7/image_part_003/r02c05``: the same in every table, file and URL."""
+    return f"{scene}/r{row:02d}c{column:02d}"
+
+
+def tile_table(dataset: Dataset, size: int = PATCH_SIZE) -> pd.DataFrame:
+    """Return the article's table: a row a tile with its sizes in pixels and its number of patches.
+
+    Only headers are read. A scene that cannot be read counts with no patches.
+
+    Returns:
+        Columns ``tile, scenes, height, width, patches``; a size is a range such as ``643–644`` where scenes differ.
+    """
+    rows = []
+    for tile in dataset.tiles:
+        scenes = [scene for scene in dataset.scenes if scene.tile == tile]
+        sizes = []
+        for scene in scenes:
+            try:
+                sizes.append(read_size(scene.image))
+            except ImageFileError:
+                continue
+        heights, widths = ({size[axis] for size in sizes} for axis in (0, 1))
+        counts = [np.prod(grid(*scene_size, size)) for scene_size in sizes]
+        rows.append((tile, len(scenes), _span(heights), _span(widths), int(sum(counts))))
+    return pd.DataFrame(rows, columns=["tile", "scenes", "height", "width", "patches"])
+
+
+def _span(values: set[int]) -> str:
+    """Show 644 or 643–644; a dash where there is nothing."""
+    if not values:
+        return "–"
+    return str(min(values)) if len(values) == 1 else f"{min(values)}–{max(values)}"
+
+
+def patch_table(scene: str, tile: str, rows: int, columns: int) -> pd.DataFrame:
+    """Return a row a patch of one scene: ``patch, tile, scene, row, column``."""
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    return pd.DataFrame(
+        [(patch_name(scene, row, column), tile, scene, row, column) for row, column in places],
+        columns=["patch", "tile", "scene", "row", "column"],
+    )
+
+
+def load_patches(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None = None) -> Patches:
+    """Read every scene and cut it into patches, straight into one array of images and one of masks.
+
+    A scene that cannot be read is passed over and named in `Patches.skipped`.
+
+    Args:
+        dataset: The scenes.
+        size: Side of a patch, in pixels.
+        progress: Called after every scene.
+
+    Raises:
+        ConfigurationError: If no scene is as large as one patch.
+    """
+    sizes = []
+    for scene in dataset.scenes:
+        try:
+            sizes.append(grid(*read_size(scene.image), size))
+        except ImageFileError:
+            sizes.append((0, 0))
+    total = sum(rows * columns for rows, columns in sizes)
+    images = np.empty((total, size, size, 3), np.uint8)
+    masks = np.empty((total, size, size), np.uint8)
+    tables, skipped, filled = [], [], 0
+    for done, (scene, (rows, columns)) in enumerate(zip(dataset.scenes, sizes, strict=True), 1):
+        try:
+            image, mask = read_scene(scene, dataset.palette)
+            count = rows * columns
+            images[filled : filled + count] = cut(image, size)
+            masks[filled : filled + count] = cut(mask, size)
+            filled += count
+            tables.append(patch_table(scene.name, scene.tile, rows, columns))
+        except ImageFileError as error:
+            skipped.append(f"{scene.name}: {error}")
+        if progress:
+            progress(done, len(dataset.scenes))
+    if not filled:
+        raise ConfigurationError(
+            f"No scene of {dataset.root} gives a patch of {size} × {size} pixels: choose a smaller patch size."
+        )
+    return Patches(images[:filled], masks[:filled], pd.concat(tables, ignore_index=True), tuple(skipped))

@@ -1,0 +1,100 @@
+"""Which patches are held out: the three evaluation protocols."""
+
+import math
+import re
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from segmentation.data.palette import VOID, Palette
+from segmentation.data.scenes import natural_key
+from segmentation.errors import ConfigurationError
+
+Protocol = Literal["patch", "scene", "tile"]
+PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+
+HELD_OUT_SHARE = 0.1
+"""The article holds out one tenth of the patches."""
+
+DESCRIPTIONS = {
+    "patch": "a random tenth of the patches, as in the article; neighbours of a held-out patch are trained on",
+    "scene": "whole scenes; no scene is in both parts",
+    "tile": "one whole tile: a place never seen",
+}
+"""What each protocol holds out, in one line for legends and help."""
+
+
+def held_out(
+    table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None = None, seed: int = 42
+) -> np.ndarray:
+    """Tell which patches are held out.
+
+    ``patch`` takes the first tenth, rounded up, of a seeded permutation of all patches. ``scene`` takes part *t* of
+    tile *t*, or, where the scenes are not numbered so, the first tenth of a seeded permutation of the scenes. ``tile``
+    takes one tile.
+
+    Args:
+        table: A row a patch with columns ``tile`` and ``scene``, ordered by tile, scene, row, column.
+        protocol: One of `PROTOCOLS`.
+        held_out_tile: The tile's name, for ``tile``.
+        seed: Seed of the permutation.
+
+    Returns:
+        (patches,) bool, true where held out.
+
+    Raises:
+        ConfigurationError: If the protocol is unknown, the tile does not exist, or nothing would be left to train on.
+    """
+    if protocol == "patch":
+        chosen = np.zeros(len(table), bool)
+        chosen[_first_tenth(len(table), seed)] = True
+    elif protocol == "scene":
+        scenes = list(dict.fromkeys(table["scene"]))
+        diagonal = _diagonal_scenes(scenes)
+        chosen = table["scene"].isin(diagonal or [scenes[i] for i in _first_tenth(len(scenes), seed)]).to_numpy()
+    elif protocol == "tile":
+        tiles = sorted(set(table["tile"]), key=natural_key)
+        if held_out_tile not in tiles:
+            raise ConfigurationError(
+                f"The tile protocol needs the tile to hold out, one of {', '.join(tiles)}. Received: {held_out_tile}"
+            )
+        chosen = (table["tile"] == held_out_tile).to_numpy()
+    else:
+        raise ConfigurationError(f"Expected a protocol out of {', '.join(PROTOCOLS)}. Received: {protocol!r}")
+    if chosen.all():
+        raise ConfigurationError(f"The {protocol} protocol would leave nothing to train on: add scenes.")
+    return chosen
+
+
+def _first_tenth(count: int, seed: int) -> np.ndarray:
+    """Indices of the first tenth, rounded up, of the seeded permutation that the article's split draws."""
+    return np.random.RandomState(seed).permutation(count)[: math.ceil(HELD_OUT_SHARE * count)]
+
+
+def _diagonal_scenes(scenes: list[str]) -> list[str]:
+    """Part *t* of tile *t* for every tile, or nothing if the scenes are not numbered that way."""
+    numbers = [re.fullmatch(r"tile-(\d+)/image_part_(\d+)", scene) for scene in scenes]
+    if not all(numbers):
+        return []
+    chosen = [scene for scene, match in zip(scenes, numbers, strict=True) if int(match[1]) == int(match[2])]
+    return chosen if len(chosen) == len({match[1] for match in numbers}) else []
+
+
+def settle_void(masks: np.ndarray, protocol: Protocol, palette: Palette) -> np.ndarray:
+    """Return class indices as `protocol` counts them.
+
+    The article counts void as Unlabeled; so does ``patch``, if the palette has that class. Under the other protocols
+    void stays void and is left out of losses and scores.
+
+    Args:
+        masks: (…) uint8 class indices, void 255.
+        protocol: One of `PROTOCOLS`.
+        palette: The classes.
+
+    Returns:
+        The same array, or a copy where void was replaced.
+    """
+    if protocol != "patch" or palette.unlabeled is None:
+        return masks
+    return np.where(masks == VOID, np.uint8(palette.unlabeled), masks)

@@ -1,0 +1,176 @@
+"""Labelled scenes on disk: every image with its mask, in tiles, in a stable order."""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from segmentation.data.images import SUFFIXES, read_image, read_mask
+from segmentation.data.palette import Palette
+from segmentation.errors import DatasetNotFoundError, ImageFileError
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image file with its mask.
+
+    Args:
+        name: ``tile-7/image_part_003``: unique in its data set, safe in a file name and a URL.
+        tile: The name of the folder that groups scenes, as it is on disk: ``Tile 7``.
+        image: Path of the image.
+        mask: Path of the colour mask.
+    """
+
+    name: str
+    tile: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The scenes below one folder, and the classes their masks are drawn in.
+
+    Args:
+        root: The folder.
+        palette: Its ``class_dict.csv``, or the Dubai palette.
+        scenes: In natural order of tile and file name.
+        unpaired: Images without a mask and masks without an image.
+    """
+
+    root: Path
+    palette: Palette
+    scenes: tuple[Scene, ...]
+    unpaired: tuple[Path, ...] = field(default=())
+
+    @property
+    def tiles(self) -> tuple[str, ...]:
+        """The tiles' names, in the scenes' order."""
+        return tuple(dict.fromkeys(scene.tile for scene in self.scenes))
+
+    def scene(self, name: str) -> Scene:
+        """Return the scene called `name`; KeyError if there is none."""
+        for scene in self.scenes:
+            if scene.name == name:
+                return scene
+        raise KeyError(name)
+
+    def stamp(self) -> str:
+        """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
+        marks = []
+        for scene in self.scenes:
+            for path in (scene.image, scene.mask):
+                try:
+                    status = path.stat()
+                    marks.append(f"{path}:{status.st_size}:{status.st_mtime_ns}")
+                except OSError:
+                    marks.append(f"{path}:missing")
+        return hashlib.sha256("\n".join([str(self.palette), *marks]).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of every scene's name and file contents: the same data give the same mark anywhere."""
+        digest = hashlib.sha256()
+        for scene in self.scenes:
+            digest.update(scene.name.encode())
+            for path in (scene.image, scene.mask):
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def natural_key(text: str) -> list[str | int]:
+    """Sort key by which ``Tile 2`` comes before ``Tile 10``."""
+    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"([0-9]+)", text)]
+
+
+def slug(text: str) -> str:
+    """Return `text` in lower-case letters, digits, ``_``, ``.`` and ``-``: safe in a file name and a URL."""
+    return re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-.") or "scenes"
+
+
+def find_dataset(root: Path) -> Dataset:
+    """Find every ``images`` folder that has a ``masks`` folder beside it, at any depth below `root`.
+
+    Images and masks are paired by file stem. Hidden folders are passed over and links to folders are not followed.
+
+    Args:
+        root: The data set's folder.
+
+    Raises:
+        DatasetNotFoundError: If there is no such folder, or no pair of image and mask in it.
+        PaletteError: If a ``class_dict.csv`` in `root` is unusable.
+    """
+    if not root.is_dir():
+        raise DatasetNotFoundError(f"There is no folder {root}: check the path, or make the demo set.")
+    scenes, unpaired, tiles_seen = [], [], Counter()
+    for folder in _tile_folders(root):
+        tile = str(folder.relative_to(root)) if folder != root else root.resolve().name
+        prefix = slug(tile)
+        tiles_seen[prefix] += 1
+        if tiles_seen[prefix] > 1:  # "Tile 1" and "tile-1" side by side
+            prefix = f"{prefix}~{tiles_seen[prefix]}"
+        images, masks = _files_by_stem(folder / "images"), _files_by_stem(folder / "masks")
+        names_seen = Counter()
+        for stem in sorted(images.keys() & masks.keys(), key=natural_key):
+            name = f"{prefix}/{slug(stem)}"
+            names_seen[name] += 1
+            if names_seen[name] > 1:
+                name = f"{name}~{names_seen[name]}"
+            scenes.append(Scene(name, tile, images[stem][0], masks[stem][0]))
+            unpaired += images[stem][1:] + masks[stem][1:]
+        for files, others in ((images, masks), (masks, images)):
+            for stem in sorted(files.keys() - others.keys(), key=natural_key):
+                unpaired += files[stem]
+    if not scenes:
+        raise DatasetNotFoundError(
+            f"No labelled scene in {root}: it needs folders named images and masks side by side, with files of the "
+            "same name in both."
+        )
+    return Dataset(root, Palette.of(root), tuple(scenes), tuple(unpaired))
+
+
+def _tile_folders(root: Path) -> list[Path]:
+    """Folders below `root`, or `root` itself, that hold both an ``images`` and a ``masks`` folder."""
+    found = []
+    for folder, children, _ in os.walk(root):
+        if "images" in children and "masks" in children:
+            found.append(Path(folder))
+        children[:] = [child for child in children if not child.startswith(".") and child not in ("images", "masks")]
+    return sorted(found, key=lambda path: natural_key(str(path)))
+
+
+def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """The readable formats in `folder` by file stem; more than one file of a stem in the order of their suffix."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+            files.setdefault(path.stem, []).append(path)
+    return files
+
+
+def read_scene(scene: Scene, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
+    """Read a scene's image (height, width, 3) uint8 and class indices (height, width) uint8.
+
+    Raises:
+        ImageFileError: If one of the files cannot be read, or their sizes differ.
+    """
+    image = read_image(scene.image)
+    mask = read_mask(scene.mask, palette)
+    check_same_size(image, mask, scene.image.name, scene.mask.name)
+    return image, mask
+
+
+def check_same_size(image: np.ndarray, mask: np.ndarray, image_name: str, mask_name: str) -> None:
+    """Refuse a mask that is not of its image's size: a resized mask would be out of register.
+
+    Raises:
+        ImageFileError: If height or width differ.
+    """
+    if image.shape[:2] != mask.shape[:2]:
+        raise ImageFileError(
+            f"The mask {mask_name} has {mask.shape[1]} × {mask.shape[0]} pixels, the image {image_name} "
+            f"{image.shape[1]} × {image.shape[0]}: export the mask in the image's size."
+        )

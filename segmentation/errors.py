@@ -1,0 +1,29 @@
+"""The errors a user can cause: each message is one sentence that says what is wrong and what to do."""
+
+
+class SegmentationError(Exception):
+    """Base of every error whose message is meant for the person at the keyboard."""
+
+
+class DatasetNotFoundError(SegmentationError):
+    """No labelled scenes were found where the user pointed."""
+
+
+class ImageFileError(SegmentationError):
+    """A file cannot be used as an image or as a mask."""
+
+
+class PaletteError(SegmentationError):
+    """A ``class_dict.csv`` does not describe a usable set of classes."""
+
+
+class DownloadError(SegmentationError):
+    """The real data set could not be fetched."""
+
+
+class RunError(SegmentationError):
+    """A run folder, or something in it, cannot be used for what was asked."""
+
+
+class ConfigurationError(SegmentationError):
+    """Hyper-parameters that contradict each other, the data set or the model."""

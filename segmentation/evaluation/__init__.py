@@ -1,0 +1,1 @@
+"""Scores: one confusion matrix is the source of every one of them."""

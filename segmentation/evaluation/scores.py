@@ -1,0 +1,82 @@
+"""Confusion matrices, and every score that is read off them (no TensorFlow).
+
+A confusion matrix is (…, classes, classes) int64, rows true and columns predicted, in pixels. Every function takes one
+matrix or a stack of them. A score that does not exist (nothing to divide by) is NaN.
+"""
+
+import numpy as np
+
+from segmentation.data.palette import VOID
+
+
+def confusion_matrices(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Count, image by image, how often each class was taken for which. Void in the truth is left out.
+
+    Args:
+        truth: (images, height, width) uint8 class indices, void 255.
+        predicted: (images, height, width) uint8 class indices.
+        classes: Number of classes.
+
+    Returns:
+        (images, classes, classes) int64.
+
+    Raises:
+        ValueError: If shapes differ or an index is out of range.
+    """
+    if truth.shape != predicted.shape or truth.ndim != 3:
+        raise ValueError(f"Expected two (images, height, width). Received: {truth.shape=}, {predicted.shape=}")
+    labelled = truth != VOID
+    if truth.size and (predicted.max() >= classes or truth.max(where=labelled, initial=0) >= classes):
+        raise ValueError(f"Expected class indices below {classes}. Received: {predicted.max()=}, {truth.max()=}")
+    cells = truth.astype(np.int64) * classes + predicted
+    cells += np.arange(len(truth))[:, None, None] * classes**2
+    counts = np.bincount(cells[labelled], minlength=len(truth) * classes**2)
+    return counts.reshape(len(truth), classes, classes)
+
+
+def accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Return the share of pixels whose class is right: (…) float64."""
+    return _divide(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
+
+
+def iou(matrix: np.ndarray) -> np.ndarray:
+    """Return intersection over union a class, (…, classes) float64: NaN where a class is neither true nor predicted."""
+    intersection = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return _divide(intersection, matrix.sum(-2) + matrix.sum(-1) - intersection)
+
+
+def mean_iou(matrix: np.ndarray, without: int | None = None) -> np.ndarray:
+    """Return the mean of IoU over the classes that are true or predicted, one class left out if asked: (…) float64."""
+    scores = iou(matrix)
+    if without is not None:
+        scores = np.delete(scores, without, axis=-1)
+    counted = np.isfinite(scores).sum(-1)
+    return _divide(np.nansum(scores, -1), counted)
+
+
+def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    above, below = np.asarray(above, float), np.asarray(below, float)
+    return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, np.nan), where=below > 0)
+
+
+def soft_overlap(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each image's soft intersection Σ(true · predicted) and soft total Σtrue + Σpredicted, without void.
+
+    Args:
+        truth: (images, height, width) uint8 class indices, void 255.
+        probabilities: (images, height, width, classes) float32.
+
+    Returns:
+        Two (images,) float64, in pixels.
+    """
+    labelled = truth != VOID
+    index = np.where(labelled, truth, 0)[..., None].astype(np.intp)
+    of_truth = np.take_along_axis(probabilities, index, axis=-1)[..., 0]
+    intersection = np.sum(of_truth, axis=(1, 2), where=labelled, dtype=np.float64)
+    predicted = np.sum(probabilities, axis=(1, 2, 3), where=labelled[..., None], dtype=np.float64)
+    return intersection, labelled.sum((1, 2)) + predicted
+
+
+def jaccard(intersection: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return the article's Jaccard index, (intersection + 1) / (total − intersection + 1), from `soft_overlap`."""
+    return (intersection + 1) / (total - intersection + 1)

@@ -1,0 +1,1 @@
+"""Prediction: load a model once; patches and whole scenes."""

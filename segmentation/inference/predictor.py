@@ -1,0 +1,87 @@
+"""A trained network, loaded once, for patches and for scenes of any size. Importing this imports TensorFlow."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from segmentation.data.patches import cut, join
+from segmentation.errors import RunError
+
+BATCH = 32
+"""Patches predicted at once: larger batches are no faster on a CPU."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model sees in a scene.
+
+    Args:
+        classes: (height, width) uint8 class indices: the most probable class.
+        confidence: (height, width) float32: that class's probability.
+    """
+
+    classes: np.ndarray
+    confidence: np.ndarray
+
+
+class Predictor:
+    """A network ready to predict.
+
+    Args:
+        path: A ``.keras`` file of ours.
+
+    Raises:
+        RunError: If the file cannot be loaded as a model that maps square patches to class probabilities.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            model = keras.saving.load_model(path, compile=False)
+        # Keras raises whatever its layers, h5py or zipfile raise: to the user all mean that the file is unusable.
+        except Exception as error:
+            raise RunError(f"{path.name} of {path.parent.name} cannot be loaded: train that run again.") from error
+        self.patch_size: int = model.input_shape[1]
+        self.classes: int = model.output_shape[-1]
+        # One traced call costs milliseconds where `model.predict` costs a tenth of a second, and grows no memory.
+        self._forward = tf.function(
+            lambda images: model(images, training=False),
+            input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)],
+        )
+
+    def batches(self, images: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield class probabilities (batch, size, size, classes) float32 for (patches, size, size, 3) uint8."""
+        for start in range(0, len(images), BATCH):
+            yield self._forward(images[start : start + BATCH]).numpy()
+
+    def scene(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Prediction:
+        """Predict an image of any size, patch by patch from the top left as the article cuts.
+
+        What is left over at the right and at the bottom is filled up to a whole patch with its own mirror image, so
+        that every pixel gets a prediction.
+
+        Args:
+            image: (height, width, 3) uint8.
+            progress: Called with (patches done, patches) after every batch.
+        """
+        height, width = image.shape[:2]
+        size = self.patch_size
+        filled = np.pad(image, ((0, -height % size), (0, -width % size), (0, 0)), mode="symmetric")
+        patches = cut(filled, size)
+        classes = np.empty(patches.shape[:3], np.uint8)
+        confidence = np.empty(patches.shape[:3], np.float32)
+        done = 0
+        for probabilities in self.batches(patches):
+            end = done + len(probabilities)
+            classes[done:end] = probabilities.argmax(-1)
+            confidence[done:end] = probabilities.max(-1)
+            done = end
+            if progress:
+                progress(done, len(patches))
+        rows, columns = filled.shape[0] // size, filled.shape[1] // size
+        return Prediction(
+            join(classes, rows, columns)[:height, :width], join(confidence, rows, columns)[:height, :width]
+        )

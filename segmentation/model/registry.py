@@ -1,0 +1,45 @@
+"""Architectures by name: a second one is one new function and one new line here."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+
+from segmentation.errors import ConfigurationError
+from segmentation.model.unet import unet
+
+
+class Architecture(NamedTuple):
+    """A network that can be asked for by name.
+
+    Args:
+        function: From (patch_size, classes) to a model that maps images in 0–255 to class probabilities.
+        divisor: A patch's side must be divisible by this: the network halves it that far.
+    """
+
+    function: Callable[[int, int], keras.Model]
+    divisor: int
+
+
+ARCHITECTURES = {"unet": Architecture(unet, divisor=16)}
+
+
+def build(architecture: str, patch_size: int, classes: int) -> keras.Model:
+    """Build the network called `architecture`.
+
+    Args:
+        architecture: A key of `ARCHITECTURES`.
+        patch_size: Side of a patch, in pixels.
+        classes: Number of classes.
+
+    Raises:
+        ConfigurationError: If the name is unknown or the patch size does not suit the network.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ConfigurationError(
+            f"Expected an architecture out of {', '.join(ARCHITECTURES)}. Received: {architecture!r}"
+        )
+    function, divisor = ARCHITECTURES[architecture]
+    if patch_size < divisor or patch_size % divisor:
+        raise ConfigurationError(f"{architecture} needs a patch size divisible by {divisor}. Received: {patch_size}")
+    return function(patch_size, classes)

@@ -1,0 +1,1 @@
+"""The run folder, and the reader of Keras' CSVLogger files (no TensorFlow)."""

@@ -1,0 +1,143 @@
+"""The run folder: everything about one training run; found, read and written here (no TensorFlow)."""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from segmentation.data.palette import Palette
+from segmentation.errors import PaletteError, RunError
+from segmentation.files import write_json
+from segmentation.runs.history import History, read_history
+
+CONFIG = "config.json"
+HISTORY = "history.csv"
+BEST = "best.keras"
+METRICS = "metrics.json"
+PATCHES = "patches.csv"
+STATUS = "status.json"
+LATEST = "latest"
+
+State = Literal["running", "finished", "stopped", "failed", "stalled"]
+
+SHIPPED = Path(__file__).parents[1] / "pretrained"
+"""The runs that come with the project, read only."""
+
+SILENT_SECONDS = 120
+"""A running training that has not written its status for so long has stalled."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Whatever file is missing or broken reads as None, and is named in `problems`."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def stamp(self) -> str:
+        """A cheap mark of the run's files: it changes when one of them is written. For caches."""
+        marks = []
+        for name in (CONFIG, HISTORY, BEST, METRICS, PATCHES, STATUS):
+            try:
+                marks.append(f"{name}:{(self.folder / name).stat().st_mtime_ns}")
+            except OSError:
+                marks.append(f"{name}:none")
+        return f"{self.folder}|{'|'.join(marks)}"
+
+    @cached_property
+    def config(self) -> dict | None:
+        """Hyper-parameters (``configuration``), ``palette``, ``dataset``, ``architecture``, ``versions``."""
+        return self._json(CONFIG)
+
+    @cached_property
+    def metrics(self) -> dict | None:
+        """Scores on the held-out part."""
+        return self._json(METRICS)
+
+    @cached_property
+    def history(self) -> History | None:
+        """The training's log."""
+        try:
+            return read_history(self.folder / HISTORY)
+        except RunError:
+            return None
+
+    @cached_property
+    def patches(self) -> pd.DataFrame | None:
+        """A row a patch with its part, scores and statistics."""
+        try:
+            table = pd.read_csv(self.folder / PATCHES)
+        except (OSError, ValueError):  # pandas' parser errors are ValueErrors
+            return None
+        needed = {"patch", "tile", "scene", "row", "column", "part", "mean_iou", "accuracy"}
+        return table if needed <= set(table.columns) else None
+
+    @cached_property
+    def palette(self) -> Palette | None:
+        """The classes that the run's model predicts."""
+        try:
+            return Palette.from_dict(self.config["palette"])
+        except (PaletteError, TypeError, KeyError, ValueError, AttributeError):
+            return None
+
+    @property
+    def model(self) -> Path | None:
+        """Path of the best epoch's model, if there is one."""
+        return self.folder / BEST if (self.folder / BEST).is_file() else None
+
+    @property
+    def status(self) -> dict:
+        """What status.json says, with the state put right if the process behind it is silent or gone."""
+        status = self._json(STATUS) or {"state": "stopped", "reason": f"{STATUS} is missing"}
+        silent = time.time() - status.get("heartbeat", 0) > SILENT_SECONDS
+        if status.get("state") == "running" and silent:
+            return {**status, "state": "stalled", "reason": "no sign of life for more than two minutes"}
+        return status
+
+    @property
+    def problems(self) -> list[str]:
+        """One phrase for every file that is missing or cannot be read."""
+        contents = {
+            CONFIG: self.config,
+            HISTORY: self.history,
+            BEST: self.model,
+            METRICS: self.metrics,
+            PATCHES: self.patches,
+        }
+        return [
+            f"{name} {'cannot be read' if (self.folder / name).exists() else 'is missing'}"
+            for name, content in contents.items()
+            if content is None
+        ]
+
+    def _json(self, name: str) -> dict | None:
+        try:
+            content = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+
+def find_runs(*folders: Path) -> list[Run]:
+    """Return every run in the given folders, in their order and by name: any folder with a config or a history."""
+    runs = []
+    for folder in folders:
+        if folder.is_dir():
+            children = sorted(child for child in folder.iterdir() if child.is_dir())
+            runs += [Run(child) for child in children if (child / CONFIG).exists() or (child / HISTORY).exists()]
+    return runs
+
+
+def write_status(run: Path, state: State, **details: object) -> None:
+    """Write status.json with the state, the time and this process's id, and whatever else is known."""
+    write_json(run / STATUS, {"state": state, "pid": os.getpid(), "heartbeat": time.time(), **details})

@@ -1,0 +1,116 @@
+"""The reader of Keras' CSVLogger files, as they occur in practice."""
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from segmentation.errors import RunError
+
+
+@dataclass(frozen=True)
+class History:
+    """A training's log.
+
+    Args:
+        table: A row an epoch in ascending order: ``epoch`` (int, counted from 0) and a float column a metric.
+        notes: One sentence for everything that had to be mended.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics without the ``val_`` ones, the learning rate left out."""
+        return [
+            column
+            for column in self.table.columns
+            if column not in ("epoch", "learning_rate") and not column.startswith("val_")
+        ]
+
+
+def read_history(source: Path | bytes) -> History:
+    """Read a CSVLogger file as far as it goes.
+
+    Repeated headers, changed columns, a half-written last line, "NA", epochs that occur twice (the later one counts),
+    and separators other than the comma are all met in practice and mended, each with a note.
+
+    Args:
+        source: The file's path, or its bytes.
+
+    Raises:
+        RunError: If the file cannot be read, or does not look like such a log.
+    """
+    try:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise RunError(f"{source} cannot be read: check the path.") from error
+    text = content.decode("utf-8-sig", errors="replace").replace("\0", "")
+    if not text.strip():
+        return History(pd.DataFrame({"epoch": pd.Series(dtype=int)}), ("The log is empty: no epoch has ended yet.",))
+    notes: list[str] = []
+    lines = text.splitlines()
+    separator = max(",;\t", key=lines[0].count)
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
+    except csv.Error as error:
+        raise RunError("This is no CSVLogger file: it is not even a table.") from error
+    header = rows[0]
+    if len(header) < 2 or any(_is_number(cell) for cell in header):
+        raise RunError("This is no CSVLogger file: its first line should name columns such as epoch,accuracy,loss.")
+
+    records, headers, short = [], [header], 0
+    for row in rows[1:]:
+        if row[0] == header[0] or (not _is_number(row[0]) and "loss" in row):
+            header = row
+            headers.append(header)
+        elif len(row) != len(header):
+            short += 1
+        else:
+            records.append(dict(zip(header, row, strict=True)))
+    if short:
+        ended = text.endswith(("\n", "\r"))
+        half = "the last line is still being written and" if short == 1 and not ended else f"{short} lines"
+        notes.append(f"{half[0].upper()}{half[1:]} left out: fewer or more values than columns.")
+    if len(headers) > 1:
+        changed = any(set(other) != set(headers[0]) for other in headers)
+        notes.append(
+            f"The header occurs {len(headers)} times{', with other columns' if changed else ''}: the log was appended."
+        )
+
+    columns = list(dict.fromkeys(name for header in headers for name in header))
+    table = pd.DataFrame(records, columns=columns)
+    table = _numbers(table, notes)
+    if "epoch" not in table:
+        table.insert(0, "epoch", np.arange(len(table)))
+        notes.append("There is no column epoch: the lines were counted.")
+    table = table[table["epoch"].notna()].astype({"epoch": int})
+    repeated = int(table["epoch"].duplicated().sum())
+    if repeated:
+        notes.append(f"{repeated} epochs occur more than once, as after a resume: the later line counts.")
+        table = table.drop_duplicates("epoch", keep="last")
+    return History(table.sort_values("epoch", ignore_index=True), tuple(notes))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Turn every column into floats; "NA" becomes NaN silently, anything else with a note."""
+    for column in table.columns:
+        values = pd.to_numeric(table[column], errors="coerce").astype(float)
+        odd = values.isna() & table[column].notna() & ~table[column].isin(["NA", "nan", "NaN", "None", ""])
+        if odd.any():
+            notes.append(f"{column}: {int(odd.sum())} values are not numbers and are left blank.")
+        table[column] = values.replace([np.inf, -np.inf], np.nan)
+    empty = [column for column in table.columns if column != "epoch" and len(table) and table[column].isna().all()]
+    return table.drop(columns=empty)

@@ -1,0 +1,149 @@
+"""Keras' callbacks with their traps handled: what a run writes is whole, and a resumed run goes on as if never cut."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import keras
+
+from segmentation.files import replacing
+from segmentation.runs.folder import BEST, HISTORY, LATEST, write_status
+from segmentation.runs.history import read_history
+
+MONITOR = "val_accuracy"
+"""The best epoch is the one with the highest of these, as in the article."""
+
+STATUS_SECONDS = 5.0
+"""A running training says so in status.json about this often."""
+
+
+class Snapshot(keras.callbacks.BackupAndRestore):
+    """`BackupAndRestore` whose backups are whole, and hold history and best model as they were at that epoch.
+
+    Keras writes weights and epoch number one after the other and restores neither the log nor the best model. Here it
+    writes into a folder aside, history and best model are put beside, and the folder takes the last one's place: after
+    a kill at any moment there is one consistent state to go on from.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.latest = run / LATEST
+        self.previous = run / f"{LATEST}.previous"
+        self.writing = run / f"{LATEST}.writing"
+        super().__init__(str(self.writing), delete_checkpoint=False)
+
+    @classmethod
+    def restore(cls, run: Path) -> int:
+        """Put history and best model of the last snapshot back, ready for `fit`, and return the epochs done.
+
+        Without a snapshot the run starts over: what an unfinished first epoch left is removed.
+        """
+        snapshot = cls(run)
+        if not snapshot.latest.exists() and snapshot.previous.exists():
+            snapshot.previous.rename(snapshot.latest)  # killed between the two renames of `on_epoch_end`
+        shutil.rmtree(snapshot.writing, ignore_errors=True)
+        for name in (HISTORY, BEST):
+            (run / name).unlink(missing_ok=True)
+        if not snapshot.latest.exists():
+            return 0
+        shutil.copytree(snapshot.latest, snapshot.writing)
+        for name in (HISTORY, BEST):
+            with replacing(run / name) as temporary:
+                shutil.copyfile(snapshot.writing / name, temporary)
+        return json.loads((snapshot.writing / "training_metadata.json").read_text())["epoch"]
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write the snapshot of this epoch, then let it take the last one's place."""
+        super().on_epoch_end(epoch, logs)
+        for name in (HISTORY, BEST):
+            shutil.copyfile(self.run / name, self.writing / name)
+        shutil.rmtree(self.previous, ignore_errors=True)
+        if self.latest.exists():
+            self.latest.rename(self.previous)
+        self.writing.rename(self.latest)
+        shutil.rmtree(self.previous, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove every snapshot: the run has ended well."""
+        for folder in (self.latest, self.previous, self.writing):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class BestModel(keras.callbacks.ModelCheckpoint):
+    """`ModelCheckpoint` that never lets a reader meet half a file, and after a resume knows the best so far."""
+
+    def __init__(self, run: Path, best_so_far: float | None) -> None:
+        self.target = run / BEST
+        self.aside = run / f".writing-{BEST}"
+        super().__init__(
+            str(self.aside), monitor=MONITOR, mode="max", save_best_only=True, initial_value_threshold=best_so_far
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Save if this epoch is the best, and move the file into place."""
+        super().on_epoch_end(epoch, logs)
+        if self.aside.exists():
+            self.aside.replace(self.target)
+
+
+class EarlyStop(keras.callbacks.EarlyStopping):
+    """`EarlyStopping` on the validation loss that after a resume remembers how long it has been waiting."""
+
+    def __init__(self, patience: int, losses_so_far: list[float]) -> None:
+        super().__init__(monitor="val_loss", mode="min", patience=patience)
+        self.losses_so_far = losses_so_far
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Reset, then live through the epochs before the resume again."""
+        super().on_train_begin(logs)
+        for epoch, loss in enumerate(self.losses_so_far):
+            self.on_epoch_end(epoch, {"val_loss": loss})
+
+
+class Heartbeat(keras.callbacks.Callback):
+    """Keep status.json fresh, so that a page can tell a running training from a dead one."""
+
+    def __init__(self, run: Path, epochs: int, steps: int) -> None:
+        super().__init__()
+        self.run, self.epochs, self.steps = run, epochs, steps
+        self.epoch = 0
+        self.next = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Remember the epoch, counted from 0."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Write the status, unless the last one is fresh enough."""
+        now = time.monotonic()
+        if now >= self.next:
+            self.next = now + STATUS_SECONDS
+            progress = (self.epoch + (batch + 1) / self.steps) / self.epochs
+            write_status(self.run, "running", phase="training", progress=round(progress, 4), pid=os.getpid())
+
+
+def training_callbacks(
+    run: Path, epochs: int, steps: int, early_stopping: int | None, learning_rate: object
+) -> list[keras.callbacks.Callback]:
+    """Return the callbacks of a training in the order that makes a snapshot whole: it comes last.
+
+    Args:
+        run: The run folder, after `Snapshot.restore`.
+        epochs: All epochs of the run.
+        steps: Steps an epoch.
+        early_stopping: Patience in epochs, or None for no early stopping.
+        learning_rate: Function from the epoch, counted from 0, to its learning rate; also writes it to the log.
+    """
+    done = read_history(run / HISTORY).table if (run / HISTORY).exists() else None
+    best_so_far = None if done is None else float(done[MONITOR].max())
+    losses_so_far = [] if done is None else done["val_loss"].tolist()
+    return [
+        keras.callbacks.LearningRateScheduler(learning_rate),
+        keras.callbacks.CSVLogger(str(run / HISTORY), append=done is not None),
+        BestModel(run, best_so_far),
+        *([EarlyStop(early_stopping, losses_so_far)] if early_stopping else []),
+        Heartbeat(run, epochs, steps),
+        Snapshot(run),
+    ]

@@ -1,0 +1,54 @@
+"""Every hyper-parameter of a training run, with the article's values as defaults (no TensorFlow)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from segmentation.data.patches import PATCH_SIZE
+from segmentation.data.protocols import Protocol
+from segmentation.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The hyper-parameters of one run. The defaults are the article's recipe."""
+
+    architecture: str = "unet"
+    """Network, by its name in the registry."""
+    patch_size: int = PATCH_SIZE
+    """Side of a patch, in pixels."""
+    protocol: Protocol = "patch"
+    """What is held out: a tenth of the patches, whole scenes, or one tile."""
+    held_out_tile: str | None = None
+    """The tile to hold out under the tile protocol, such as "Tile 7"."""
+    epochs: int = 20
+    """Passes over the training patches."""
+    batch_size: int = 32
+    """Patches a step."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate in the first epoch."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the learning rate goes on: unchanged, or along half a cosine to nearly nothing."""
+    flips_and_rotations: bool = False
+    """Show each training patch in one of its eight flips and rotations, drawn anew every epoch."""
+    brightness: float = 0.0
+    """Brighten or darken training patches by up to this share: 0.2 is ± 20 %."""
+    contrast: float = 0.0
+    """Raise or lower the contrast of training patches by up to this share."""
+    early_stopping: int | None = None
+    """Stop when the validation loss has not fallen for so many epochs (the article names 2, and had it off)."""
+    seed: int = 42
+    """Seed of the split, the initial weights, the order of patches and the augmentation."""
+
+    def __post_init__(self) -> None:
+        for name in ("patch_size", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"Expected {name} of at least 1. Received: {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ConfigurationError(f"Expected a positive learning_rate. Received: {self.learning_rate}")
+        for name in ("brightness", "contrast"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(f"Expected {name} from 0 to below 1. Received: {getattr(self, name)}")
+        if self.early_stopping is not None and self.early_stopping < 1:
+            raise ConfigurationError(f"Expected early_stopping of at least 1. Received: {self.early_stopping}")
+        if (self.protocol == "tile") != (self.held_out_tile is not None):
+            raise ConfigurationError("held_out_tile goes with protocol tile, and the tile protocol needs it.")

@@ -1,0 +1,191 @@
+"""Train a network into a run folder, from the first epoch to the evaluation, and go on where a run was cut."""
+
+import dataclasses
+import importlib.metadata
+import math
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from segmentation.data.palette import VOID
+from segmentation.data.patches import Patches, Progress, load_patches
+from segmentation.data.protocols import held_out, settle_void
+from segmentation.data.scenes import Dataset
+from segmentation.errors import ConfigurationError, RunError
+from segmentation.evaluation.evaluate import evaluate
+from segmentation.files import replacing, write_json
+from segmentation.inference.predictor import Predictor
+from segmentation.model.diagram import describe
+from segmentation.model.metrics import training_metrics
+from segmentation.model.registry import build
+from segmentation.runs.folder import BEST, CONFIG, METRICS, PATCHES, Run, write_status
+from segmentation.training.callbacks import Snapshot, training_callbacks
+from segmentation.training.configuration import Configuration
+from segmentation.training.pipeline import held_out_batches, training_batches
+
+
+def train(
+    dataset: Dataset,
+    configuration: Configuration,
+    folder: Path,
+    resume: bool = False,
+    progress: Progress | None = None,
+    verbose: int | str = "auto",
+) -> Run:
+    """Train, keep the best epoch, evaluate it, and leave a complete run folder.
+
+    Args:
+        dataset: The labelled scenes.
+        configuration: The hyper-parameters.
+        folder: The run folder. It must not exist, unless `resume`.
+        resume: Go on where an earlier training of the same configuration and data was cut; start if there is none.
+        progress: Called with (done, total) while patches are prepared and evaluated.
+        verbose: Keras' ``fit`` output.
+
+    Raises:
+        RunError: If the folder exists and `resume` is off, or it holds a run of other data or hyper-parameters.
+        ConfigurationError: If configuration, network and data do not fit together.
+        KeyboardInterrupt: If stopped; the run folder says so and can be resumed.
+    """
+    if folder.exists() and not resume:
+        raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
+    keras.utils.set_random_seed(configuration.seed)
+    model = build(configuration.architecture, configuration.patch_size, len(dataset.palette))
+    patches = load_patches(dataset, configuration.patch_size, progress)
+    test = held_out(patches.table, configuration.protocol, configuration.held_out_tile, configuration.seed)
+    patches = dataclasses.replace(
+        patches, masks=settle_void(patches.masks, configuration.protocol, dataset.palette)
+    )
+    if (patches.masks[~test] == VOID).all():
+        raise ConfigurationError(
+            f"No pixel of the masks has a colour of the palette: put a class_dict.csv into {dataset.root}."
+        )
+    config = _config(dataset, configuration, patches, test, model)
+    _check_same_run(Run(folder), config)
+    if Run(folder).status.get("state") == "finished":
+        return Run(folder)
+    if Run(folder).config is None:
+        write_json(folder / CONFIG, config)
+    try:
+        _fit(model, patches, test, configuration, folder, verbose)
+        write_status(folder, "running", phase="evaluation", progress=1.0)
+        _finish(folder, patches, test, dataset, configuration, progress)
+    except KeyboardInterrupt:
+        write_status(folder, "stopped", reason="stopped by the user")
+        raise
+    except Exception as error:
+        write_status(folder, "failed", reason=f"{type(error).__name__}: {error}"[:500])
+        raise
+    write_status(folder, "finished")
+    Snapshot(folder).discard()
+    return Run(folder)
+
+
+def _fit(
+    model: keras.Model,
+    patches: Patches,
+    test: np.ndarray,
+    configuration: Configuration,
+    folder: Path,
+    verbose: int | str,
+) -> None:
+    """Compile and fit, from the last snapshot if there is one."""
+    first_epoch = Snapshot.restore(folder)
+    part = np.flatnonzero(~test)
+    steps = math.ceil(len(part) / configuration.batch_size)
+    model.compile(
+        keras.optimizers.Adam(configuration.learning_rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=VOID),
+        metrics=training_metrics(model.output_shape[-1]),
+    )
+    if first_epoch >= configuration.epochs:
+        return
+    model.fit(
+        training_batches(patches, part, configuration, first_epoch),
+        validation_data=held_out_batches(patches, np.flatnonzero(test), configuration),
+        epochs=configuration.epochs,
+        steps_per_epoch=steps,
+        callbacks=training_callbacks(
+            folder, configuration.epochs, steps, configuration.early_stopping, lambda e: learning_rate(configuration, e)
+        ),
+        verbose=verbose,
+    )
+
+
+def learning_rate(configuration: Configuration, epoch: int) -> float:
+    """Return the learning rate of an epoch, counted from 0."""
+    if configuration.schedule == "constant":
+        return configuration.learning_rate
+    return configuration.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / configuration.epochs))
+
+
+def _finish(
+    folder: Path,
+    patches: Patches,
+    test: np.ndarray,
+    dataset: Dataset,
+    configuration: Configuration,
+    progress: Progress | None,
+) -> None:
+    """Strip the optimizer's state from the best model and write its scores."""
+    with replacing(folder / BEST) as temporary:
+        keras.saving.load_model(folder / BEST, compile=False).save(temporary)
+    metrics, table = evaluate(
+        Predictor(folder / BEST), patches, test, dataset.palette, configuration.protocol, progress
+    )
+    write_json(folder / METRICS, metrics)
+    with replacing(folder / PATCHES) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _config(
+    dataset: Dataset, configuration: Configuration, patches: Patches, test: np.ndarray, model: keras.Model
+) -> dict:
+    """Return the contents of config.json: enough to understand and repeat the run."""
+    return {
+        "configuration": dataclasses.asdict(configuration),
+        "dataset": {
+            "name": dataset.root.resolve().name,
+            "fingerprint": dataset.fingerprint(),
+            "scenes": len(dataset.scenes),
+            "skipped": list(patches.skipped),
+            "patches": len(test),
+            "held_out": int(test.sum()),
+        },
+        "palette": dataset.palette.to_dict(),
+        "architecture": describe(model),
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pandas", "pillow")
+        },
+        "commit": _commit(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _check_same_run(run: Run, config: dict) -> None:
+    """Refuse to resume a run that was started with other hyper-parameters or on other data."""
+    if run.config is None:
+        return
+    for part in ("configuration", "palette"):
+        if run.config.get(part) != config[part]:
+            raise RunError(f"{run.name} was started with another {part}: use the same to resume, or another name.")
+    if run.config.get("dataset", {}).get("fingerprint") != config["dataset"]["fingerprint"]:
+        raise RunError(f"{run.name} was started on other data: use the same to resume, or another name.")
+
+
+def _commit() -> str | None:
+    """Return the git commit of this code, marked if it was changed since; None outside a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    described = subprocess.run(  # noqa: S603 (no input of a user's)
+        [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or None

@@ -1,0 +1,94 @@
+"""From patches to batches: order and augmentation are NumPy's, the feeding is tf.data's."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from segmentation.data.patches import Patches
+from segmentation.training.configuration import Configuration
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+def augment(images: np.ndarray, masks: np.ndarray, configuration: Configuration, rng: np.random.Generator) -> Batch:
+    """Return a batch with each patch turned, brightened and spread as the configuration asks.
+
+    Args:
+        images: (batch, size, size, 3) uint8.
+        masks: (batch, size, size) uint8, turned with their images.
+        configuration: Which changes, and how strong.
+        rng: Where chance comes from.
+
+    Returns:
+        New arrays of the same shapes and types.
+    """
+    images, masks = images.copy(), masks.copy()
+    for i in range(len(images)):
+        if configuration.flips_and_rotations:
+            turns, flip = rng.integers(4), rng.integers(2)
+            for array in (images, masks):
+                turned = np.rot90(array[i], turns)
+                array[i] = turned[:, ::-1] if flip else turned
+        if configuration.brightness or configuration.contrast:
+            gain = 1 + rng.uniform(-configuration.contrast, configuration.contrast)
+            shift = 255 * rng.uniform(-configuration.brightness, configuration.brightness)
+            # A look-up over the 256 values costs less than arithmetic on every pixel.
+            values = np.clip((np.arange(256) - 127.5) * gain + 127.5 + shift, 0, 255).astype(np.uint8)
+            images[i] = values[images[i]]
+    return images, masks
+
+
+def training_batches(
+    patches: Patches, part: np.ndarray, configuration: Configuration, first_epoch: int = 0
+) -> tf.data.Dataset:
+    """Return the batches of all epochs from `first_epoch` on, one after another.
+
+    Each epoch has its own random generator, seeded with the epoch's number: a resumed training sees what it would
+    have seen. Only the batches under way exist beside the uint8 patches.
+
+    Args:
+        patches: All patches.
+        part: (n,) indices of those to train on.
+        configuration: Batch size, epochs, seed and augmentation.
+        first_epoch: The first epoch to feed, counted from 0.
+
+    Returns:
+        (images (batch, size, size, 3) uint8, class indices (batch, size, size) uint8); the last batch of an epoch may
+        be smaller.
+    """
+
+    def generate() -> Iterator[Batch]:
+        for epoch in range(first_epoch, configuration.epochs):
+            rng = np.random.default_rng([configuration.seed, epoch])
+            order = rng.permutation(part)
+            for start in range(0, len(order), configuration.batch_size):
+                chosen = order[start : start + configuration.batch_size]
+                yield augment(patches.images[chosen], patches.masks[chosen], configuration, rng)
+
+    return _feed(generate, configuration.patch_size)
+
+
+def held_out_batches(patches: Patches, part: np.ndarray, configuration: Configuration) -> tf.data.Dataset:
+    """Return the patches of `part` in their order, unchanged, in batches as `training_batches` gives them."""
+
+    def generate() -> Iterator[Batch]:
+        for start in range(0, len(part), configuration.batch_size):
+            chosen = part[start : start + configuration.batch_size]
+            yield patches.images[chosen], patches.masks[chosen]
+
+    return _feed(generate, configuration.patch_size)
+
+
+def _feed(generate: object, size: int) -> tf.data.Dataset:
+    """Wrap a generator of batches; autotune is off because it makes every dropped iterator wait for seconds."""
+    batches = tf.data.Dataset.from_generator(
+        generate,
+        output_signature=(
+            tf.TensorSpec((None, size, size, 3), tf.uint8),
+            tf.TensorSpec((None, size, size), tf.uint8),
+        ),
+    ).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
