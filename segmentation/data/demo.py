@@ -160,8 +160,11 @@ class Canvas:
     def __init__(self, bend: Callable[[np.ndarray], np.ndarray], sand: Color, rng: np.random.Generator) -> None:
         size = 2 * COLUMNS[-1], 2 * ROWS[-1]
         self.bend, self.rng = bend, rng
-        self.labels, self.albedo, self.shadow = Image.new("L", size, LAND), Image.new("RGB", size, sand), Image.new("L", size)
-        self._labels, self._albedo, self._shadow = map(ImageDraw.Draw, (self.labels, self.albedo, self.shadow))
+        self.labels, self.albedo = Image.new("L", size, LAND), Image.new("RGB", size, sand)
+        self.shadow, self.basin = Image.new("L", size), Image.new("L", size)
+        self._labels, self._albedo, self._shadow, self._basin = map(
+            ImageDraw.Draw, (self.labels, self.albedo, self.shadow, self.basin)
+        )
 
     def polygon(
         self, points: np.ndarray, color: Color, label: int | None = None, height: float = 0, shift: complex = 0
@@ -174,6 +177,10 @@ class Canvas:
             for side in (*sides, cast):
                 self._shadow.polygon(side.view(float).tolist(), fill=255)
         outline = corners.view(float).tolist()
+        if height:
+            self._shadow.polygon(outline, fill=0)
+        if label == WATER:
+            self._basin.polygon(outline, fill=255)
         self._albedo.polygon(outline, fill=color)
         if label is not None:
             self._labels.polygon(outline, fill=label)
@@ -381,13 +388,13 @@ def carriageway(canvas: Canvas, line: np.ndarray, lanes: int, gap: float) -> Non
 
 
 def villa(canvas: Canvas, plot: complex, street: int) -> None:
-    """Build a walled villa on a plot of 70 × 86 pixels whose street lies in the direction of y = `street`."""
+    """Build a walled villa on a plot of 69 × 81 pixels whose street lies in the direction of y = `street`."""
     rng = canvas.rng
-    if not canvas.lies_on(box(plot, 70, 86), LAND):
+    if not canvas.lies_on(box(plot, 69, 81), LAND):
         return
     yard = canvas.pick((SAND, PAVEMENT, PALE_SAND), 9)
-    canvas.polygon(box(plot, 70, 86), canvas.mix(PALE_SAND), RESERVED, height=2.5)
-    canvas.polygon(box(plot, 67, 83), yard, LAND)
+    canvas.polygon(box(plot, 69, 81), canvas.mix(PALE_SAND), RESERVED, height=2.5)
+    canvas.polygon(box(plot, 66, 78), yard, LAND)
     back, front = plot - 27j * street, plot + 8j * street + rng.uniform(-6, 6)
     if rng.random() < 0.6:
         canvas.polygon(box(back + rng.uniform(-12, 12), rng.uniform(30, 62), rng.uniform(14, 26)), canvas.mix(LAWN), VEGETATION)
@@ -415,7 +422,7 @@ def villa(canvas: Canvas, plot: complex, street: int) -> None:
 
 def villas(canvas: Canvas, center: complex, length: float, depth: float) -> None:
     """Fill a block with two rows of villas, back to back; here and there a plot is still empty."""
-    for x in np.arange(-length / 2 + 37, length / 2 - 30, 73):
+    for x in np.arange(-length / 2 + 35, length / 2 - 30, 70.4):
         for side in (-1, 1):
             if canvas.rng.random() < 0.92:
                 villa(canvas, center + x + 1j * side * depth / 4, side)
@@ -423,7 +430,7 @@ def villas(canvas: Canvas, center: complex, length: float, depth: float) -> None
 
 def apartments(canvas: Canvas, center: complex, length: float, depth: float) -> None:
     """Fill a block with slabs of flats around car parks."""
-    for x in np.arange(-length / 2 + 70, length / 2 - 50, 140):
+    for x in np.arange(-length / 2 + 68, length / 2 - 50, 140):
         if canvas.lies_on(box(center + x, 130, depth), LAND):
             canvas.polygon(box(center + x, 128, depth - 6), canvas.mix(PAVEMENT), LAND)
             car_park(canvas, center + x, 118, 40)
@@ -483,3 +490,126 @@ def desert(canvas: Canvas, center: complex, length: float, depth: float) -> None
             for piece in np.split(beside(track, side), [10, 20]):
                 canvas.polygon(ribbon(piece, 1.3), color) if canvas.lies_on(ribbon(piece, 6), LAND) else None
     grove(canvas, box(center, length, depth), int(length * depth / 2600), (1.2, 3.2))
+
+
+# The two tiles
+
+
+def _bend(degrees: float, bow: complex) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the map z → z + bow z², turned and centred on the tile: conformal, so the plan's corners stay square."""
+    middle, turn = (COLUMNS[-1] + 1j * ROWS[-1]) / 2, np.exp(1j * np.radians(degrees))
+    return lambda points: middle + turn * (points + bow * points * points)
+
+
+def roundabout(canvas: Canvas, center: complex, radius: float) -> None:
+    """Build a roundabout with a planted island."""
+    circle = np.exp(1j * np.linspace(0, 2 * np.pi, 48, endpoint=False))
+    rings = ((1.14, PAVEMENT, RESERVED), (1.03, KERB, RESERVED), (1, ASPHALT, ROAD), (0.55, KERB, RESERVED), (0.5, LAWN, VEGETATION))
+    for share, color, label in rings:
+        canvas.polygon(center + share * radius * circle, color, label)
+    avenue_of_trees(canvas, center + 0.36 * radius * circle, 9, 4)
+    traffic(canvas, center + 0.78 * radius * circle, 50)
+
+
+def paint_quarter(rng: np.random.Generator) -> Canvas:
+    """Draw Tile 1: a street grid of villas and flats, parks, and a canal with bridges."""
+    canvas = Canvas(_bend(-11, 5e-5 * np.exp(0.9j)), SAND, rng)
+    pitch = 460 + 204j
+    x, y = np.linspace(-2000, 2000, 80), 1j * np.linspace(-1500, 1500, 60)
+    across, down = -1j * pitch.imag + x, -pitch.real + y
+    lanes = [x + 1j * pitch.imag * k for k in range(-6, 7)] + [y + pitch.real * m for m in range(-4, 5)]
+    pave(canvas, [(line, 17) for line in lanes])
+    for line in lanes:
+        mark(canvas, line)
+    for m in range(-4, 5):
+        for k in range(-6, 7):
+            canvas.polygon(box(pitch.real * m + 1j * pitch.imag * k, 30, 17), ASPHALT)
+            canvas.polygon(box(pitch.real * m + 1j * pitch.imag * k, 17, 30), ASPHALT)
+
+    canal = x + 1j * (330 + 140 * np.sin(x / 520))
+    width = 190 + 50 * np.sin(x / 330)
+    for margin, color, label in ((64, PAVEMENT, RESERVED), (12, KERB, RESERVED), (0, DEPTH_COLORS[3], WATER)):
+        canvas.polygon(ribbon(canal, width + margin), color, label)
+    for bridge in (down, y + pitch.real):
+        middle = canal[np.abs(canal.real - bridge[0].real).argmin()]
+        canvas.polygon(box(bridge[0].real + 1j * middle.imag, 76 if bridge is down else 34, 240), PAVEMENT, RESERVED, height=7)
+    pave(canvas, [(y + pitch.real, 17)])
+    mark(canvas, y + pitch.real)
+    halves = [beside(line, side * 20) for line in (across[::-1], down[::-1]) for side in (-1, 1)]
+    pave(canvas, [(line, 24) for line in halves])
+    for line, side in zip(halves, (-1, 1, -1, 1), strict=True):
+        carriageway(canvas, line[::-side], 3, 110)
+    for line in (across, down):
+        for piece in np.array_split(line, 9):
+            canvas.polygon(ribbon(piece, 9), canvas.mix(LAWN), VEGETATION)
+        avenue_of_trees(canvas, line, 15, 4.5)
+    roundabout(canvas, -pitch, 84)
+
+    fillers, chances = (villas, apartments, desert, building_site, park), (0.58, 0.18, 0.12, 0.05, 0.07)
+    for m in range(-4, 4):
+        for k in range(-6, 6):
+            center = pitch.real * (m + 0.5) + 1j * pitch.imag * (k + 0.5)
+            fill = fillers[rng.choice(len(fillers), p=chances)]
+            if fill in (park, building_site) and not canvas.lies_on(box(center, 424, 168), LAND):
+                fill = villas
+            fill(canvas, center, 422, 166)
+    for side in (-1, 1):
+        avenue_of_trees(canvas, beside(canal, side * (width / 2 + 22)), 17, 5.5)
+    for line in lanes:
+        avenue_of_trees(canvas, beside(line, 13), 44, 4)
+        traffic(canvas, beside(line, 4), 170)
+        traffic(canvas, beside(line[::-1], 4), 170)
+    return canvas
+
+
+def paint_coast(rng: np.random.Generator) -> Canvas:
+    """Draw Tile 2: sea, beach and marina, a lagoon, a highway with an interchange, sheds, a park and desert."""
+    canvas = Canvas(_bend(5, -2.5e-5j), (194, 182, 170), rng)
+    x = np.linspace(-2200, 2200, 120)
+    coast = x + 1j * (480 + 90 * np.sin(x / 430 + 1) + 26 * np.sin(x / 150))
+    for inland, color, label in ((60, PALE_SAND, RESERVED), (9, DIRT, RESERVED), (0, DEPTH_COLORS[3], WATER)):
+        canvas.polygon(np.concatenate([coast - 1j * inland, [2200 + 2500j, -2200 + 2500j]]), color, label)
+    lagoon = blob(rng, -640 + 120j, 150, 2)
+    inlet = np.array([-560 + 150j, -500 + 300j, -520 + 480j, -480 + 640j])
+    for margin, color, label in ((26, PALE_SAND, RESERVED), (0, DEPTH_COLORS[3], WATER)):
+        canvas.polygon(ribbon(inlet, 54 + margin), color, label)
+        canvas.polygon(-640 + 120j + (lagoon + 640 - 120j) * (1 + margin / 200), color, label)
+    return canvas
+
+
+# The photograph
+
+
+def noise(rng: np.random.Generator, cell: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Return smooth noise, `shape` float32 of mean 0 and spread near 1, whose bumps are `cell` pixels high and wide."""
+    grid = rng.standard_normal((shape[0] // cell[0] + 3, shape[1] // cell[1] + 3), dtype=np.float32)
+    return np.asarray(Image.fromarray(grid).resize(shape[::-1], Image.Resampling.BICUBIC))
+
+
+def water_colors(canvas: Canvas) -> tuple[Image.Image, np.ndarray]:
+    """Return the water as it would look everywhere, and how wet the ground is, (height, width) float32 from 0 to 1."""
+    size = COLUMNS[-1], ROWS[-1]
+    water = canvas.basin.reduce(8)
+    depth = np.asarray(water.filter(ImageFilter.GaussianBlur(11)), np.float32) / 255
+    depth += 0.035 * noise(canvas.rng, (14, 20), depth.shape) * (depth > 0.3)
+    colors = np.stack([np.interp(depth, DEPTHS, channel) for channel in zip(*DEPTH_COLORS, strict=True)], axis=-1)
+    wet = water.filter(ImageFilter.GaussianBlur(2)).resize(size, Image.Resampling.BICUBIC)
+    return Image.fromarray(colors.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC), np.asarray(wet, np.float32) / 255
+
+
+def photograph(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """Light the canvas and take its picture: (height, width, 3) uint8."""
+    shape, labels = (ROWS[-1], COLUMNS[-1]), canvas.class_indices()
+    sea, wet = water_colors(canvas)
+    is_water = canvas.labels.point(lambda label: 255 * (label == WATER)).reduce(2)
+    color = np.array(Image.composite(sea, canvas.albedo.reduce(2), is_water), np.float32)
+    relief = sum(GRAIN[:, kind][labels] * noise(rng, cell, shape) for kind, cell in enumerate(GRAIN_CELLS))
+    relief += 1 - 0.12 * wet * (labels == LAND) + 0.05 * noise(rng, (700, 900), shape)
+    # No roof lies in a shadow: houses stand too far apart, and parts of one house have no shadow on each other.
+    canvas.shadow.paste(0, mask=canvas.labels.point(lambda label: 255 * (label == BUILDING)))
+    shade = np.asarray(canvas.shadow.reduce(2).filter(ImageFilter.GaussianBlur(0.7)), np.float32) / 255
+    for channel, (sky, warmth) in enumerate(((0.62, 0.012), (0.58, 0.0), (0.5, -0.015))):
+        color[..., channel] *= relief * (1 - sky * shade)
+    image = Image.fromarray(np.clip(color, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6))
+    sensor = np.asarray(image, np.float32) + 2.5 * rng.standard_normal((*shape, 1), dtype=np.float32)
+    return np.clip(sensor, 0, 255).astype(np.uint8)

@@ -112,6 +112,7 @@ def _fit(
         callbacks=training_callbacks(
             folder, configuration.epochs, steps, configuration.early_stopping, lambda e: learning_rate(configuration, e)
         ),
+        shuffle=False,  # the pipeline does it, epoch by epoch
         verbose=verbose,
     )
 

@@ -1,6 +1,7 @@
 """From patches to batches: order and augmentation are NumPy's, the feeding is tf.data's."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -66,7 +67,8 @@ def training_batches(
                 chosen = order[start : start + configuration.batch_size]
                 yield augment(patches.images[chosen], patches.masks[chosen], configuration, rng)
 
-    return _feed(generate, configuration.patch_size)
+    steps = math.ceil(len(part) / configuration.batch_size)
+    return _feed(generate, configuration.patch_size, steps * (configuration.epochs - first_epoch))
 
 
 def held_out_batches(patches: Patches, part: np.ndarray, configuration: Configuration) -> tf.data.Dataset:
@@ -77,18 +79,14 @@ def held_out_batches(patches: Patches, part: np.ndarray, configuration: Configur
             chosen = part[start : start + configuration.batch_size]
             yield patches.images[chosen], patches.masks[chosen]
 
-    return _feed(generate, configuration.patch_size)
+    return _feed(generate, configuration.patch_size, math.ceil(len(part) / configuration.batch_size))
 
 
-def _feed(generate: object, size: int) -> tf.data.Dataset:
+def _feed(generate: Callable[[], Iterator[Batch]], size: int, batches: int) -> tf.data.Dataset:
     """Wrap a generator of batches; autotune is off because it makes every dropped iterator wait for seconds."""
-    batches = tf.data.Dataset.from_generator(
-        generate,
-        output_signature=(
-            tf.TensorSpec((None, size, size, 3), tf.uint8),
-            tf.TensorSpec((None, size, size), tf.uint8),
-        ),
-    ).prefetch(2)
+    signature = (tf.TensorSpec((None, size, size, 3), tf.uint8), tf.TensorSpec((None, size, size), tf.uint8))
+    feed = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    feed = feed.apply(tf.data.experimental.assert_cardinality(batches)).prefetch(2)
     options = tf.data.Options()
     options.autotune.enabled = False
-    return batches.with_options(options)
+    return feed.with_options(options)
