@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused with one sentence, 2 wrong usage, 3 done but some 
 130 stopped by the user.
 """
 
+import csv
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,16 +12,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
+from PIL import Image
 from tqdm import tqdm
 
-from segmentation.data.locate import PROJECT, default_folder
-from segmentation.data.patches import Progress
-from segmentation.data.scenes import find_dataset
-from segmentation.errors import SegmentationError
+from segmentation.data.images import SUFFIXES, read_image, read_mask
+from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder
+from segmentation.data.patches import PATCH_SIZE, Progress
+from segmentation.data.protocols import Protocol
+from segmentation.data.scenes import check_same_size, find_dataset, natural_key
+from segmentation.errors import (
+    DONE,
+    PARTLY,
+    REFUSED,
+    STOPPED,
+    DatasetNotFoundError,
+    RunError,
+    SegmentationError,
+)
+from segmentation.files import replacing
+from segmentation.runs.folder import SHIPPED, Run, find_runs
 from segmentation.training.configuration import Configuration
-
-DONE, REFUSED, PARTLY, STOPPED = 0, 1, 3, 130
 
 RUNS = PROJECT / "runs"
 
@@ -28,13 +41,109 @@ RUNS = PROJECT / "runs"
 @contextmanager
 def progress_bar(unit: str) -> Iterator[Progress]:
     """Yield a callback (done, total) that draws a bar on standard error."""
-    with tqdm(unit=f" {unit}", leave=False, dynamic_ncols=True) as bar:
+    with tqdm(unit=f" {unit}", leave=False, dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
 
         def update(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         yield update
+
+
+def find_run(name: str, runs: Path) -> Run:
+    """Return the run called `name`: in `runs`, among the shipped ones, or by its path.
+
+    Raises:
+        RunError: If there is none.
+    """
+    known = find_runs(runs, SHIPPED)
+    for run in known:
+        if run.name == name:
+            return run
+    if Path(name).is_dir():
+        return Run(Path(name))
+    names = ", ".join(run.name for run in known) or "none"
+    raise RunError(f"There is no run {name}: the runs here are {names}.")
+
+
+def dataset_folder(data: Path | None) -> Path:
+    """Return the folder asked for or this machine's default; the demo set is made if it is that."""
+    folder = data or default_folder()
+    if folder == DEMO_FOLDER:
+        demo(folder)
+    return folder
+
+
+def data(folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size: int = PATCH_SIZE) -> int:
+    """Print the table of tiles (sizes and patches), the class shares and the health report.
+
+    Args:
+        folder: The data set; by default SEGMENTATION_DATA, data/ or the demo set.
+        patch_size: Side of a patch, in pixels.
+    """
+    from segmentation.data.health import examine
+    from segmentation.data.palette import VOID_NAME
+    from segmentation.data.patches import tile_table
+
+    dataset = find_dataset(dataset_folder(folder))
+    tiles = tile_table(dataset, patch_size)
+    print(tiles.to_string(index=False))
+    print(f"{tiles['patches'].sum()} patches of {patch_size} px in {len(dataset.scenes)} scenes\n")
+    with progress_bar("scenes") as progress:
+        health = examine(dataset, patch_size, progress)
+    pixels = health.scenes[[*dataset.palette.names, VOID_NAME]].sum()
+    for name, count in pixels.items():
+        print(f"{name:<16}{count:>14,} pixels {100 * count / max(1, pixels.sum()):6.2f} %")
+    print(f"\nHealth: {len(health.findings)} findings")
+    for finding in health.findings.itertuples():
+        print(f"  {finding.severity:<8}{finding.kind:<14}{finding.scene or finding.file}: {finding.detail}")
+    voids = health.findings[health.findings["kind"] == "void"]
+    if len(voids):
+        print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels whose colour is in no palette")
+    return PARTLY if (health.findings["severity"] == "error").any() else DONE
+
+
+def demo(folder: Annotated[Path, tyro.conf.Positional] = DEMO_FOLDER) -> int:
+    """Make the demo set: a small procedural city with exact masks.
+
+    Args:
+        folder: Where to make it.
+    """
+    from segmentation.data.demo import make_demo
+
+    with progress_bar("scenes") as progress:
+        print(f"The demo set is in {make_demo(folder, progress)}")
+    return DONE
+
+
+def download(folder: Path = PROJECT / "data") -> int:
+    """Download the MBRSC aerial imagery of Dubai (CC0, 33 MB); no account is needed.
+
+    Args:
+        folder: Where to put it: a new or empty folder.
+    """
+    from segmentation.data.download import download as fetch
+
+    dataset = fetch(folder)
+    print(f"{len(dataset.scenes)} scenes are in {folder}")
+    return DONE
+
+
+def summary(architecture: str = "unet", patch_size: int = PATCH_SIZE, classes: int = 6) -> int:
+    """Print a network's layers and draw it as a U with every block's output shape.
+
+    Args:
+        architecture: Network, by its name in the registry.
+        patch_size: Side of a patch, in pixels.
+        classes: Number of classes.
+    """
+    from segmentation.model.diagram import describe, draw
+    from segmentation.model.registry import build
+
+    model = build(architecture, patch_size, classes)
+    model.summary(line_length=110)
+    print(draw(describe(model)))
+    return DONE
 
 
 def train(
@@ -53,14 +162,44 @@ def train(
         runs: Folder that holds the runs.
         resume: Go on where a training of this name was cut.
     """
+    if Path(name).name != name or name.startswith("."):
+        raise RunError(f"{name!r} cannot be a folder's name: use letters, digits and hyphens.")
+    dataset = find_dataset(dataset_folder(data))
     from segmentation.training.fit import train as fit  # imports TensorFlow
 
-    # A polite kill ends a training as Ctrl-C does: it says so and can be resumed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    dataset = find_dataset(data or default_folder())
-    with progress_bar("patches") as progress:
+    with progress_bar("done") as progress:
         run = fit(dataset, configuration, runs / name, resume, progress, verbose="auto" if sys.stderr.isatty() else 2)
     print_scores(run.name, run.metrics)
+    return DONE
+
+
+def evaluate(
+    run: str,
+    data: Path | None = None,
+    runs: Path = RUNS,
+    protocol: Protocol | None = None,
+    held_out_tile: str | None = None,
+    save: bool = False,
+) -> int:
+    """Score a run's model on the held-out part of a data set.
+
+    Args:
+        run: Name of a run, or the path of its folder.
+        data: Folder of the data set; by default SEGMENTATION_DATA, data/ or the demo set.
+        runs: Folder that holds the runs.
+        protocol: What is held out; by default what the run was trained with.
+        held_out_tile: The tile to score under the tile protocol.
+        save: Write metrics.json and patches.csv into the run folder.
+    """
+    chosen = find_run(run, runs)
+    if chosen.model is None or chosen.config is None:
+        raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
+    dataset = find_dataset(dataset_folder(data))
+    from segmentation.evaluation.evaluate import evaluate_run  # imports TensorFlow
+
+    with progress_bar("done") as progress:
+        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress)
+    print_scores(chosen.name, metrics)
     return DONE
 
 
@@ -86,10 +225,108 @@ def _score(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
+def predict(
+    images: Annotated[list[Path], tyro.conf.Positional],
+    run: str,
+    output: Path,
+    masks: Path | None = None,
+    runs: Path = RUNS,
+) -> int:
+    """Predict images: a coloured mask and an index mask each, and scores where there is a mask.
+
+    A file that cannot be used is named on standard error and passed over; the exit code is then 3.
+
+    Args:
+        images: Image files, or folders of them.
+        run: Name of a run, or the path of its folder.
+        output: Folder for NAME-colours.png and NAME-indices.png, and scores.csv if there are masks.
+        masks: Folder of masks with the images' names, in the colours of the run's classes.
+        runs: Folder that holds the runs.
+    """
+    chosen = find_run(run, runs)
+    if chosen.model is None or chosen.palette is None:
+        raise RunError(f"{chosen.name} cannot predict: {', '.join(chosen.problems)}.")
+    files = _image_files(images)
+    truths = {path.stem: path for path in _image_files([masks])} if masks else {}
+    from segmentation.inference.predictor import Predictor  # imports TensorFlow
+
+    predictor, palette = Predictor(chosen.model), chosen.palette
+    rows, failed = [], 0
+    for path in tqdm(files, unit=" images", disable=not sys.stderr.isatty()):
+        try:
+            image = read_image(path)
+            truth = None
+            if path.stem in truths:
+                truth = read_mask(truths[path.stem], palette)
+                check_same_size(image, truth, path.name, truths[path.stem].name)
+        except SegmentationError as error:
+            print(error, file=sys.stderr)
+            failed += 1
+            continue
+        classes = predictor.scene(image).classes
+        for suffix, pixels in (("colours", palette.decode(classes)), ("indices", classes)):
+            with replacing(output / f"{path.stem}-{suffix}.png") as temporary:
+                Image.fromarray(pixels).save(temporary)
+        if truth is not None:
+            rows.append({"image": path.name, **_scores_of(truth, classes, palette.names)})
+    if rows:
+        with replacing(output / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+        for row in rows:
+            print(f"{row['image']}: accuracy {row['accuracy']}, mean IoU {row['mean_iou']}")
+    print(f"{len(files) - failed} of {len(files)} images predicted into {output}")
+    return PARTLY if failed else DONE
+
+
+def _image_files(paths: list[Path]) -> list[Path]:
+    """Return the images among and in the given files and folders, in natural order.
+
+    Raises:
+        DatasetNotFoundError: If a path does not exist or there is no image.
+    """
+    files = []
+    for path in paths:
+        if path.is_dir():
+            found = [child for child in path.iterdir() if child.suffix.lower() in SUFFIXES and child.is_file()]
+            files += sorted(found, key=lambda child: natural_key(child.name))
+        elif path.exists():
+            files.append(path)
+        else:
+            raise DatasetNotFoundError(f"There is no {path}: check the path.")
+    if not files:
+        raise DatasetNotFoundError(f"No image in {', '.join(map(str, paths))}: give {', '.join(SUFFIXES)} files.")
+    return files
+
+
+def _scores_of(truth: np.ndarray, classes: np.ndarray, names: tuple[str, ...]) -> dict:
+    """Return one image's scores, void left out; an empty cell where a score does not exist."""
+    from segmentation.evaluation import scores
+
+    matrix = scores.confusion_matrices(truth[None], classes[None], len(names))[0]
+    values = {"accuracy": scores.accuracy(matrix), "mean_iou": scores.mean_iou(matrix)}
+    values |= {f"iou_{name}": value for name, value in zip(names, scores.iou(matrix), strict=True)}
+    return {key: round(float(value), 6) if np.isfinite(value) else "" for key, value in values.items()}
+
+
+COMMANDS = {
+    "data": data,
+    "demo": demo,
+    "download": download,
+    "summary": summary,
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+}
+
+
 def main() -> int:
     """Run the command that was asked for and return its exit code."""
+    # A polite kill ends a command as Ctrl-C does: nothing is left half done, and a training can be resumed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return tyro.extras.subcommand_cli_from_dict({"train": train}, prog="python -m segmentation")
+        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m segmentation", description=__doc__)
     except SegmentationError as error:
         print(error, file=sys.stderr)
         return REFUSED

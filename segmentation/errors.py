@@ -1,5 +1,8 @@
 """The errors a user can cause: each message is one sentence that says what is wrong and what to do."""
 
+DONE, REFUSED, PARTLY, STOPPED = 0, 1, 3, 130
+"""Exit codes of the command line: 3 is done but for some files; 2, wrong usage, is the parser's."""
+
 
 class SegmentationError(Exception):
     """Base of every error whose message is meant for the person at the keyboard."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from segmentation.data.palette import Palette
 from segmentation.errors import ImageFileError
@@ -14,8 +14,22 @@ from segmentation.errors import ImageFileError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """The formats read, by file name ending in lower case."""
 
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+"""The same for Pillow, whatever the file is called; others (EPS) would start programs on what a user uploads."""
+
 MAX_PIXELS = 400_000_000
 """Larger images are refused before they are decoded: 400 megapixels are 1.2 GB as 8-bit RGB."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What puts a picture of each EXIF orientation upright; 1 is upright."""
 
 Source = Path | bytes | BinaryIO
 
@@ -26,8 +40,9 @@ Image.MAX_IMAGE_PIXELS = None
 def _open(source: Source, name: str) -> Image.Image:
     """Open without decoding the pixels, and refuse what is too large to decode."""
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
+    # Pillow's readers raise whatever a broken header makes them trip over: to the user all mean the same.
+    except Exception as error:
         if isinstance(source, Path) and not source.is_file():
             raise ImageFileError(f"{name} is not there any more: look whether it was moved or renamed.") from error
         raise ImageFileError(f"{name} is not an image that can be read: save it again as PNG or JPEG.") from error
@@ -39,15 +54,27 @@ def _open(source: Source, name: str) -> Image.Image:
     return image
 
 
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation that the header gives: 1 if there is none, or if Pillow itself applies it (TIFF)."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        # A PNG's own method would decode all pixels to look for EXIF behind them.
+        return Image.Image.getexif(image).get(0x0112, 1)
+    except Exception:  # corrupt EXIF is no reason to bother the user: the pixels count
+        return 1
+
+
 def _decode(source: Source, name: str, orient: bool) -> Image.Image:
     """Return the decoded picture, upright if `orient`, in one of Pillow's modes."""
     image = _open(source, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # corrupt EXIF is no reason to bother the user: the pixels count
+            warnings.simplefilter("ignore")  # odd metadata that Pillow warns of
+            turn = _UPRIGHT.get(_orientation(image)) if orient else None
             image.load()
-            return ImageOps.exif_transpose(image) if orient else image
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+            return image if turn is None else image.transpose(turn)
+    except Exception as error:  # as in `_open`
         raise ImageFileError(f"{name} is damaged or cut short: fetch or export the file again.") from error
 
 
@@ -110,8 +137,8 @@ def read_size(source: Source, name: str | None = None, orient: bool = True) -> t
         ImageFileError: If the file is no image or is too large.
     """
     with _open(source, _name_of(source, name)) as image:
-        orientation = image.getexif().get(0x0112, 1) if orient else 1
-        return (image.width, image.height) if orientation in (5, 6, 7, 8) else (image.height, image.width)
+        sideways = orient and _orientation(image) in (5, 6, 7, 8)
+        return (image.width, image.height) if sideways else (image.height, image.width)
 
 
 def is_palette_file(source: Source) -> bool:

@@ -12,6 +12,9 @@ from segmentation.errors import PaletteError
 VOID = 255
 """Class index of a pixel whose mask colour is in no palette."""
 
+VOID_NAME = "No class"
+"""How void is named in tables and legends (a class may well be called Void: CamVid has one)."""
+
 VOID_COLOR = (0, 0, 0)
 """How void is drawn. Black is what the Dubai masks hold there."""
 
@@ -43,8 +46,10 @@ class Palette:
             repeated = {value for value in values if values.count(value) > 1}
             if repeated:
                 raise PaletteError(f"Two classes share the {kind} {sorted(repeated)[0]!r}: each needs its own.")
-        if any(not 0 <= channel <= 255 for color in self.colors for channel in color):
-            raise PaletteError(f"Expected colour channels from 0 to 255. Received: colors={self.colors}")
+        if VOID_NAME in self.names:
+            raise PaletteError(f"{VOID_NAME} is what pixels without a class are called: give that class another name.")
+        if any(len(color) != 3 or not all(0 <= channel <= 255 for channel in color) for color in self.colors):
+            raise PaletteError(f"Expected three channels from 0 to 255 a colour. Received: colors={self.colors}")
 
     @classmethod
     def from_hex(cls, classes: dict[str, str]) -> "Palette":

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from segmentation.data.images import read_size
+from segmentation.data.palette import VOID
 from segmentation.data.scenes import Dataset, read_scene
 from segmentation.errors import ConfigurationError, ImageFileError
 
@@ -147,3 +148,36 @@ def load_patches(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | 
             f"No scene of {dataset.root} gives a patch of {size} × {size} pixels: choose a smaller patch size."
         )
     return Patches(images[:filled], masks[:filled], pd.concat(tables, ignore_index=True), tuple(skipped))
+
+
+def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each image's brightness and contrast: mean and standard deviation of its grey values, 0–1.
+
+    Args:
+        images: (images, height, width, 3) uint8.
+
+    Returns:
+        Two (images,) float64.
+    """
+    brightness, contrast = np.empty(len(images)), np.empty(len(images))
+    for index, image in enumerate(images):  # one by one: as floats, all at once would be four times as large
+        grey = image.mean(-1, dtype=np.float32) / 255
+        brightness[index], contrast[index] = grey.mean(), grey.std()
+    return brightness, contrast
+
+
+def class_counts(masks: np.ndarray, classes: int) -> np.ndarray:
+    """Count each mask's pixels by class; void comes last.
+
+    Args:
+        masks: (masks, height, width) uint8 class indices, void 255.
+        classes: Number of classes.
+
+    Returns:
+        (masks, classes + 1) int64.
+    """
+    counts = np.empty((len(masks), classes + 1), np.int64)
+    for index, mask in enumerate(masks):
+        of_value = np.bincount(mask.ravel(), minlength=VOID + 1)
+        counts[index] = [*of_value[:classes], of_value[VOID]]
+    return counts

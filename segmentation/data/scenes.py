@@ -83,7 +83,8 @@ class Dataset:
 
 def natural_key(text: str) -> list[str | int]:
     """Sort key by which ``Tile 2`` comes before ``Tile 10``."""
-    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"([0-9]+)", text)]
+    parts = re.split(r"([0-9]+)", text)  # texts and digits by turns
+    return [int(part) if place % 2 else part.lower() for place, part in enumerate(parts)]
 
 
 def slug(text: str) -> str:

@@ -1,14 +1,59 @@
 """Score a model on patches: the held-out part's metrics, and a row for every patch. Importing this imports TensorFlow.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from segmentation.data.palette import Palette
-from segmentation.data.patches import Patches, Progress
-from segmentation.data.protocols import Protocol
+from segmentation.data.patches import Patches, Progress, image_statistics, load_patches
+from segmentation.data.protocols import Protocol, held_out, settle_void
+from segmentation.data.scenes import Dataset
+from segmentation.errors import RunError
 from segmentation.evaluation import scores
-from segmentation.inference.predictor import BATCH, Predictor
+from segmentation.inference.predictor import Predictor
+from segmentation.runs.folder import BEST, Run, write_scores
+
+
+def evaluate_run(
+    run: Run,
+    dataset: Dataset,
+    protocol: Protocol | None = None,
+    held_out_tile: str | None = None,
+    save: bool = True,
+    progress: Progress | None = None,
+) -> tuple[dict, pd.DataFrame]:
+    """Score a run's model on a data set, held out as the run or the caller says.
+
+    Args:
+        run: A run with a model and a config.
+        dataset: The scenes; its classes must be the run's.
+        protocol: What is held out; by default what the run was trained with.
+        held_out_tile: The tile to hold out under the tile protocol.
+        save: Write metrics.json and patches.csv into the run folder.
+        progress: Called with (done, total) while patches are read and predicted.
+
+    Returns:
+        The contents of metrics.json and of patches.csv.
+
+    Raises:
+        RunError: If the run's classes are not the data set's, or its model cannot be loaded.
+        ConfigurationError: If the protocol does not suit the data set.
+    """
+    if run.palette != dataset.palette:
+        raise RunError(f"{run.name} knows other classes than {dataset.root.name}: choose a run trained on its classes.")
+    trained_with = run.config["configuration"]
+    if protocol is None:
+        protocol, held_out_tile = trained_with["protocol"], trained_with["held_out_tile"]
+    predictor = Predictor(run.folder / BEST)
+    patches = load_patches(dataset, predictor.patch_size, progress)
+    test = held_out(patches.table, protocol, held_out_tile, trained_with["seed"])
+    patches = replace(patches, masks=settle_void(patches.masks, protocol, dataset.palette))
+    metrics, table = evaluate(predictor, patches, test, dataset.palette, protocol, progress)
+    if save:
+        write_scores(run.folder, metrics, table)
+    return metrics, table
 
 
 def evaluate(
@@ -67,20 +112,6 @@ def patch_scores(
         brightness=brightness,
         contrast=contrast,
     ).round(6)
-
-
-def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each image's brightness and contrast: mean and standard deviation of its grey values, 0–1.
-
-    Args:
-        images: (images, height, width, 3) uint8.
-    """
-    brightness, contrast = np.empty(len(images)), np.empty(len(images))
-    for start in range(0, len(images), BATCH):
-        now = slice(start, start + BATCH)
-        grey = images[now].mean(-1, dtype=np.float32) / 255
-        brightness[now], contrast[now] = grey.mean((1, 2)), grey.std((1, 2))
-    return brightness, contrast
 
 
 def summarize(

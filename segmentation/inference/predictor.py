@@ -1,7 +1,6 @@
 """A trained network, loaded once, for patches and for scenes of any size. Importing this imports TensorFlow."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -10,22 +9,10 @@ import tensorflow as tf
 
 from segmentation.data.patches import cut, join
 from segmentation.errors import RunError
+from segmentation.inference.prediction import Prediction
 
 BATCH = 32
 """Patches predicted at once: larger batches are no faster on a CPU."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model sees in a scene.
-
-    Args:
-        classes: (height, width) uint8 class indices: the most probable class.
-        confidence: (height, width) float32: that class's probability.
-    """
-
-    classes: np.ndarray
-    confidence: np.ndarray
 
 
 class Predictor:
@@ -41,11 +28,18 @@ class Predictor:
     def __init__(self, path: Path) -> None:
         try:
             model = keras.saving.load_model(path, compile=False)
+            height, width, channels = model.input_shape[1:]
+            *size, classes = model.output_shape[1:]
         # Keras raises whatever its layers, h5py or zipfile raise: to the user all mean that the file is unusable.
         except Exception as error:
             raise RunError(f"{path.name} of {path.parent.name} cannot be loaded: train that run again.") from error
-        self.patch_size: int = model.input_shape[1]
-        self.classes: int = model.output_shape[-1]
+        if channels != 3 or None in (height, width) or not [height, height] == [height, width] == size:
+            raise RunError(
+                f"{path.name} of {path.parent.name} does not map square RGB patches to class probabilities: train "
+                "that run again."
+            )
+        self.patch_size: int = height
+        self.classes: int = classes
         # One traced call costs milliseconds where `model.predict` costs a tenth of a second, and grows no memory.
         self._forward = tf.function(
             lambda images: model(images, training=False),

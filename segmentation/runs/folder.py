@@ -12,7 +12,7 @@ import pandas as pd
 
 from segmentation.data.palette import Palette
 from segmentation.errors import PaletteError, RunError
-from segmentation.files import write_json
+from segmentation.files import replacing, write_json
 from segmentation.runs.history import History, read_history
 
 CONFIG = "config.json"
@@ -99,7 +99,8 @@ class Run:
     def status(self) -> dict:
         """What status.json says, with the state put right if the process behind it is silent or gone."""
         status = self._json(STATUS) or {"state": "stopped", "reason": f"{STATUS} is missing"}
-        silent = time.time() - status.get("heartbeat", 0) > SILENT_SECONDS
+        heartbeat = status.get("heartbeat")
+        silent = not isinstance(heartbeat, int | float) or time.time() - heartbeat > SILENT_SECONDS
         if status.get("state") == "running" and silent:
             return {**status, "state": "stalled", "reason": "no sign of life for more than two minutes"}
         return status
@@ -141,3 +142,10 @@ def find_runs(*folders: Path) -> list[Run]:
 def write_status(run: Path, state: State, **details: object) -> None:
     """Write status.json with the state, the time and this process's id, and whatever else is known."""
     write_json(run / STATUS, {"state": state, "pid": os.getpid(), "heartbeat": time.time(), **details})
+
+
+def write_scores(run: Path, metrics: dict, patches: pd.DataFrame) -> None:
+    """Write metrics.json and patches.csv, each atomically."""
+    write_json(run / METRICS, metrics)
+    with replacing(run / PATCHES) as temporary:
+        patches.to_csv(temporary, index=False)

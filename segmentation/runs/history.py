@@ -25,11 +25,11 @@ class History:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the metrics without the ``val_`` ones, the learning rate left out."""
+        """Names of the metrics without the ``val_`` ones, the learning rate (``lr`` in Keras 2) left out."""
         return [
             column
             for column in self.table.columns
-            if column not in ("epoch", "learning_rate") and not column.startswith("val_")
+            if column not in ("epoch", "learning_rate", "lr") and not column.startswith("val_")
         ]
 
 
@@ -49,7 +49,7 @@ def read_history(source: Path | bytes) -> History:
         content = source if isinstance(source, bytes) else source.read_bytes()
     except OSError as error:
         raise RunError(f"{source} cannot be read: check the path.") from error
-    text = content.decode("utf-8-sig", errors="replace").replace("\0", "")
+    text = content.decode("utf-8-sig", errors="replace").replace("\0", "").lstrip("\r\n")
     if not text.strip():
         return History(pd.DataFrame({"epoch": pd.Series(dtype=int)}), ("The log is empty: no epoch has ended yet.",))
     notes: list[str] = []
@@ -60,7 +60,7 @@ def read_history(source: Path | bytes) -> History:
     except csv.Error as error:
         raise RunError("This is no CSVLogger file: it is not even a table.") from error
     header = rows[0]
-    if len(header) < 2 or any(_is_number(cell) for cell in header):
+    if len(header) < 2 or any(_is_number(cell) or not _is_text(cell) for cell in header):
         raise RunError("This is no CSVLogger file: its first line should name columns such as epoch,accuracy,loss.")
 
     records, headers, short = [], [header], 0
@@ -86,6 +86,8 @@ def read_history(source: Path | bytes) -> History:
     table = pd.DataFrame(records, columns=columns)
     table = _numbers(table, notes)
     if "epoch" not in table:
+        if not table.notna().any(axis=None):
+            raise RunError("This is no CSVLogger file: it has neither a column epoch nor a number.")
         table.insert(0, "epoch", np.arange(len(table)))
         notes.append("There is no column epoch: the lines were counted.")
     table = table[table["epoch"].notna()].astype({"epoch": int})
@@ -102,6 +104,11 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_text(cell: str) -> bool:
+    """Tell whether a cell can be a name: bytes that are no text show as control or replacement characters."""
+    return cell.isprintable() and "\ufffd" not in cell
 
 
 def _numbers(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

@@ -44,6 +44,8 @@ class Snapshot(keras.callbacks.BackupAndRestore):
         if not snapshot.latest.exists() and snapshot.previous.exists():
             snapshot.previous.rename(snapshot.latest)  # killed between the two renames of `on_epoch_end`
         shutil.rmtree(snapshot.writing, ignore_errors=True)
+        for leftover in run.glob(".writing-*"):  # half files of a kill: `BestModel` would move its own into place
+            leftover.unlink()
         for name in (HISTORY, BEST):
             (run / name).unlink(missing_ok=True)
         if not snapshot.latest.exists():
@@ -100,6 +102,17 @@ class EarlyStop(keras.callbacks.EarlyStopping):
         super().on_train_begin(logs)
         for epoch, loss in enumerate(self.losses_so_far):
             self.on_epoch_end(epoch, {"val_loss": loss})
+
+
+def stopped_early(run: Path, patience: int | None) -> bool:
+    """Tell whether `EarlyStop` has already ended the fit of a run: what was cut then is its evaluation.
+
+    Keras would train one more batch before it obeys a stop that was asked for before the first epoch.
+    """
+    if patience is None or not (run / HISTORY).exists():
+        return False
+    losses = read_history(run / HISTORY).table["val_loss"].to_numpy()
+    return len(losses) - 1 - losses.argmin() >= patience
 
 
 class Heartbeat(keras.callbacks.Callback):

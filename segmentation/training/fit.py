@@ -22,8 +22,8 @@ from segmentation.inference.predictor import Predictor
 from segmentation.model.diagram import describe
 from segmentation.model.metrics import training_metrics
 from segmentation.model.registry import build
-from segmentation.runs.folder import BEST, CONFIG, METRICS, PATCHES, Run, write_status
-from segmentation.training.callbacks import Snapshot, training_callbacks
+from segmentation.runs.folder import BEST, CONFIG, Run, write_scores, write_status
+from segmentation.training.callbacks import Snapshot, stopped_early, training_callbacks
 from segmentation.training.configuration import Configuration
 from segmentation.training.pipeline import held_out_batches, training_batches
 
@@ -70,10 +70,17 @@ def train(
         return Run(folder)
     if Run(folder).config is None:
         write_json(folder / CONFIG, config)
-    try:
-        _fit(model, patches, test, configuration, folder, verbose)
+
+    def evaluated(done: int, total: int) -> None:
         write_status(folder, "running", phase="evaluation", progress=1.0)
-        _finish(folder, patches, test, dataset, configuration, progress)
+        if progress:
+            progress(done, total)
+
+    try:
+        write_status(folder, "running", phase="starting", progress=0.0)
+        _fit(model, patches, test, configuration, folder, verbose)
+        evaluated(0, len(test))
+        _finish(folder, patches, test, dataset, configuration, evaluated)
     except KeyboardInterrupt:
         write_status(folder, "stopped", reason="stopped by the user")
         raise
@@ -102,7 +109,7 @@ def _fit(
         loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=VOID),
         metrics=training_metrics(model.output_shape[-1]),
     )
-    if first_epoch >= configuration.epochs:
+    if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
         return
     model.fit(
         training_batches(patches, part, configuration, first_epoch),
@@ -130,17 +137,13 @@ def _finish(
     test: np.ndarray,
     dataset: Dataset,
     configuration: Configuration,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
     """Strip the optimizer's state from the best model and write its scores."""
     with replacing(folder / BEST) as temporary:
         keras.saving.load_model(folder / BEST, compile=False).save(temporary)
-    metrics, table = evaluate(
-        Predictor(folder / BEST), patches, test, dataset.palette, configuration.protocol, progress
-    )
-    write_json(folder / METRICS, metrics)
-    with replacing(folder / PATCHES) as temporary:
-        table.to_csv(temporary, index=False)
+    predictor = Predictor(folder / BEST)
+    write_scores(folder, *evaluate(predictor, patches, test, dataset.palette, configuration.protocol, progress))
 
 
 def _config(

@@ -1,0 +1,31 @@
+"""Home: which data set and run are in use, whether they are healthy, and where to go next."""
+
+import streamlit as st
+
+from segmentation.ui import home
+from segmentation.ui.layout import begin_page, choose_dataset, choose_run, legend
+
+begin_page("Aerial segmentation", "Is my data right, is my training going well, and where does my model fail?")
+dataset = choose_dataset()
+run = choose_run(dataset)
+
+left, right = st.columns(2, gap="large")
+with left:
+    health_place = home.dataset_card(dataset)
+with right:
+    home.run_card(run, dataset)
+
+if dataset:
+    st.subheader("From scene to score", anchor=False)
+    legend(dataset.palette)
+    home.pipeline(dataset, run)
+
+st.subheader("Where to go next", anchor=False)
+home.next_steps()
+
+st.subheader("Another data set", anchor=False)
+home.add_dataset()
+
+if dataset:
+    with health_place:  # last, since every scene is read for it
+        home.health_line(dataset)

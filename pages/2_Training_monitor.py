@@ -1,0 +1,16 @@
+"""Training monitor: the curves of any CSVLogger file, of a run of ours, a path, or an upload."""
+
+import streamlit as st
+
+from segmentation.ui import monitor
+from segmentation.ui.layout import begin_page, choose_dataset, choose_run
+
+begin_page("Training monitor", "Is my training going well? Training and validation curves of any Keras CSVLogger file.")
+dataset = choose_dataset()
+run = choose_run(dataset)
+logs = monitor.choose_logs(run)
+if not logs:
+    st.info("Nothing to draw yet: choose a run, or give a CSVLogger file.", icon=":material/show_chart:")
+    st.stop()
+monitor.curves(logs)
+monitor.details(logs)

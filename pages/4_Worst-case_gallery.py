@@ -1,0 +1,15 @@
+"""Worst-case gallery: a run's patches ranked by their IoU, worst first."""
+
+import streamlit as st
+
+from segmentation.ui import gallery
+from segmentation.ui.layout import begin_page, choose_dataset, choose_run, legend
+
+begin_page("Worst-case gallery", "Where does my model fail? Every patch of a run, ranked by its mean IoU, worst first.")
+dataset = choose_dataset()
+run = choose_run(dataset)
+if not gallery.can_show(dataset, run):
+    st.stop()
+legend(run.palette, void=True)
+gallery.summary(run)
+gallery.ranking(dataset, run)

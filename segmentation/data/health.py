@@ -1,0 +1,128 @@
+"""The health report: what is wrong with a data set, and the statistics of its scenes, in one pass over the files."""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from segmentation.data.images import is_palette_file
+from segmentation.data.palette import VOID_NAME, Palette
+from segmentation.data.patches import PATCH_SIZE, Progress, class_counts, cut, grid, image_statistics, patch_table
+from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.errors import ImageFileError
+
+CONSTANT_BELOW = 0.02
+"""An image whose grey values (0–1) deviate less than this shows next to nothing."""
+
+READERS = 2
+"""Files decoded at once: each is held whole, so that memory stays at two scenes."""
+
+Severity = Literal["error", "warning", "note"]
+
+FINDINGS: dict[str, tuple[Severity, str]] = {
+    "unpaired": ("warning", "An image without a mask, or a mask without an image"),
+    "unreadable": ("error", "A file that cannot be read, or whose image and mask differ in size"),
+    "void": ("warning", "Mask colours that are in no palette"),
+    "duplicate": ("warning", "The same picture as another scene's"),
+    "near-constant": ("warning", "An image that shows next to nothing"),
+    "palette file": ("note", "A mask with a colour table of its own; it is read by its colours"),
+}
+"""Kinds of findings: how bad each is, and what it means."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What one pass over a data set found.
+
+    Args:
+        scenes: A row a readable scene: ``scene, tile, height, width, brightness, contrast``, then the pixels of every
+            class by its name, and those of no class.
+        patches: A row a patch: ``patch, tile, scene, row, column, brightness, contrast``, and pixels as above.
+        findings: A row a finding: ``severity, kind, scene, file, detail, pixels`` (void pixels, else 0).
+    """
+
+    scenes: pd.DataFrame
+    patches: pd.DataFrame
+    findings: pd.DataFrame
+
+
+def examine(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None = None) -> Health:
+    """Read every file of a data set once and report what is wrong with it.
+
+    Args:
+        dataset: The scenes.
+        size: Side of a patch, in pixels.
+        progress: Called with (scenes done, scenes).
+    """
+    rows, patches, findings = [], [], []
+    for path in dataset.unpaired:
+        findings.append(_finding("unpaired", "", path, "has no partner of the same name"))
+    first_with: dict[str, str] = {}
+    with ThreadPoolExecutor(READERS) as pool:
+        results = pool.map(lambda scene: _examine_scene(scene, dataset.palette, size), dataset.scenes)
+        for done, (scene, (row, table, found, digest)) in enumerate(zip(dataset.scenes, results, strict=True), 1):
+            findings += found
+            if row:
+                rows.append(row)
+                patches.append(table)
+                twin = first_with.setdefault(digest, scene.name)
+                if twin != scene.name:
+                    findings.append(_finding("duplicate", scene.name, scene.image, f"shows the same as {twin}"))
+            if progress:
+                progress(done, len(dataset.scenes))
+    measures = ["brightness", "contrast", *dataset.palette.names, VOID_NAME]
+    order = {severity: place for place, severity in enumerate(("error", "warning", "note"))}
+    table = pd.DataFrame(findings, columns=["severity", "kind", "scene", "file", "detail", "pixels"])
+    table = table.sort_values("severity", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+    scenes = pd.DataFrame(rows, columns=["scene", "tile", "height", "width", *measures])
+    no_patch = patch_table("", "", 0, 0).reindex(columns=["patch", "tile", "scene", "row", "column", *measures])
+    return Health(scenes, pd.concat(patches or [no_patch], ignore_index=True), table)
+
+
+def _examine_scene(scene: Scene, palette: Palette, size: int) -> tuple[dict, pd.DataFrame, list[dict], str]:
+    """Return a scene's row (empty if unreadable), its patches' rows, its findings, and a digest of its pixels."""
+    try:
+        image, mask = read_scene(scene, palette)
+    except ImageFileError as error:
+        return {}, pd.DataFrame(), [_finding("unreadable", scene.name, scene.image, str(error))], ""
+    row = {"scene": scene.name, "tile": scene.tile, "height": mask.shape[0], "width": mask.shape[1]}
+    row |= {name: values[0] for name, values in _measures(image[None], mask[None], palette).items()}
+    patches = patch_table(scene.name, scene.tile, *grid(*mask.shape, size))
+    patches = patches.assign(**_measures(cut(image, size), cut(mask, size), palette))
+    return row, patches, list(_scene_findings(scene, row, mask.size)), hashlib.sha256(image).hexdigest()
+
+
+def _measures(images: np.ndarray, masks: np.ndarray, palette: Palette) -> dict[str, np.ndarray]:
+    """Brightness, contrast, and pixels by class and void, of (n, height, width[, 3])."""
+    brightness, contrast = image_statistics(images)
+    counts = class_counts(masks, len(palette))
+    by_class = {name: counts[:, index] for index, name in enumerate([*palette.names, VOID_NAME])}
+    return {"brightness": brightness, "contrast": contrast, **by_class}
+
+
+def _scene_findings(scene: Scene, row: dict, pixels: int) -> Iterator[dict]:
+    if row[VOID_NAME]:
+        share = 100 * row[VOID_NAME] / pixels
+        detail = f"{row[VOID_NAME]:,} pixels ({share:.2f} %) have a colour that is in no palette"
+        yield _finding("void", scene.name, scene.mask, detail, row[VOID_NAME])
+    if row["contrast"] < CONSTANT_BELOW:
+        yield _finding("near-constant", scene.name, scene.image, f"its contrast is only {row['contrast']:.3f}")
+    if is_palette_file(scene.mask):
+        yield _finding("palette file", scene.name, scene.mask, "stores indices into a colour table of its own")
+
+
+def _finding(kind: str, scene: str, file: Path, detail: str, pixels: int = 0) -> dict:
+    severity, _ = FINDINGS[kind]
+    return {
+        "severity": severity,
+        "kind": kind,
+        "scene": scene,
+        "file": f"{file.parent.name}/{file.name}",
+        "detail": detail,
+        "pixels": pixels,
+    }

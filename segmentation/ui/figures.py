@@ -1,0 +1,242 @@
+"""Plotly figures: numbers in, a figure out, without Streamlit, so that tests can look at them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from segmentation.data.palette import Palette
+from segmentation.runs.history import History
+
+ACCENT = "#0f766e"
+QUIET = "#8a8f94"
+
+RUN_COLORS = ("#0f766e", "#b45309", "#475569", "#be185d", "#4d7c0f", "#0369a1")
+"""One a run; none is a class colour of the Dubai palette."""
+
+LOWER_IS_BETTER = ("loss", "error", "mae", "mse")
+
+TITLES = {
+    "accuracy": "Accuracy",
+    "jaccard": "Jaccard (article, soft)",
+    "image_jaccard": "Jaccard, image by image",
+    "loss": "Loss",
+    "mean_iou": "Mean IoU",
+    "learning_rate": "Learning rate",
+}
+
+
+def title_of(metric: str) -> str:
+    """Return a metric's name for people."""
+    return TITLES.get(metric, metric.replace("_", " ").capitalize())
+
+
+def best_is_high(metric: str) -> bool:
+    """Tell whether a metric is better when it is higher."""
+    return not any(word in metric.lower() for word in LOWER_IS_BETTER)
+
+
+def best_epoch(values: pd.Series, metric: str) -> int | None:
+    """Return the position of the best value: the lowest of a loss, the highest of anything else; None if all NaN."""
+    if values.isna().all():
+        return None
+    return int(values.argmax() if best_is_high(metric) else values.argmin())
+
+
+def history_figure(histories: dict[str, History], metric: str) -> go.Figure:
+    """Draw one metric of any number of runs: training dotted, validation solid, the best epoch marked.
+
+    Args:
+        histories: By the run's name.
+        metric: A column of theirs, without ``val_``.
+    """
+    figure = go.Figure()
+    last = max(
+        (int(history.table["epoch"].max()) + 1 for history in histories.values() if len(history.table)), default=1
+    )
+    for place, (name, history) in enumerate(histories.items()):
+        color = RUN_COLORS[place % len(RUN_COLORS)]
+        epochs = history.table["epoch"] + 1
+        for column, part, dash in (
+            (metric, "training", "dot" if metric != "learning_rate" else "solid"),
+            (f"val_{metric}", "validation", "solid"),
+        ):
+            if column not in history.table:
+                continue
+            values = history.table[column]
+            label = ", ".join(
+                word for word in (name if len(histories) > 1 else "", part if metric != "learning_rate" else "") if word
+            )
+            hover = f"{label}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>"
+            line = {"color": color, "dash": dash, "width": 2}
+            mode = "lines+markers" if len(values) < 2 else "lines"
+            figure.add_scatter(x=epochs, y=values, name=label, mode=mode, line=line, hovertemplate=hover)
+            best = best_epoch(values, metric)
+            if best is not None and part == "validation":
+                figure.add_scatter(
+                    x=[epochs.iloc[best]],
+                    y=[values.iloc[best]],
+                    mode="markers+text",
+                    text=[f"{values.iloc[best]:.4g}"],
+                    textposition="bottom center" if best_is_high(metric) else "top center",
+                    marker={"color": color, "size": 11, "symbol": "star"},
+                    name=f"best of {label}",
+                    showlegend=False,
+                    hovertemplate=f"best of {label}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+                )
+    figure.update_layout(
+        title={"text": title_of(metric), "font": {"size": 15}},
+        xaxis={"title": "Epoch", "tickformat": "d", "range": [0.5, last + 0.5]},
+        yaxis={"title": title_of(metric), "rangemode": "tozero" if metric == "learning_rate" else "normal"},
+        height=320,
+        margin={"l": 10, "r": 10, "t": 60, "b": 10},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+        uirevision=metric,  # a live update keeps the zoom
+    )
+    return figure
+
+
+def class_bars(values: Sequence[float], palette: Palette, axis: str, share: bool) -> go.Figure:
+    """Draw one horizontal bar a class, in its colour, with its value.
+
+    Args:
+        values: One a class, 0–1; NaN is drawn as a dash.
+        palette: The classes.
+        axis: What the values are.
+        share: Print per cent with one decimal, else a score with three.
+    """
+    texts = ["–" if np.isnan(v) else f"{100 * v:.1f} %" if share else f"{v:.3f}" for v in values]
+    shown = [0 if np.isnan(v) else 100 * v if share else v for v in values]
+    figure = go.Figure(
+        go.Bar(
+            x=shown,
+            y=list(palette.names),
+            orientation="h",
+            text=texts,
+            textposition="outside",
+            cliponaxis=False,
+            marker={"color": [palette.hex(i) for i in range(len(palette))], "line": {"color": QUIET, "width": 1}},
+            hovertemplate="%{y}: %{text}<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        xaxis={"title": axis, "range": [0, 115 if share else 1.15], "showgrid": True},
+        yaxis={"autorange": "reversed"},
+        height=60 + 34 * len(palette),
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        showlegend=False,
+    )
+    return figure
+
+
+def tile_shares(scenes: pd.DataFrame, palette: Palette) -> go.Figure:
+    """Draw each tile's class shares as one stacked bar.
+
+    Args:
+        scenes: `Health.scenes`: a row a scene with its tile and its pixels by class.
+        palette: The classes.
+    """
+    by_tile = scenes.groupby("tile", sort=False)[list(palette.names)].sum()
+    shares = 100 * by_tile.div(by_tile.sum(axis=1), axis=0)
+    figure = go.Figure()
+    for index, name in enumerate(palette.names):
+        figure.add_bar(
+            x=shares[name],
+            y=shares.index,
+            name=name,
+            orientation="h",
+            marker={"color": palette.hex(index), "line": {"color": QUIET, "width": 0.5}},
+            hovertemplate=f"%{{y}}: {name} %{{x:.1f}} %<extra></extra>",
+        )
+    figure.update_layout(
+        barmode="stack",
+        xaxis={"title": "Share of the tile's labelled pixels, %", "range": [0, 100]},
+        yaxis={"autorange": "reversed", "type": "category"},
+        height=60 + 34 * max(len(shares), len(palette)),
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        showlegend=False,  # the page's legend says it
+    )
+    return figure
+
+
+def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
+    """Draw a confusion matrix, rows true and columns predicted, each row in per cent of its class.
+
+    Args:
+        matrix: (classes, classes) pixels.
+        palette: The classes.
+    """
+    matrix = np.asarray(matrix)
+    totals = matrix.sum(1, keepdims=True)
+    shares = np.divide(100 * matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=list(palette.names),
+            y=list(palette.names),
+            customdata=matrix,
+            texttemplate="%{z:.0f}",
+            colorscale=[[0, "rgba(15,118,110,0)"], [1, ACCENT]],
+            zmin=0,
+            zmax=100,
+            colorbar={"title": "% of<br>the row", "thickness": 12},
+            hovertemplate="%{y} taken for %{x}: %{z:.1f} %<br>%{customdata:,} pixels<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        xaxis={"title": "Predicted", "side": "bottom"},
+        yaxis={"title": "True", "autorange": "reversed"},
+        height=110 + 44 * len(palette),
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+    )
+    return figure
+
+
+def network_figure(description: dict) -> go.Figure:
+    """Draw a network as a U: a box a block with its output shape, the way down, the way up, and the skips.
+
+    Args:
+        description: What `segmentation.model.diagram.describe` returns, as kept in a run's config.json.
+    """
+    blocks = description["blocks"]
+    sides = sorted({block["shape"][0] for block in blocks}, reverse=True)
+    order = range(len(blocks))
+    bottom = min(order, key=lambda i: blocks[i]["shape"][0])
+    places = [(index, -sides.index(block["shape"][0])) for index, block in enumerate(blocks)]
+    figure = go.Figure()
+    for start, end in zip(places, places[1:], strict=False):
+        _arrow(figure, start, end, QUIET, "solid")
+    for start, end in description["skips"]:
+        _arrow(figure, places[start], places[end], ACCENT, "dot")
+    texts = [" × ".join(map(str, block["shape"])) for block in blocks]
+    layers = [
+        "<br>".join(f"{count} × {kind}" if count > 1 else kind for kind, count in block["layers"].items())
+        for block in blocks
+    ]
+    figure.add_scatter(
+        x=[x for x, _ in places],
+        y=[y for _, y in places],
+        mode="markers+text",
+        marker={"symbol": "square", "size": 16, "color": ACCENT},
+        text=texts,
+        textposition=[
+            "middle left" if i < bottom else "middle right" if i > bottom else "bottom center" for i in order
+        ],
+        customdata=layers,
+        hovertemplate="%{text}<br>%{customdata}<extra></extra>",
+    )
+    figure.update_layout(
+        xaxis={"visible": False, "range": [-1.3, len(blocks) + 0.3]},
+        yaxis={"visible": False, "range": [-len(sides) + 0.4, 0.4]},
+        height=60 * len(sides),
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        showlegend=False,
+    )
+    return figure
+
+
+def _arrow(figure: go.Figure, start: tuple[int, int], end: tuple[int, int], color: str, dash: str) -> None:
+    figure.add_scatter(
+        x=[start[0], end[0]], y=[start[1], end[1]], mode="lines", line={"color": color, "dash": dash}, hoverinfo="skip"
+    )

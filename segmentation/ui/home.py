@@ -1,0 +1,216 @@
+"""The parts of the home page."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from segmentation.data.download import HANDLE, MEGABYTES, PAGE
+from segmentation.data.health import FINDINGS
+from segmentation.data.images import png_bytes
+from segmentation.data.locate import PROJECT, VARIABLE
+from segmentation.data.patches import PATCH_SIZE, cut, grid
+from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.errors import DONE, STOPPED, SegmentationError
+from segmentation.runs.folder import Run
+from segmentation.ui.figures import network_figure
+from segmentation.ui.layout import CHOSEN, add_folder, one_sentence, protocol_line, score
+from segmentation.ui.loaders import load_health, load_scene, load_tile_table
+from segmentation.ui.pictures import draw_patch_grid, fit, overlay
+
+PAGES = (
+    ("pages/1_Dataset_browser.py", "Dataset browser", ":material/grid_view:", "Is my data right?"),
+    ("pages/2_Training_monitor.py", "Training monitor", ":material/show_chart:", "Is my training going well?"),
+    ("pages/3_Prediction_explorer.py", "Prediction explorer", ":material/compare:", "What does my model see?"),
+    ("pages/4_Worst-case_gallery.py", "Worst-case gallery", ":material/crisis_alert:", "Where does it fail?"),
+)
+
+DOWNLOAD = "download"
+"""Session state: the download's process and its log, while it runs."""
+
+DOWNLOAD_ERROR = "download_error"
+"""Session state: one sentence that says why the last download failed."""
+
+STATE_ICONS = {
+    "running": ":material/sync:",
+    "finished": ":material/check_circle:",
+    "stopped": ":material/pause_circle:",
+    "failed": ":material/error:",
+    "stalled": ":material/warning:",
+}
+
+
+def dataset_card(dataset: Dataset | None) -> DeltaGenerator | None:
+    """Show the data set in use and its size; return the place for its health in one line."""
+    st.subheader("Data set", anchor=False)
+    if dataset is None:
+        st.info("No labelled scenes are in use. Choose a data set in the sidebar, or add one below.")
+        return None
+    patches = int(load_tile_table(dataset, PATCH_SIZE)["patches"].sum())
+    with st.container(border=True):
+        columns = st.columns(4)
+        columns[0].metric("Tiles", f"{len(dataset.tiles):,}")
+        columns[1].metric("Scenes", f"{len(dataset.scenes):,}")
+        columns[2].metric("Patches", f"{patches:,}", help=f"Patches of {PATCH_SIZE} px, cut without overlap.")
+        columns[3].metric("Classes", len(dataset.palette))
+        place = st.container()
+        st.caption(f"Folder `{dataset.root.name}`")
+    return place
+
+
+def health_line(dataset: Dataset) -> None:
+    """Say in one line what the health report found; reading every scene may take seconds."""
+    findings = load_health(dataset).findings
+    kinds = findings[findings["severity"] != "note"]["kind"].value_counts()
+    if kinds.empty:
+        st.markdown(":material/check_circle: Health: nothing wrong was found")
+    else:
+        found = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+        st.markdown(f":material/warning: Health: {found}", help=_explain(kinds.index))
+
+
+def _explain(kinds: Iterable[str]) -> str:
+    return "\n".join(f"- {kind}: {FINDINGS[kind][1]}" for kind in kinds)
+
+
+def run_card(run: Run | None, dataset: Dataset | None) -> None:
+    """Show the run in use, its scores, and its health in one line."""
+    st.subheader("Run", anchor=False)
+    if run is None:
+        st.info("No run is here yet. Train one: `python -m segmentation train --name first`")
+        return
+    with st.container(border=True):
+        metrics = run.metrics or {}
+        columns = st.columns(4)
+        columns[0].metric("Accuracy", score(metrics.get("accuracy")), help="Share of labelled pixels that are right.")
+        columns[1].metric(
+            "Jaccard", score(metrics.get("jaccard")), help="The article's: soft, all pixels and classes flattened."
+        )
+        columns[2].metric("Mean IoU", score(metrics.get("mean_iou")), help="Mean over the classes' IoU.")
+        columns[3].metric("Epochs", len(run.history.table) if run.history else "–")
+        status = run.status
+        reason = f": {status['reason']}" if status.get("reason") else ""
+        problems = f" · {', '.join(run.problems)}" if run.problems else ""
+        st.markdown(f"{STATE_ICONS.get(status.get('state'), '')} Health: {status.get('state')}{reason}{problems}")
+        st.caption(f"`{run.name}` · {protocol_line(metrics)}" if metrics else f"`{run.name}` · not evaluated yet")
+    if dataset and run.palette and run.palette != dataset.palette:
+        st.warning("This run knows other classes than this data set: scores of the one say nothing about the other.")
+
+
+def pipeline(dataset: Dataset, run: Run | None) -> None:
+    """Show the way of the data in pictures of the data set in use: scene, patches, image and mask, network."""
+    with one_sentence():
+        scene = dataset.scenes[0]
+        image, mask = load_scene(scene, dataset.palette)
+        rows, columns_ = grid(*image.shape[:2], PATCH_SIZE)
+        if not rows * columns_:
+            return
+        # The patch with the most classes shows best what a mask is.
+        masks = cut(mask, PATCH_SIZE)
+        best = int(np.argmax([len(np.unique(patch)) for patch in masks]))
+        patch, patch_mask = cut(image, PATCH_SIZE)[best], masks[best]
+        steps = (
+            (fit(image, 700, smooth=True), f"**1 Scene** {image.shape[0]} × {image.shape[1]} px"),
+            (
+                fit(draw_patch_grid(image, PATCH_SIZE), 700, smooth=True),
+                f"**2 Patches** cropped and cut to {rows} × {columns_} of {PATCH_SIZE} px",
+            ),
+            (patch, "**3 Image** rescaled to 0–1 inside the network"),
+            (overlay(patch, patch_mask, dataset.palette, 1.0), "**4 Mask** one class index a pixel"),
+        )
+        with st.container(key="pixels-pipeline"):
+            # Columns as wide as their pictures' shapes make all pictures equally high.
+            widths = [picture.shape[1] / picture.shape[0] for picture, _ in steps]
+            for column, (picture, caption) in zip(st.columns(widths), steps, strict=True):
+                column.image(png_bytes(picture), caption=caption, width="stretch", output_format="PNG")
+    description = (run.config or {}).get("architecture") if run else None
+    if description:
+        st.markdown(
+            f"**5 Network** {description['name']} of `{run.name}`, {description['parameters']:,} parameters: each block "
+            "with its output shape, skip connections dotted"
+        )
+        st.plotly_chart(network_figure(description), key="network", config={"displayModeBar": False})
+
+
+def next_steps() -> None:
+    """Link the four pages, each with its question."""
+    for column, (page, title, icon, question) in zip(st.columns(4), PAGES, strict=True):
+        with column.container(border=True):
+            st.page_link(page, label=f"**{title}**", icon=icon)
+            st.caption(question)
+
+
+def add_dataset() -> None:
+    """Let the user name a folder of their own, or fetch the real set."""
+    left, right = st.columns(2, gap="large")
+    with left, st.form("folder", border=True):
+        typed = st.text_input(
+            "Folder on this machine",
+            placeholder="/data/my-city",
+            help="It holds folders named images and masks side by side, with files of the same name in both; a "
+            f"class_dict.csv (name,r,g,b) in it names the classes. {VARIABLE} sets the default.",
+        )
+        if st.form_submit_button("Use this folder", type="primary", icon=":material/folder_open:") and typed.strip():
+            with one_sentence():
+                find_dataset(Path(typed.strip()).expanduser())
+                _use(Path(typed.strip()))
+    with right.container(border=True):
+        st.markdown(f"**MBRSC aerial imagery of Dubai** · 72 scenes, {MEGABYTES} MB, CC0, from `{HANDLE}`")
+        target = PROJECT / "data"
+        try:
+            find_dataset(target)
+        except SegmentationError:
+            if DOWNLOAD in st.session_state:
+                _watch_download(target)
+            elif st.button(
+                "Download",
+                icon=":material/download:",
+                help=f"Fetched from {PAGE} into data/ beside app.py; no account needed.",
+            ):
+                st.session_state.pop(DOWNLOAD_ERROR, None)
+                _start_download(target)
+                st.rerun()
+            if DOWNLOAD_ERROR in st.session_state:
+                st.warning(st.session_state[DOWNLOAD_ERROR], icon=":material/cloud_off:")
+        else:
+            st.caption("It is here already.")
+            if st.button("Use it", icon=":material/check:"):
+                _use(target)
+
+
+def _use(folder: Path) -> None:
+    """Choose `folder` as the data set and draw the page again with it."""
+    st.session_state[CHOSEN] = add_folder(folder)
+    st.rerun()
+
+
+def _start_download(folder: Path) -> None:
+    """Run the download command in a process of its own, so that it can be watched and cancelled."""
+    log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+    command = [sys.executable, "-m", "segmentation", "download", "--folder", str(folder)]
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=log)  # noqa: S603
+    st.session_state[DOWNLOAD] = process, log
+
+
+@st.fragment(run_every=1.0)
+def _watch_download(folder: Path) -> None:
+    """Show how the download goes, and what came of it."""
+    process, log = st.session_state[DOWNLOAD]
+    log.seek(0)
+    lines = log.read().decode(errors="replace").replace("\r", "\n").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    if process.poll() is None:
+        st.caption(f":material/downloading: {last or 'Connecting …'}")
+        if st.button("Cancel", icon=":material/cancel:"):
+            process.terminate()
+        return
+    del st.session_state[DOWNLOAD]
+    if process.returncode == DONE:
+        _use(folder)
+    st.session_state[DOWNLOAD_ERROR] = "The download was cancelled." if process.returncode == STOPPED else last
+    st.rerun()

@@ -1,0 +1,196 @@
+"""What every page has in common: title, the sidebar's choice of data set and run, legend, sentences on errors."""
+
+import html
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from segmentation.data.demo import make_demo
+from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder
+from segmentation.data.palette import VOID, VOID_NAME, Palette
+from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.errors import SegmentationError
+from segmentation.runs.folder import SHIPPED, Run, find_runs
+from segmentation.ui.loaders import load_fingerprint, progress_bar
+
+RUNS = PROJECT / "runs"
+
+EXPLORER = "pages/3_Prediction_explorer.py"
+
+FOLDERS = "dataset_folders"
+"""Session state: the data sets' folders that can be chosen, by their label."""
+
+CHOSEN = "chosen_dataset"
+"""Session state: the label of a data set to choose at the next run of the page."""
+
+STYLE = """
+<style>
+  /* Masks keep hard edges however the browser scales them. */
+  [class*="st-key-pixels"] img { image-rendering: pixelated; border-radius: 4px; }
+  .st-key-legend { position: sticky; top: 3.75rem; z-index: 90; background: var(--st-background-color); }
+  .legend { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: .35rem 0; font-size: .85rem; }
+  .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem; border-radius: 2px;
+              border: 1px solid rgba(128, 128, 128, .6); vertical-align: -1px; }
+  /* The first page is called after its file: app. */
+  [data-testid="stSidebarNav"] li:first-child a p { font-size: 0; }
+  [data-testid="stSidebarNav"] li:first-child a p::after { content: "Home"; font-size: .875rem; }
+  .block-container { padding-top: 3.5rem; padding-bottom: 3rem; }
+</style>
+"""
+
+
+def begin_page(title: str, question: str) -> None:
+    """Set the page up and write its title and the one line that says what it answers."""
+    st.set_page_config(page_title=f"{title} · Aerial segmentation", page_icon=":material/satellite_alt:", layout="wide")
+    st.html(STYLE)
+    st.title(title, anchor=False)
+    st.caption(question)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Show an error of the user's as its one sentence, and go on with the rest of the page."""
+    try:
+        yield
+    except SegmentationError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def dataset_folders() -> dict[str, Path]:
+    """Return the folders that can be chosen, by label; the first is the default on this machine."""
+    if FOLDERS not in st.session_state:
+        st.session_state[FOLDERS] = {}
+        add_folder(default_folder())
+        add_folder(DEMO_FOLDER)
+    return st.session_state[FOLDERS]
+
+
+def add_folder(folder: Path) -> str:
+    """Make `folder` one that can be chosen, and return its label: its name, with a number if two share it."""
+    folders = st.session_state[FOLDERS]
+    folder = folder.expanduser().resolve()
+    for label, known in folders.items():
+        if known == folder:
+            return label
+    name = "Demo city" if folder == DEMO_FOLDER else folder.name
+    label, number = name, 2
+    while label in folders:
+        label, number = f"{name} ({number})", number + 1
+    folders[label] = folder
+    return label
+
+
+def choose_dataset() -> Dataset | None:
+    """Let the user choose a data set in the sidebar; make the demo set if it is chosen and not there yet.
+
+    Returns:
+        The data set, or None after a sentence that says why there is none.
+    """
+    folders = dataset_folders()
+    if CHOSEN in st.session_state:  # a widget's value can only be set before it is drawn
+        st.session_state["data"] = st.session_state.pop(CHOSEN)
+        _forget_run()
+    label = st.sidebar.selectbox(
+        "Data set",
+        list(folders),
+        key="data",
+        bind="query-params",
+        on_change=_forget_run,
+        help="Labelled scenes. Add a folder of your own on the home page.",
+    )
+    try:
+        if folders[label] == DEMO_FOLDER:
+            _make_demo()
+        return find_dataset(folders[label])
+    except SegmentationError as error:
+        st.warning(f"{error} Or choose another data set in the sidebar.", icon=":material/folder_off:")
+        return None
+
+
+def _make_demo() -> None:
+    """Make the demo set, with progress if it is not there yet."""
+    with progress_bar("First start: making the demo set, scenes …") as progress:
+        make_demo(DEMO_FOLDER, progress)
+
+
+def _forget_run() -> None:
+    """Another data set: its own run is the better default than the last one chosen."""
+    st.session_state.pop("run", None)
+
+
+def known_runs() -> list[Run]:
+    """Return the runs of this machine, then the shipped ones."""
+    return find_runs(RUNS, SHIPPED)
+
+
+def run_of(dataset: Dataset, runs: list[Run]) -> int:
+    """Return the place of the run that fits a data set best: trained on it, else knowing its classes, else the first."""
+    fingerprint = load_fingerprint(dataset)
+    for place, run in enumerate(runs):
+        if run.model and run.config and run.config.get("dataset", {}).get("fingerprint") == fingerprint:
+            return place
+    for place, run in enumerate(runs):
+        if run.model and run.palette == dataset.palette:
+            return place
+    return 0
+
+
+def choose_run(dataset: Dataset | None) -> Run | None:
+    """Let the user choose a run in the sidebar; None after a sentence if there is none."""
+    runs = known_runs()
+    if not runs:
+        st.sidebar.info("No run yet: train one with `python -m segmentation train --name first`.")
+        return None
+    names = list(dict.fromkeys(run.name for run in runs))
+    default = names.index(runs[run_of(dataset, runs)].name) if dataset else 0
+    name = st.sidebar.selectbox(
+        "Run",
+        names,
+        index=default,
+        key="run",
+        bind="query-params",
+        help="A training run: its model predicts, its held-out part is scored. Yours come first, then the shipped ones.",
+    )
+    return next(run for run in runs if run.name == name)
+
+
+def legend(palette: Palette, void: bool = False) -> None:
+    """Show the classes' colours, always in sight while the page scrolls."""
+    entries = [(palette.hex(index), name) for index, name in enumerate(palette.names)]
+    if void:
+        entries.append((palette.hex(VOID), VOID_NAME))
+    chips = "".join(f'<span><i style="background:{color}"></i>{html.escape(name)}</span>' for color, name in entries)
+    st.container(key="legend").html(f'<div class="legend" role="list" aria-label="Classes">{chips}</div>')
+
+
+def protocol_line(metrics: dict) -> str:
+    """Say where scores come from: protocol, patches, pixels."""
+    return f"protocol {metrics['protocol']} · {metrics['patches']:,} held-out patches · {metrics['pixels']:,} pixels"
+
+
+def score(value: float | None) -> str:
+    """Show a score with three decimals, and a dash where there is none."""
+    return "–" if value is None or value != value else f"{value:.3f}"
+
+
+def turn_pages(table: pd.DataFrame, size: int, total: int, unit: str) -> pd.DataFrame:
+    """Say how many rows match, let the user turn pages, and return the rows of the page in sight.
+
+    Args:
+        table: The rows that match.
+        size: Rows a page.
+        total: Rows before filtering.
+        unit: What a row is, in the plural.
+    """
+    pages = max(1, -(-len(table) // size))
+    if st.session_state.get("page", 1) > pages:  # a filter left fewer pages than the one in sight
+        st.session_state["page"] = pages
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(f"**{len(table):,}** of {total:,} {unit}")
+        page = st.pagination(pages, key="page", bind="query-params")
+    if table.empty:
+        st.info("Nothing matches: loosen the filters in the sidebar.", icon=":material/filter_alt_off:")
+    return table.iloc[(page - 1) * size : page * size]

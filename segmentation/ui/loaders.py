@@ -1,0 +1,166 @@
+"""What pages load, remembered for all sessions: nothing is read or predicted twice, and memory stays bounded.
+
+The arrays are shared, so they are made read-only. Caches are keyed by stamps (paths, sizes, times) or by the SHA-256 of
+the pixels, never by a sample of them.
+"""
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from cachetools import LRUCache, cached
+
+from segmentation.data.health import Health, examine
+from segmentation.data.images import png_bytes
+from segmentation.data.palette import Palette
+from segmentation.data.patches import PATCH_SIZE, Progress, tile_table
+from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.ui.pictures import fit, overlay
+
+if TYPE_CHECKING:
+    from segmentation.inference.predictor import Prediction, Predictor
+
+MEGABYTE = 1 << 20
+
+Loader = TypeVar("Loader", bound=Callable)
+
+
+def remembered(maxsize: int, key: Callable[..., Hashable], size: Callable | None = None) -> Callable[[Loader], Loader]:
+    """Cache a function for all sessions; while one computes a value, others that want the same wait for it.
+
+    Args:
+        maxsize: Entries kept, or whatever `size` counts.
+        key: From the arguments to the cache's key.
+        size: From a value to its size.
+    """
+    return cached(LRUCache(maxsize, size), key=key, condition=Condition())
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Progress]:
+    """Yield a callback (done, total) that draws a bar from its first call on; nothing is left of it at the end."""
+    place = st.empty()
+    try:
+        yield lambda done, total: place.progress(done / total, f"{text} {done:,} of {total:,}")
+    finally:
+        place.empty()
+
+
+@remembered(4, key=lambda dataset, progress: dataset.stamp())
+def _health(dataset: Dataset, progress: Progress) -> Health:
+    return examine(dataset, PATCH_SIZE, progress)
+
+
+def load_health(dataset: Dataset) -> Health:
+    """Return the health report of a data set, with a bar while its files are read."""
+    with progress_bar("Reading every scene once …") as progress:
+        return _health(dataset, progress)
+
+
+@remembered(16, key=lambda dataset, size: (dataset.stamp(), size))
+def load_tile_table(dataset: Dataset, size: int) -> pd.DataFrame:
+    """Return the article's table of tiles."""
+    return tile_table(dataset, size)
+
+
+@remembered(16, key=lambda dataset: dataset.stamp())
+def load_fingerprint(dataset: Dataset) -> str:
+    """Return the SHA-256 of a data set's contents."""
+    return dataset.fingerprint()
+
+
+def _scene_stamp(scene: Scene) -> tuple:
+    """A mark of a scene's two files that changes when one of them does; None for a file that is gone."""
+    marks = []
+    for path in (scene.image, scene.mask):
+        try:
+            status = path.stat()
+            marks.append((path, status.st_mtime_ns, status.st_size))
+        except OSError:
+            marks.append((path, None, None))
+    return tuple(marks)
+
+
+@remembered(
+    400 * MEGABYTE,
+    key=lambda scene, palette: (_scene_stamp(scene), palette),
+    size=lambda pair: pair[0].nbytes + pair[1].nbytes,
+)
+def load_scene(scene: Scene, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
+    """Return a scene's image (height, width, 3) and class indices (height, width), both uint8 and read-only.
+
+    Raises:
+        ImageFileError: If it cannot be read.
+    """
+    image, mask = read_scene(scene, palette)
+    image.flags.writeable = mask.flags.writeable = False
+    return image, mask
+
+
+def load_patch(dataset: Dataset, scene: str, row: int, column: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return one patch's image (size, size, 3) and class indices (size, size).
+
+    Raises:
+        ImageFileError: If its scene cannot be read.
+    """
+    image, mask = load_scene(dataset.scene(scene), dataset.palette)
+    here = np.s_[row * size : (row + 1) * size, column * size : (column + 1) * size]
+    return image[here], mask[here]
+
+
+@remembered(
+    100 * MEGABYTE,
+    key=lambda scene, palette, opacity, longest: (_scene_stamp(scene), palette, opacity, longest),
+    size=len,
+)
+def load_thumbnail(scene: Scene, palette: Palette, opacity: float, longest: int) -> bytes:
+    """Return a scene's thumbnail as PNG, its longer side at most `longest` pixels, with the mask laid over.
+
+    Raises:
+        ImageFileError: If the scene cannot be read.
+    """
+    image, mask = load_scene(scene, palette)
+    # Colours before shrinking: averaged class colours would be other classes' colours.
+    small = fit(image, longest, smooth=True)
+    if opacity == 0:
+        return png_bytes(small)
+    rows = np.arange(small.shape[0]) * mask.shape[0] // small.shape[0]
+    columns = np.arange(small.shape[1]) * mask.shape[1] // small.shape[1]
+    return png_bytes(overlay(small, mask[np.ix_(rows, columns)], palette, opacity))
+
+
+@remembered(2, key=lambda path, modified_ns: (path, modified_ns))
+def _predictor(path: Path, modified_ns: int) -> "Predictor":
+    from segmentation.inference.predictor import Predictor  # imports TensorFlow: seven seconds, only where needed
+
+    return Predictor(path)
+
+
+@remembered(
+    400 * MEGABYTE,
+    key=lambda path, modified_ns, digest, image, progress: (path, modified_ns, digest),
+    size=lambda prediction: prediction.classes.nbytes + prediction.confidence.nbytes,
+)
+def _predict(path: Path, modified_ns: int, digest: str, image: np.ndarray, progress: Progress) -> "Prediction":
+    with st.spinner("Loading the model …"):
+        predictor = _predictor(path, modified_ns)
+    prediction = predictor.scene(image, progress)
+    prediction.classes.flags.writeable = prediction.confidence.flags.writeable = False
+    return prediction
+
+
+def predict(path: Path, image: np.ndarray) -> "Prediction":
+    """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar.
+
+    Raises:
+        RunError: If the model cannot be loaded.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(image)).hexdigest() + str(image.shape)
+    with progress_bar("Predicting, patches …") as progress:
+        return _predict(path, path.stat().st_mtime_ns, digest, image, progress)
