@@ -9,10 +9,10 @@ begin_page("Aerial segmentation", "Is my data right, is my training going well, 
 dataset = choose_dataset()
 run = choose_run(dataset)
 
-left, right = st.columns(2, gap="large")
-with left:
+cards = st.grid(2, min_column_width=380, gap="medium")
+with cards.cell():
     health_place = home.dataset_card(dataset)
-with right:
+with cards.cell():
     home.run_card(run, dataset)
 
 if dataset:

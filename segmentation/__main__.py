@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from segmentation.data.images import SUFFIXES, read_image, read_mask
-from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder
+from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder, runs_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
 from segmentation.data.protocols import Protocol
 from segmentation.data.scenes import check_same_size, find_dataset, natural_key
@@ -35,7 +35,7 @@ from segmentation.files import replacing
 from segmentation.runs.folder import SHIPPED, Run, find_runs
 from segmentation.training.configuration import Configuration
 
-RUNS = PROJECT / "runs"
+RUNS = runs_folder()
 
 
 @contextmanager

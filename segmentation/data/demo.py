@@ -362,8 +362,9 @@ def bridge(
 ) -> None:
     """Carry roads, each an offset and a width, over what lies below."""
     deck = 14 + 2 * max(abs(offset) + width / 2 for offset, width in roads)
-    # Its pavements are not reserved ones, where trees are planted.
-    canvas.polygon(box(center, length, deck, along), PAVEMENT, LAND, height=9)
+    # It comes down to the ground at its ends, and so does its shadow. Its pavements are not reserved: no trees there.
+    for share, height in ((0.8, 9), (0.9, 5), (1, 1)):
+        canvas.polygon(box(center, share * length, deck, along), PAVEMENT, LAND, height)
     way = center + along * np.linspace(-length / 2, length / 2, 12)
     pave(canvas, [(beside(way, offset), width) for offset, width in roads], verge=LAND)
 
@@ -668,13 +669,13 @@ def paint_coast(rng: np.random.Generator) -> Canvas:
     halves = [beside(highway, 32), beside(highway, -32)[::-1]]
     widths = [(halves, 45), ([shore_road, *links], 20), (slips, 12)]
     pave(canvas, [(line, width) for lines, width in widths for line in lines])
-    bridge(canvas, over, 1j, 240, ((0, 20),))
-    bridge(canvas, on(shore_road, -592), np.exp(0.21j), 150, ((0, 20),))
-    for line in (shore_road, *links):
-        street(canvas, line, 90)
     for half in halves:
         carriageway(canvas, half, 6)
     canvas.polygon(ribbon(highway, 9), LAWN, VEGETATION)
+    bridge(canvas, over, 1j, 260, ((0, 20),))
+    bridge(canvas, on(shore_road, -592), np.exp(0.21j), 150, ((0, 20),))
+    for line in (shore_road, *links):
+        street(canvas, line, 90)
 
     for at, along in stations((shore_road + coast - 1j * beach + 19j) / 2, 138):
         resort(canvas, at, along)
@@ -684,7 +685,7 @@ def paint_coast(rng: np.random.Generator) -> Canvas:
     track(canvas, np.linspace(-100 - 800j, 1700 - 520j, 90) + 60j * np.sin(bends), 11, (164, 154, 140))
     track(canvas, np.linspace(-140 - 560j, -1700 - 420j, 90) - 40j * np.sin(bends), 11, (170, 160, 146))
     desert(canvas, -860j, 3200, 900)
-    for line in (beside(shore_road, 14), beside(shore_road, -14), beside(highway, 60), coast - 1j * (beach - 8)):
+    for line in (beside(shore_road, 14), beside(shore_road, -14), coast - 1j * (beach - 8)):
         tree_row(canvas, line, 20, 5.5)
     grove(canvas, heart, 760, 440, 65, 9)
     return canvas

@@ -119,7 +119,7 @@ def load_patches(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | 
         progress: Called after every scene.
 
     Raises:
-        ConfigurationError: If no scene is as large as one patch.
+        ConfigurationError: If no scene can be read, or none is as large as one patch.
     """
     sizes = []
     for scene in dataset.scenes:
@@ -143,6 +143,8 @@ def load_patches(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | 
             skipped.append(f"{scene.name}: {error}")
         if progress:
             progress(done, len(dataset.scenes))
+    if len(skipped) == len(dataset.scenes):
+        raise ConfigurationError(f"No scene of {dataset.root} could be used; the first is {skipped[0]}")
     if not filled:
         raise ConfigurationError(
             f"No scene of {dataset.root} gives a patch of {size} × {size} pixels: choose a smaller patch size."

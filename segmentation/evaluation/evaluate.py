@@ -1,5 +1,4 @@
-"""Score a model on patches: the held-out part's metrics, and a row for every patch. Importing this imports TensorFlow.
-"""
+"""Score a model: the held-out part's metrics and a row for every patch. Importing this imports TensorFlow."""
 
 from dataclasses import replace
 

@@ -21,7 +21,7 @@ PATCHES_A_PAGE = 30
 THUMBNAIL = 420
 """Longest side of a scene's thumbnail, in pixels."""
 
-SEVERITY_ICONS = {"error": "⛔ error", "warning": "⚠️ warning", "note": "ℹ️ note"}  # noqa: RUF001
+SEVERITY_ICONS = {"error": "⛔ error", "warning": "⚠️ warning", "note": "ℹ️ note"}
 
 
 def filtered(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
@@ -84,16 +84,16 @@ def show_scenes(dataset: Dataset, health: Health) -> None:
     table = filtered(health.scenes, dataset.palette)
     opacity = opacity_slider()
     shown = turn_pages(table, SCENES_A_PAGE, len(health.scenes), "scenes")
-    for start in range(0, len(shown), 4):
-        for column, row in zip(st.columns(4), shown.iloc[start : start + 4].itertuples(), strict=False):
-            with column, st.container(border=True), one_sentence():
-                scene = dataset.scene(row.scene)
-                picture = load_thumbnail(scene, dataset.palette, opacity, THUMBNAIL)
-                st.container(key=f"pixels-{row.scene}").image(picture, width="stretch", output_format="PNG")
-                if st.button(f"{row.tile} · {scene.image.stem}", key=f"open-{row.scene}", width="stretch"):
-                    st.session_state["open_scene"] = row.scene
-                    st.rerun()
-                st.caption(f"{row.height} × {row.width} px")
+    cards = st.grid(4, min_column_width=190)
+    for row in shown.itertuples():
+        with cards, st.container(border=True), one_sentence():
+            scene = dataset.scene(row.scene)
+            picture = load_thumbnail(scene, dataset.palette, opacity, THUMBNAIL)
+            st.container(key=f"pixels-{row.scene}").image(picture, width="stretch", output_format="PNG")
+            if st.button(f"{row.tile} · {scene.image.stem}", key=f"open-{row.scene}", width="stretch"):
+                st.session_state["open_scene"] = row.scene
+                st.rerun()
+            st.caption(f"{row.height} × {row.width} px")
 
 
 def show_patches(dataset: Dataset, health: Health) -> None:
@@ -101,20 +101,20 @@ def show_patches(dataset: Dataset, health: Health) -> None:
     table = filtered(health.patches, dataset.palette)
     opacity = opacity_slider()
     shown = turn_pages(table, PATCHES_A_PAGE, len(health.patches), f"patches of {PATCH_SIZE} px")
-    for start in range(0, len(shown), 6):
-        for column, row in zip(st.columns(6), shown.iloc[start : start + 6].itertuples(), strict=False):
-            with column, one_sentence():
-                image, mask = load_patch(dataset, row.scene, row.row, row.column, PATCH_SIZE)
-                picture = png_bytes(overlay(image, mask, dataset.palette, opacity))
-                st.container(key=f"pixels-{row.patch}").image(picture, width="stretch", output_format="PNG")
-                place = f"r{row.row:02d}c{row.column:02d}"
-                if st.button(
-                    f"{row.scene.split('/')[-1]} {place}",
-                    key=f"explore-{row.patch}",
-                    type="tertiary",
-                    help=f"{row.patch}: look at it in the prediction explorer.",
-                ):
-                    st.switch_page(EXPLORER, query_params={"scene": row.scene, "patch": place})
+    cards = st.grid(6, min_column_width=130)
+    for row in shown.itertuples():
+        with cards.cell(), one_sentence():
+            image, mask = load_patch(dataset, row.scene, row.row, row.column, PATCH_SIZE)
+            picture = png_bytes(overlay(image, mask, dataset.palette, opacity))
+            st.container(key=f"pixels-{row.patch}").image(picture, width="stretch", output_format="PNG")
+            place = row.patch.rsplit("/", 1)[1]
+            if st.button(
+                f"{row.scene.split('/')[-1]} {place}",
+                key=f"explore-{row.patch}",
+                type="tertiary",
+                help=f"{row.patch}: look at it in the prediction explorer.",
+            ):
+                st.switch_page(EXPLORER, query_params={"scene": row.scene, "patch": place})
 
 
 def show_one_scene(dataset: Dataset, health: Health) -> None:
@@ -177,15 +177,15 @@ def show_shares(dataset: Dataset, health: Health) -> None:
     if not pixels.sum():
         st.info("No scene could be read: look at the health report.")
         return
-    left, right = st.columns(2, gap="large")
-    with left:
+    halves = st.grid(2, min_column_width=380, gap="medium")
+    with halves.cell():
         st.subheader("Whole set", anchor=False)
         shares = pixels.sum(0) / pixels.sum()
         st.plotly_chart(
             class_bars(shares[:-1], dataset.palette, "Share of all pixels, %", share=True), key="set-shares"
         )
         st.caption(f"{int(pixels.sum()):,} pixels; {100 * shares[-1]:.2f} % have no class.")
-    with right:
+    with halves.cell():
         st.subheader("Tile by tile", anchor=False)
         st.plotly_chart(tile_shares(health.scenes, dataset.palette), key="tile-shares")
     st.subheader("Tiles", anchor=False)

@@ -148,7 +148,7 @@ def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndar
     check_same_size(image, mask, image_name, mask_name)
     if (mask == VOID).all():
         raise ImageFileError(
-            f"No pixel of {mask_name} has a colour of the legend: export the mask in these colours, or choose another run."
+            f"No pixel of {mask_name} has a colour of the legend: export it in these colours or choose another run."
         )
     return mask
 
@@ -183,19 +183,17 @@ def _show_scores(subject: Subject, truth: np.ndarray, prediction: Prediction, ru
     matrix = scores.confusion_matrices(truth[None], prediction.classes[None], len(palette))[0]
     by_class = scores.iou(matrix)
     counted = int(np.isfinite(by_class).sum())
-    columns = st.columns(4)
-    columns[0].metric(
-        "Accuracy", score(float(scores.accuracy(matrix))), help="Share of labelled pixels that are right."
-    )
-    columns[1].metric(
+    figures = st.grid(4, min_column_width=120)
+    figures.metric("Accuracy", score(float(scores.accuracy(matrix))), help="Share of labelled pixels that are right.")
+    figures.metric(
         "Mean IoU",
         score(float(scores.mean_iou(matrix))),
         help=f"Mean over the {counted} classes in mask or prediction.",
     )
-    columns[2].metric(
+    figures.metric(
         "Confidence", score(float(prediction.confidence.mean())), help="Mean probability of the class shown."
     )
-    columns[3].metric("Labelled pixels", f"{matrix.sum():,}")
+    figures.metric("Labelled pixels", f"{matrix.sum():,}")
     void = "void counts as Unlabeled" if protocol == "patch" and palette.unlabeled is not None else "void is left out"
     st.caption(f"Mean IoU over the {counted} classes that occur in the mask or in the prediction; {void}.")
     table = pd.DataFrame(
@@ -207,11 +205,11 @@ def _show_scores(subject: Subject, truth: np.ndarray, prediction: Prediction, ru
             "pixels in both": np.diagonal(matrix),
         }
     )
-    left, right = st.columns(2, gap="large")
-    left.plotly_chart(
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    halves.plotly_chart(
         class_bars(by_class, palette, "IoU", share=False), key="iou-bars", config={"displayModeBar": False}
     )
-    right.dataframe(
+    halves.dataframe(
         table,
         hide_index=True,
         key="iou-table",

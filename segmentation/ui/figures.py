@@ -1,6 +1,7 @@
 """Plotly figures: numbers in, a figure out, without Streamlit, so that tests can look at them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -153,7 +154,7 @@ def tile_shares(scenes: pd.DataFrame, palette: Palette) -> go.Figure:
         barmode="stack",
         xaxis={"title": "Share of the tile's labelled pixels, %", "range": [0, 100]},
         yaxis={"autorange": "reversed", "type": "category"},
-        height=60 + 34 * max(len(shares), len(palette)),
+        height=90 + 34 * len(shares),
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
         showlegend=False,  # the page's legend says it
     )
@@ -205,11 +206,11 @@ def network_figure(description: dict) -> go.Figure:
     bottom = min(order, key=lambda i: blocks[i]["shape"][0])
     places = [(index, -sides.index(block["shape"][0])) for index, block in enumerate(blocks)]
     figure = go.Figure()
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         _arrow(figure, start, end, QUIET, "solid")
     for start, end in description["skips"]:
         _arrow(figure, places[start], places[end], ACCENT, "dot")
-    texts = [" × ".join(map(str, block["shape"])) for block in blocks]
+    texts = [f"{h}² × {c}" if h == w else f"{h} × {w} × {c}" for h, w, c in (block["shape"] for block in blocks)]
     layers = [
         "<br>".join(f"{count} × {kind}" if count > 1 else kind for kind, count in block["layers"].items())
         for block in blocks

@@ -50,21 +50,21 @@ def summary(run: Run) -> None:
     metrics = run.metrics
     if not metrics:
         return
-    columns = st.columns(4)
-    columns[0].metric("Accuracy", score(metrics["accuracy"]), help="Share of labelled pixels that are right.")
-    columns[1].metric("Jaccard", score(metrics["jaccard"]), help="The article's: soft, all pixels flattened together.")
-    columns[2].metric("Mean IoU", score(metrics["mean_iou"]), help=f"Mean over {len(metrics['iou'])} classes' IoU.")
-    columns[3].metric(
+    figures = st.grid(4, min_column_width=150)
+    figures.metric("Accuracy", score(metrics["accuracy"]), help="Share of labelled pixels that are right.")
+    figures.metric("Jaccard", score(metrics["jaccard"]), help="The article's: soft, all pixels flattened together.")
+    figures.metric("Mean IoU", score(metrics["mean_iou"]), help=f"Mean over {len(metrics['iou'])} classes' IoU.")
+    figures.metric(
         "Mean IoU without Unlabeled",
         score(metrics["mean_iou_without_unlabeled"]),
         help="Mean over the other classes' IoU.",
     )
     st.caption(f"{protocol_line(metrics)} · held out: {DESCRIPTIONS[metrics['protocol']]}")
     with st.expander("IoU by class and confusion matrix", icon=":material/grid_on:"):
-        left, right = st.columns(2, gap="large")
+        halves = st.grid(2, min_column_width=380, gap="medium")
         by_class = [np.nan if value is None else value for value in metrics["iou"].values()]
-        left.plotly_chart(class_bars(by_class, run.palette, "IoU", share=False), key="class-iou")
-        right.plotly_chart(confusion_figure(metrics["confusion_matrix"], run.palette), key="confusion")
+        halves.plotly_chart(class_bars(by_class, run.palette, "IoU", share=False), key="class-iou")
+        halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], run.palette), key="confusion")
 
 
 def _filtered(table: pd.DataFrame, run: Run) -> pd.DataFrame:
@@ -115,10 +115,10 @@ def ranking(dataset: Dataset, run: Run) -> None:
     st.caption(
         "Each patch as image, ground truth and prediction. Its mean IoU is over the classes in mask or prediction."
     )
-    for start in range(0, len(shown), 2):
-        for column, (_, row) in zip(st.columns(2), shown.iloc[start : start + 2].iterrows(), strict=False):
-            with column, st.container(border=True), one_sentence():
-                _card(dataset, run, row)
+    cards = st.grid(2, min_column_width=400)
+    for _, row in shown.iterrows():
+        with cards, st.container(border=True), one_sentence():
+            _card(dataset, run, row)
     st.download_button(
         "Download the ranking",
         ranked.to_csv(index=False),
@@ -134,10 +134,10 @@ def _card(dataset: Dataset, run: Run, row: pd.Series) -> None:
     """One patch: its place and scores, its three pictures, and the way to the explorer."""
     place = row["patch"].rsplit("/", 1)[1]
     configuration = run.config["configuration"]
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.markdown(f"**{row['rank']}.** `{row['patch']}`")
-    if right.button("Explore", key=f"explore-{row['patch']}", help="Open it in the prediction explorer."):
-        st.switch_page(EXPLORER, query_params={"scene": row["scene"], "patch": place, "run": run.name})
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"**{row['rank']}.** `{row['patch']}`")
+        if st.button("Explore", key=f"explore-{row['patch']}", help="Open it in the prediction explorer."):
+            st.switch_page(EXPLORER, query_params={"scene": row["scene"], "patch": place, "run": run.name})
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], configuration["patch_size"])
     pictures = [image, run.palette.decode(settle_void(mask, configuration["protocol"], run.palette))]
     if run.model:

@@ -53,11 +53,11 @@ def dataset_card(dataset: Dataset | None) -> DeltaGenerator | None:
         return None
     patches = int(load_tile_table(dataset, PATCH_SIZE)["patches"].sum())
     with st.container(border=True):
-        columns = st.columns(4)
-        columns[0].metric("Tiles", f"{len(dataset.tiles):,}")
-        columns[1].metric("Scenes", f"{len(dataset.scenes):,}")
-        columns[2].metric("Patches", f"{patches:,}", help=f"Patches of {PATCH_SIZE} px, cut without overlap.")
-        columns[3].metric("Classes", len(dataset.palette))
+        figures = st.grid(4, min_column_width=88)
+        figures.metric("Tiles", f"{len(dataset.tiles):,}")
+        figures.metric("Scenes", f"{len(dataset.scenes):,}")
+        figures.metric("Patches", f"{patches:,}", help=f"Patches of {PATCH_SIZE} px, cut without overlap.")
+        figures.metric("Classes", len(dataset.palette))
         place = st.container()
         st.caption(f"Folder `{dataset.root.name}`")
     return place
@@ -86,13 +86,13 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         return
     with st.container(border=True):
         metrics = run.metrics or {}
-        columns = st.columns(4)
-        columns[0].metric("Accuracy", score(metrics.get("accuracy")), help="Share of labelled pixels that are right.")
-        columns[1].metric(
+        figures = st.grid(4, min_column_width=88)
+        figures.metric("Accuracy", score(metrics.get("accuracy")), help="Share of labelled pixels that are right.")
+        figures.metric(
             "Jaccard", score(metrics.get("jaccard")), help="The article's: soft, all pixels and classes flattened."
         )
-        columns[2].metric("Mean IoU", score(metrics.get("mean_iou")), help="Mean over the classes' IoU.")
-        columns[3].metric("Epochs", len(run.history.table) if run.history else "–")
+        figures.metric("Mean IoU", score(metrics.get("mean_iou")), help="Mean over the classes' IoU.")
+        figures.metric("Epochs", len(run.history.table) if run.history else "–")
         status = run.status
         reason = f": {status['reason']}" if status.get("reason") else ""
         problems = f" · {', '.join(run.problems)}" if run.problems else ""
@@ -131,24 +131,25 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
     description = (run.config or {}).get("architecture") if run else None
     if description:
         st.markdown(
-            f"**5 Network** {description['name']} of `{run.name}`, {description['parameters']:,} parameters: each block "
-            "with its output shape, skip connections dotted"
+            f"**5 Network** {description['name']} of `{run.name}`, {description['parameters']:,} parameters: each "
+            "block with its output shape, skip connections dotted"
         )
         st.plotly_chart(network_figure(description), key="network", config={"displayModeBar": False})
 
 
 def next_steps() -> None:
     """Link the four pages, each with its question."""
-    for column, (page, title, icon, question) in zip(st.columns(4), PAGES, strict=True):
-        with column.container(border=True):
+    cards = st.grid(4, min_column_width=180)
+    for page, title, icon, question in PAGES:
+        with cards, st.container(border=True):
             st.page_link(page, label=f"**{title}**", icon=icon)
             st.caption(question)
 
 
 def add_dataset() -> None:
     """Let the user name a folder of their own, or fetch the real set."""
-    left, right = st.columns(2, gap="large")
-    with left, st.form("folder", border=True):
+    cards = st.grid(2, min_column_width=380, gap="medium")
+    with cards, st.form("folder", border=True):
         typed = st.text_input(
             "Folder on this machine",
             placeholder="/data/my-city",
@@ -159,7 +160,7 @@ def add_dataset() -> None:
             with one_sentence():
                 find_dataset(Path(typed.strip()).expanduser())
                 _use(Path(typed.strip()))
-    with right.container(border=True):
+    with cards, st.container(border=True):
         st.markdown(f"**MBRSC aerial imagery of Dubai** · 72 scenes, {MEGABYTES} MB, CC0, from `{HANDLE}`")
         target = PROJECT / "data"
         try:
@@ -170,7 +171,7 @@ def add_dataset() -> None:
             elif st.button(
                 "Download",
                 icon=":material/download:",
-                help=f"Fetched from {PAGE} into data/ beside app.py; no account needed.",
+                help=f"Fetched from {PAGE} into data/; no account is needed.",
             ):
                 st.session_state.pop(DOWNLOAD_ERROR, None)
                 _start_download(target)

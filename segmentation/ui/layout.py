@@ -9,14 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.data.demo import make_demo
-from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder
+from segmentation.data.locate import DEMO_FOLDER, default_folder, runs_folder
 from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import SegmentationError
 from segmentation.runs.folder import SHIPPED, Run, find_runs
 from segmentation.ui.loaders import load_fingerprint, progress_bar
-
-RUNS = PROJECT / "runs"
 
 EXPLORER = "pages/3_Prediction_explorer.py"
 
@@ -37,7 +35,7 @@ STYLE = """
   /* The first page is called after its file: app. */
   [data-testid="stSidebarNav"] li:first-child a p { font-size: 0; }
   [data-testid="stSidebarNav"] li:first-child a p::after { content: "Home"; font-size: .875rem; }
-  .block-container { padding-top: 3.5rem; padding-bottom: 3rem; }
+  .block-container { padding: 3.5rem clamp(1rem, 4vw, 4rem) 3rem; }
 </style>
 """
 
@@ -123,11 +121,11 @@ def _forget_run() -> None:
 
 def known_runs() -> list[Run]:
     """Return the runs of this machine, then the shipped ones."""
-    return find_runs(RUNS, SHIPPED)
+    return find_runs(runs_folder(), SHIPPED)
 
 
 def run_of(dataset: Dataset, runs: list[Run]) -> int:
-    """Return the place of the run that fits a data set best: trained on it, else knowing its classes, else the first."""
+    """Return the place of the run that fits a data set best: trained on it, else of its classes, else the first."""
     fingerprint = load_fingerprint(dataset)
     for place, run in enumerate(runs):
         if run.model and run.config and run.config.get("dataset", {}).get("fingerprint") == fingerprint:
@@ -152,7 +150,7 @@ def choose_run(dataset: Dataset | None) -> Run | None:
         index=default,
         key="run",
         bind="query-params",
-        help="A training run: its model predicts, its held-out part is scored. Yours come first, then the shipped ones.",
+        help="A training run: its model predicts, its held-out part is scored. Yours come first.",
     )
     return next(run for run in runs if run.name == name)
 

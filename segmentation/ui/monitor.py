@@ -98,9 +98,9 @@ def _draw_curves(logs: list[Log], live: bool) -> None:
     if not drawn:
         return
     _best_row(drawn)
-    for start in range(0, len(metrics), 2):
-        for column, metric in zip(st.columns(2, gap="medium"), metrics[start : start + 2], strict=False):
-            column.plotly_chart(history_figure(drawn, metric), key=f"curve-{metric}")
+    charts = st.grid(2, min_column_width=400, gap="medium")
+    for metric in metrics:
+        charts.plotly_chart(history_figure(drawn, metric), key=f"curve-{metric}")
     st.caption("Validation solid, training dotted; a star marks the best validation value.")
 
 
@@ -139,8 +139,9 @@ def _best_row(histories: dict[str, History]) -> None:
         row = table.iloc[best]
         st.markdown(f"**{name}**: {len(table)} epochs, best is epoch {int(row['epoch']) + 1} by {monitor}")
         shown = [m for m in FIRST if f"val_{m}" in table]
-        for column, metric in zip(st.columns(max(4, len(shown))), shown, strict=False):
-            column.metric(f"{title_of(metric)}, validation", f"{row[f'val_{metric}']:.3f}")
+        figures = st.grid(4, min_column_width=150)
+        for metric in shown:
+            figures.metric(f"{title_of(metric)}, validation", f"{row[f'val_{metric}']:.3f}")
 
 
 def details(logs: list[Log]) -> None:

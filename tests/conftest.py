@@ -1,0 +1,106 @@
+"""Fixtures shared by the tests: a small labelled data set on disk, the real one, and one short training."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.runs.folder import Run
+from segmentation.training.configuration import Configuration
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "Semantic segmentation dataset"
+
+COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
+"""The article's mask colours, written out a second time so that a slip in the package shows."""
+
+SIZES = {("Tile 1", 1): (65, 97), ("Tile 1", 2): (66, 97), ("Tile 2", 1): (65, 129), ("Tile 2", 2): (65, 128)}
+"""(height, width) of every scene of the small data set: 6, 6, 8 and 8 patches of 32 px."""
+
+Writer = Callable[[Path], Path]
+
+
+class Trained(NamedTuple):
+    """A finished run and what it was made from."""
+
+    run: Run
+    dataset: Dataset
+    configuration: Configuration
+
+
+@pytest.fixture(scope="session")
+def write_dataset() -> Writer:
+    """A function that writes a data set of two tiles with two scenes each into a folder, and returns the folder.
+
+    It has the real set's quirks: sizes that differ by a pixel, JPEG images, masks with a colour table of their own
+    (tile 2), and pixels of no class (scenes 1/001 and 2/002). Images are lighter where the class index is higher.
+    """
+
+    def write(root: Path) -> Path:
+        rng = np.random.default_rng(7)
+        for (tile, part), (height, width) in SIZES.items():
+            blocks = rng.integers(0, len(COLORS), (-(-height // 16), -(-width // 16)), dtype=np.uint8)
+            classes = np.kron(blocks, np.ones((16, 16), np.uint8))[:height, :width]
+            if (tile, part) in (("Tile 1", 1), ("Tile 2", 2)):
+                classes[3:13, 5:40] = len(COLORS)
+            shade = 20 + 35 * classes[..., None] + rng.integers(0, 20, (height, width, 3), dtype=np.uint8)
+            for folder in ("images", "masks"):
+                (root / tile / folder).mkdir(parents=True, exist_ok=True)
+            name = f"image_part_{part:03d}"
+            image = Image.fromarray(shade.astype(np.uint8))
+            image.save(root / tile / "images" / f"{name}{'.jpg' if tile == 'Tile 1' else '.png'}", quality=95)
+            colors = np.array([*COLORS, (0, 0, 0)], np.uint8)
+            if tile == "Tile 1":
+                mask = Image.fromarray(colors[classes])
+            else:  # a colour table in another order than the classes
+                mask = Image.fromarray(6 - classes)
+                mask.putpalette(colors[::-1].tobytes())
+            mask.save(root / tile / "masks" / f"{name}.png")
+        return root
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small_dataset(write_dataset: Writer, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The small data set, once a session; not to be changed."""
+    return find_dataset(write_dataset(tmp_path_factory.mktemp("data") / "small"))
+
+
+@pytest.fixture(scope="session")
+def real_dataset() -> Dataset:
+    """The 72 Dubai scenes. A test that needs them fails where they are missing."""
+    assert REAL.is_dir(), f"the real data set is not at {REAL}"
+    return find_dataset(REAL)
+
+
+@pytest.fixture(scope="session")
+def real_counts(real_dataset: Dataset) -> dict[str, np.ndarray]:
+    """Pixels of every mask of the real set by scene name: six classes, then black, then any other colour."""
+    keys = [red << 16 | green << 8 | blue for red, green, blue in [*COLORS, (0, 0, 0)]]
+    counts = {}
+    for scene in real_dataset.scenes:
+        with Image.open(scene.mask) as mask:
+            channels = np.asarray(mask.convert("RGB")).astype(np.int32)
+        code = channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+        of_color = [np.count_nonzero(code == key) for key in keys]
+        counts[scene.name] = np.array([*of_color, code.size - sum(of_color)])
+    return counts
+
+
+@pytest.fixture(scope="session")
+def trained(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A run of the article's network under the scene protocol, trained for two epochs; not to be changed."""
+    from segmentation.training.fit import train
+
+    configuration = Configuration(patch_size=32, protocol="scene", epochs=2, batch_size=4)
+    run = train(small_dataset, configuration, tmp_path_factory.mktemp("runs") / "tiny", verbose=0)
+    return Trained(run, small_dataset, configuration)
+
+

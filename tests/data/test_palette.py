@@ -1,0 +1,213 @@
+"""Class colours: masks to class indices and back, and ``class_dict.csv``."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segmentation.data.palette import CLASS_FILE, DUBAI, VOID, VOID_NAME, Palette
+from segmentation.errors import PaletteError
+
+TWO = Palette(("Sky", "Ground"), ((10, 20, 30), (30, 20, 10)))
+
+
+def test_the_dubai_palette_is_the_articles() -> None:
+    assert dict(zip(DUBAI.names, DUBAI.colors, strict=True)) == {
+        "Building": (60, 16, 152),
+        "Land": (132, 41, 246),
+        "Road": (110, 193, 228),
+        "Vegetation": (254, 221, 58),
+        "Water": (226, 169, 41),
+        "Unlabeled": (155, 155, 155),
+    }
+
+
+def test_building_is_class_0_and_unlabeled_class_5() -> None:
+    assert (DUBAI.names[0], DUBAI.unlabeled) == ("Building", 5)
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "UNLABELED"])
+def test_unlabeled_is_found_however_it_is_spelled(name: str) -> None:
+    assert Palette(("Sky", name), ((1, 1, 1), (2, 2, 2))).unlabeled == 1
+
+
+def test_a_palette_without_that_class_has_no_unlabeled() -> None:
+    assert TWO.unlabeled is None
+
+
+def test_every_colour_becomes_its_class_index() -> None:
+    mask = np.array([DUBAI.colors], np.uint8)
+    assert DUBAI.encode(mask).tolist() == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_class_indices_are_bytes() -> None:
+    assert DUBAI.encode(np.zeros((4, 5, 3), np.uint8)).dtype == np.uint8
+
+
+def test_a_colour_in_no_palette_is_void() -> None:
+    mask = np.array([[(0, 0, 0), (61, 16, 152), (152, 16, 60)]], np.uint8)  # black, one off, and BGR for RGB
+    assert DUBAI.encode(mask).tolist() == [[VOID, VOID, VOID]]
+
+
+def test_encoding_equals_comparing_every_pixel_with_every_colour() -> None:
+    rng = np.random.default_rng(0)
+    mask = rng.choice(np.array([*TWO.colors, (10, 20, 31), (0, 0, 0)], np.uint8), (17, 23))
+    expected = np.full((17, 23), 255)
+    for row in range(17):
+        for column in range(23):
+            for index, color in enumerate(TWO.colors):
+                if tuple(mask[row, column]) == color:
+                    expected[row, column] = index
+    assert np.array_equal(TWO.encode(mask), expected)
+
+
+def test_decoding_undoes_encoding() -> None:
+    mask = np.random.default_rng(0).choice(np.array(DUBAI.colors, np.uint8), (31, 7))
+    assert np.array_equal(DUBAI.decode(DUBAI.encode(mask)), mask)
+
+
+def test_void_is_drawn_black() -> None:
+    assert DUBAI.decode(np.array([[VOID, 0]], np.uint8)).tolist() == [[[0, 0, 0], [60, 16, 152]]]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.zeros((4, 5), np.uint8),
+        np.zeros((4, 5, 4), np.uint8),
+        np.zeros((4, 5, 3), np.float32),
+        np.zeros((1, 4, 5, 3), np.uint8),
+    ],
+    ids=["grey", "four channels", "floats", "a batch"],
+)
+def test_what_is_no_colour_mask_is_not_encoded(mask: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="Expected a"):
+        DUBAI.encode(mask)
+
+
+def test_one_hot_has_a_one_at_the_class_and_none_where_void() -> None:
+    one_hot = TWO.one_hot(np.array([[0, 1, VOID]], np.uint8))
+    assert one_hot.tolist() == [[[1, 0], [0, 1], [0, 0]]]
+
+
+def test_one_hot_is_undone_by_argmax() -> None:
+    indices = np.random.default_rng(0).integers(0, 6, (9, 11), dtype=np.uint8)
+    assert np.array_equal(DUBAI.one_hot(indices).argmax(-1), indices)
+
+
+def test_hexadecimal_colours_are_red_green_blue() -> None:
+    assert Palette.from_hex({"Building": "#3C1098", "Land": "8429f6"}).colors == ((60, 16, 152), (132, 41, 246))
+
+
+def test_a_colour_is_given_back_in_hexadecimal() -> None:
+    assert (DUBAI.hex(0), DUBAI.hex(VOID)) == ("#3c1098", "#000000")
+
+
+def test_a_palette_survives_the_way_through_json() -> None:
+    assert Palette.from_dict(DUBAI.to_dict()) == DUBAI
+
+
+def test_a_palette_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        DUBAI.names = ("Other",)
+
+
+@pytest.mark.parametrize(
+    ("names", "colors", "message"),
+    [
+        ((), (), "1 to 255 classes"),
+        (tuple(map(str, range(256))), tuple((i, 0, 0) for i in range(256)), "1 to 255 classes"),
+        (("A", "B"), ((1, 2, 3),), "a colour a class"),
+        (("A", "A"), ((1, 2, 3), (3, 2, 1)), "share the name 'A'"),
+        (("A", "B"), ((1, 2, 3), (1, 2, 3)), r"share the colour \(1, 2, 3\)"),
+        (("A",), ((1, 2, 256),), "from 0 to 255"),
+        (("A",), ((-1, 2, 3),), "from 0 to 255"),
+        (("A",), ((1, 2),), "three channels"),
+        ((VOID_NAME,), ((1, 2, 3),), "another name"),
+    ],
+)
+def test_a_palette_that_makes_no_sense_is_refused(
+    names: tuple[str, ...], colors: tuple[tuple[int, int, int], ...], message: str
+) -> None:
+    with pytest.raises(PaletteError, match=message):
+        Palette(names, colors)
+
+
+def test_255_classes_are_the_most() -> None:
+    palette = Palette(tuple(map(str, range(255))), tuple((i, 0, 0) for i in range(255)))
+    assert palette.encode(np.array([[(254, 0, 0), (255, 0, 0)]], np.uint8)).tolist() == [[254, VOID]]
+
+
+def write_classes(folder: Path, content: bytes) -> Path:
+    (folder / CLASS_FILE).write_bytes(content)
+    return folder / CLASS_FILE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name,r,g,b\nSky,10,20,30\nGround,30,20,10\n",
+        b"\xef\xbb\xbfname,r,g,b\r\nSky,10,20,30\r\nGround,30,20,10",
+        b"Name, R, G, B\nSky, 10, 20, 30\nGround , 30, 20, 10\n",
+        b"id,name,b,g,r\n0,Sky,30,20,10\n1,Ground,10,20,30\n",
+        b'name,r,g,b\n"Sky",10,20,30,a remark\n\nGround,30,20,10\n',
+    ],
+    ids=["plain", "BOM and CRLF", "blanks and capitals", "other order and columns", "quotes and remarks"],
+)
+def test_class_dict_is_read_as_it_occurs(tmp_path: Path, content: bytes) -> None:
+    assert Palette.from_csv(write_classes(tmp_path, content)) == TWO
+
+
+def test_class_names_may_hold_any_letters(tmp_path: Path) -> None:
+    path = write_classes(tmp_path, "name,r,g,b\nStraße,1,2,3\n道路,3,2,1\n".encode())
+    assert Palette.from_csv(path).names == ("Straße", "道路")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name,r,g\nSky,10,20\n",
+        b"Sky,10,20,30\nGround,30,20,10\n",
+        b"name,r,g,b\nSky,10,20\n",
+        b"name,r,g,b\nSky,10,20,blue\n",
+        b"name,r,g,b\nSky,10,20,30.5\n",
+        "name,r,g,b\nStraße,1,2,3\n".encode("latin-1"),
+        "name,r,g,b\nSky,1,2,3\n".encode("utf-16"),
+    ],
+    ids=["no column b", "no header", "a short row", "a word", "a fraction", "latin-1", "utf-16"],
+)
+def test_a_class_dict_that_cannot_be_read_is_named_in_the_error(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(PaletteError, match=r"^class_dict\.csv could not be read"):
+        Palette.from_csv(write_classes(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "1 to 255 classes"),
+        (b"name,r,g,b\n", "1 to 255 classes"),
+        (b"name,r,g,b\nSky,10,20,300\n", "from 0 to 255"),
+        (b"name,r,g,b\nSky,-1,20,30\n", "from 0 to 255"),
+        (b"name,r,g,b\nSky,1,2,3\nSky,4,5,6\n", "share the name 'Sky'"),
+        (b"name,r,g,b\nSky,1,2,3\nGround,1,2,3\n", "share the colour"),
+    ],
+    ids=["empty", "no classes", "too high", "negative", "a name twice", "a colour twice"],
+)
+def test_a_class_dict_with_impossible_classes_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(PaletteError, match=message):
+        Palette.from_csv(write_classes(tmp_path, content))
+
+
+def test_a_missing_class_dict_is_a_palette_error(tmp_path: Path) -> None:
+    with pytest.raises(PaletteError, match="could not be read"):
+        Palette.from_csv(tmp_path / CLASS_FILE)
+
+
+def test_a_data_set_with_a_class_dict_has_its_palette(tmp_path: Path) -> None:
+    write_classes(tmp_path, b"name,r,g,b\nSky,10,20,30\nGround,30,20,10\n")
+    assert Palette.of(tmp_path) == TWO
+
+
+def test_a_data_set_without_one_has_the_dubai_palette(tmp_path: Path) -> None:
+    assert Palette.of(tmp_path) is DUBAI

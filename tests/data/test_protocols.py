@@ -1,0 +1,157 @@
+"""Which patches are held out."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segmentation.data.images import read_size
+from segmentation.data.palette import DUBAI, VOID, Palette
+from segmentation.data.patches import grid, patch_table
+from segmentation.data.protocols import DESCRIPTIONS, PROTOCOLS, held_out, settle_void
+from segmentation.data.scenes import Dataset
+from segmentation.errors import ConfigurationError
+
+
+def table_of(scenes: dict[str, int]) -> pd.DataFrame:
+    """A table with so many patches of each scene; the scene's name begins with its tile's."""
+    tables = [patch_table(scene, scene.split("/")[0], 1, patches) for scene, patches in scenes.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+NUMBERED = table_of({f"tile-{tile}/image_part_{part:03d}": tile + part for tile in (1, 2, 3) for part in (1, 2, 3)})
+OTHERS = table_of({f"{tile}/{part}": 3 for tile in ("north", "south") for part in "abcdefghijkl"})
+
+
+@pytest.fixture(scope="module")
+def real_table(real_dataset: Dataset) -> pd.DataFrame:
+    """The patches of the real set, from the headers of its files."""
+    tables = [patch_table(scene.name, scene.tile, *grid(*read_size(scene.image), 160)) for scene in real_dataset.scenes]
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_every_protocol_is_described() -> None:
+    assert set(DESCRIPTIONS) == set(PROTOCOLS) == {"patch", "scene", "tile"}
+
+
+def test_the_articles_split_holds_out_349_of_3483_patches(real_table: pd.DataFrame) -> None:
+    chosen = held_out(real_table, "patch")
+    assert (len(chosen), chosen.sum()) == (3483, 349)
+
+
+def test_the_articles_split_is_the_first_tenth_of_permutation_42(real_table: pd.DataFrame) -> None:
+    expected = np.random.RandomState(42).permutation(3483)[:349]
+    assert set(np.flatnonzero(held_out(real_table, "patch"))) == set(expected)
+
+
+@pytest.mark.parametrize("count", [2, 9, 10, 11, 30, 100, 101])
+def test_a_tenth_is_rounded_up(count: int) -> None:
+    assert held_out(table_of({"t/s": count}), "patch").sum() == math.ceil(count / 10)
+
+
+@pytest.mark.parametrize("protocol", ["patch", "scene"])
+def test_the_same_seed_gives_the_same_split(protocol: str) -> None:
+    assert np.array_equal(held_out(OTHERS, protocol, seed=3), held_out(OTHERS, protocol, seed=3))
+
+
+@pytest.mark.parametrize("protocol", ["patch", "scene"])
+def test_another_seed_gives_another_split(protocol: str) -> None:
+    splits = {tuple(held_out(OTHERS, protocol, seed=seed)) for seed in range(5)}
+    assert len(splits) > 1
+
+
+def test_the_global_random_state_is_left_alone() -> None:
+    np.random.seed(1)  # noqa: NPY002
+    expected = np.random.random()  # noqa: NPY002
+    np.random.seed(1)  # noqa: NPY002
+    held_out(OTHERS, "patch")
+    assert np.random.random() == expected  # noqa: NPY002
+
+
+def test_part_t_of_tile_t_is_held_out_of_the_real_set(real_table: pd.DataFrame) -> None:
+    scenes = set(real_table["scene"][held_out(real_table, "scene")])
+    assert scenes == {f"tile-{number}/image_part_{number:03d}" for number in range(1, 9)}
+
+
+def test_the_scene_protocol_holds_out_all_patches_of_its_scenes() -> None:
+    chosen = held_out(NUMBERED, "scene")
+    diagonal = [f"tile-{number}/image_part_{number:03d}" for number in (1, 2, 3)]
+    assert chosen.tolist() == NUMBERED["scene"].isin(diagonal).tolist()
+
+
+def test_the_seed_does_not_move_numbered_scenes() -> None:
+    assert np.array_equal(held_out(NUMBERED, "scene", seed=1), held_out(NUMBERED, "scene", seed=2))
+
+
+def test_scenes_that_are_not_numbered_are_drawn() -> None:
+    scenes = list(dict.fromkeys(OTHERS["scene"]))
+    expected = {scenes[i] for i in np.random.RandomState(42).permutation(24)[:3]}
+    assert set(OTHERS["scene"][held_out(OTHERS, "scene")]) == expected
+
+
+def test_scenes_are_drawn_where_a_tile_lacks_its_part() -> None:
+    table = NUMBERED[NUMBERED["scene"] != "tile-2/image_part_002"].reset_index(drop=True)
+    chosen = held_out(table, "scene")
+    assert table["scene"][chosen].nunique() == 1
+
+
+@pytest.mark.parametrize("table", [NUMBERED, OTHERS], ids=["numbered", "drawn"])
+def test_no_scene_is_in_both_parts(table: pd.DataFrame) -> None:
+    chosen = held_out(table, "scene")
+    assert set(table["scene"][chosen]).isdisjoint(table["scene"][~chosen])
+    assert 0 < chosen.sum() < len(table)
+
+
+def test_one_tile_is_held_out_whole() -> None:
+    assert held_out(OTHERS, "tile", "south").tolist() == (OTHERS["tile"] == "south").tolist()
+
+
+@pytest.mark.parametrize("tile", [None, "east"])
+def test_a_tile_that_does_not_exist_is_refused_with_those_that_do(tile: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=f"one of north, south. Received: {tile}"):
+        held_out(OTHERS, "tile", tile)
+
+
+def test_an_unknown_protocol_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="out of patch, scene, tile. Received: 'random'"):
+        held_out(OTHERS, "random")
+
+
+@pytest.mark.parametrize(
+    ("table", "protocol", "tile"),
+    [
+        (table_of({"t/s": 1}), "patch", None),
+        (table_of({"t/s": 5}), "scene", None),
+        (table_of({"t/s": 5, "t/r": 5}), "tile", "t"),
+        (table_of({"tile-1/image_part_001": 5}), "scene", None),
+    ],
+    ids=["one patch", "one scene", "one tile", "one numbered scene"],
+)
+def test_holding_out_everything_is_refused(table: pd.DataFrame, protocol: str, tile: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="nothing to train on"):
+        held_out(table, protocol, tile)
+
+
+MASK = np.array([[0, 5, VOID]], np.uint8)
+
+
+def test_the_article_counts_void_as_unlabeled() -> None:
+    settled = settle_void(MASK, "patch", DUBAI)
+    assert (settled.tolist(), settled.dtype) == ([[0, 5, 5]], np.uint8)
+
+
+@pytest.mark.parametrize("protocol", ["scene", "tile"])
+def test_elsewhere_void_stays_void(protocol: str) -> None:
+    assert settle_void(MASK, protocol, DUBAI).tolist() == [[0, 5, VOID]]
+
+
+def test_void_stays_void_where_no_class_is_unlabeled() -> None:
+    palette = Palette(("A", "B"), ((1, 1, 1), (2, 2, 2)))
+    assert settle_void(np.array([[1, VOID]], np.uint8), "patch", palette).tolist() == [[1, VOID]]
+
+
+def test_settling_void_does_not_change_the_masks_given() -> None:
+    mask = MASK.copy()
+    settle_void(mask, "patch", DUBAI)
+    assert np.array_equal(mask, MASK)
