@@ -4,7 +4,6 @@ import streamlit as st
 
 from segmentation.ui import browser
 from segmentation.ui.layout import begin_page, choose_dataset, legend
-from segmentation.ui.loaders import load_health
 
 begin_page(
     "Dataset browser", "Is my data right? Every scene with its mask, how the classes share the area, and what is odd."
@@ -23,4 +22,4 @@ view = st.segmented_control(
     label_visibility="collapsed",
 )
 legend(dataset.palette, void=True)
-browser.VIEWS[view](dataset, load_health(dataset))
+browser.VIEWS[view](dataset)

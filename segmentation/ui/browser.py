@@ -5,15 +5,15 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.health import FINDINGS, Health
+from segmentation.data.health import FINDINGS
 from segmentation.data.images import png_bytes
-from segmentation.data.palette import VOID_NAME, Palette
+from segmentation.data.palette import VOID_NAME
 from segmentation.data.patches import PATCH_SIZE, grid
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ImageFileError
 from segmentation.ui.figures import class_bars, tile_shares
 from segmentation.ui.layout import EXPLORER, one_sentence, turn_pages
-from segmentation.ui.loaders import load_patch, load_scene, load_thumbnail, load_tile_table
+from segmentation.ui.loaders import load_health, load_patch, load_scene, load_thumbnail, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, fit, overlay
 
 SCENES_A_PAGE = 12
@@ -24,29 +24,28 @@ THUMBNAIL = 420
 SEVERITY_ICONS = {"error": "⛔ error", "warning": "⚠️ warning", "note": "ℹ️ note"}
 
 
-def filtered(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
-    """Draw the sidebar's filters and return the rows of scenes or patches that pass them.
-
-    Args:
-        table: `Health.scenes` or `Health.patches`.
-        palette: The classes.
-    """
+def choose_filters(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Draw the sidebar's filters; return what leaves the rows of scenes or patches (`Health`) that pass them."""
     st.sidebar.subheader("Filters", anchor=False)
-    tiles = list(dict.fromkeys(table["tile"]))
-    chosen = st.sidebar.multiselect(
-        "Tiles", tiles, key="tile", bind="query-params", placeholder="All tiles", help="Only scenes of these folders."
+    names = [*dataset.palette.names, VOID_NAME]
+    tiles = st.sidebar.multiselect(
+        "Tiles",
+        dataset.tiles,
+        key="tile",
+        bind="query-params",
+        placeholder="All tiles",
+        help="Only scenes of these folders.",
     )
     class_name = st.sidebar.selectbox(
         "Class",
-        [*palette.names, VOID_NAME],
+        names,
         index=None,
         key="class",
         bind="query-params",
         placeholder="Any class",
         help="Only pictures that hold this class.",
     )
-    if chosen:
-        table = table[table["tile"].isin(chosen)]
+    share = 0
     if class_name:
         share = st.sidebar.slider(
             f"Least share of {class_name}, %",
@@ -57,15 +56,34 @@ def filtered(table: pd.DataFrame, palette: Palette) -> pd.DataFrame:
             bind="query-params",
             help="Of the picture's pixels.",
         )
-        pixels = table[[*palette.names, VOID_NAME]].sum(axis=1)
-        held = table[class_name]
-        table = table[(held > 0) & (100 * held >= share * pixels)]
-    return table
+
+    def passing(table: pd.DataFrame) -> pd.DataFrame:
+        if tiles:
+            table = table[table["tile"].isin(tiles)]
+        if class_name:
+            held = table[class_name]
+            table = table[(held > 0) & (100 * held >= share * table[names].sum(axis=1))]
+        return table
+
+    return passing
 
 
-def opacity_slider() -> float:
+def choose_patch_size() -> int:
+    """Let the user choose the side of a patch, in pixels."""
+    return st.sidebar.number_input(
+        "Patch size, px",
+        16,
+        1024,
+        PATCH_SIZE,
+        step=16,
+        key="size",
+        bind="query-params",
+        help="Scenes are cropped and cut into patches of this side, from the top left, without overlap.",
+    )
+
+
+def choose_opacity() -> float:
     """Let the user choose how much the mask covers, 0–1."""
-    st.sidebar.subheader("View", anchor=False)
     percent = st.sidebar.slider(
         "Mask opacity, %",
         0,
@@ -79,11 +97,18 @@ def opacity_slider() -> float:
     return percent / 100
 
 
-def show_scenes(dataset: Dataset, health: Health) -> None:
+def begin_view() -> None:
+    """Begin the sidebar's last part."""
+    st.sidebar.subheader("View", anchor=False)
+
+
+def show_scenes(dataset: Dataset) -> None:
     """Show the scenes as thumbnails with paging."""
-    table = filtered(health.scenes, dataset.palette)
-    opacity = opacity_slider()
-    shown = turn_pages(table, SCENES_A_PAGE, len(health.scenes), "scenes")
+    passing = choose_filters(dataset)
+    begin_view()
+    opacity = choose_opacity()
+    scenes = load_health(dataset).scenes
+    shown = turn_pages(passing(scenes), SCENES_A_PAGE, len(scenes), "scenes")
     cards = st.grid(4, min_column_width=190)
     for row in shown.itertuples():
         with cards, st.container(border=True), one_sentence():
@@ -96,15 +121,20 @@ def show_scenes(dataset: Dataset, health: Health) -> None:
             st.caption(f"{row.height} × {row.width} px")
 
 
-def show_patches(dataset: Dataset, health: Health) -> None:
+def show_patches(dataset: Dataset) -> None:
     """Show the patches as thumbnails with paging."""
-    table = filtered(health.patches, dataset.palette)
-    opacity = opacity_slider()
-    shown = turn_pages(table, PATCHES_A_PAGE, len(health.patches), f"patches of {PATCH_SIZE} px")
+    passing = choose_filters(dataset)
+    begin_view()
+    size, opacity = choose_patch_size(), choose_opacity()
+    patches = load_health(dataset, size).patches
+    if patches.empty:
+        st.info(f"No scene is as large as {size} px: choose a smaller patch size in the sidebar.")
+        return
+    shown = turn_pages(passing(patches), PATCHES_A_PAGE, len(patches), f"patches of {size} px")
     cards = st.grid(6, min_column_width=130)
     for row in shown.itertuples():
         with cards.cell(), one_sentence():
-            image, mask = load_patch(dataset, row.scene, row.row, row.column, PATCH_SIZE)
+            image, mask = load_patch(dataset, row.scene, row.row, row.column, size)
             picture = png_bytes(overlay(image, mask, dataset.palette, opacity))
             st.container(key=f"pixels-{row.patch}").image(picture, width="stretch", output_format="PNG")
             place = row.patch.rsplit("/", 1)[1]
@@ -117,16 +147,17 @@ def show_patches(dataset: Dataset, health: Health) -> None:
                 st.switch_page(EXPLORER, query_params={"scene": row.scene, "patch": place})
 
 
-def show_one_scene(dataset: Dataset, health: Health) -> None:
+def show_one_scene(dataset: Dataset) -> None:
     """Show one scene large, its mask laid over, with its patches, its classes and what was found in it."""
     names = [scene.name for scene in dataset.scenes]
     name = st.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
-    opacity = opacity_slider()
+    begin_view()
+    size, opacity = choose_patch_size(), choose_opacity()
     with_grid = st.sidebar.toggle(
         "Patch grid",
         key="grid",
         bind="query-params",
-        help=f"Patches of {PATCH_SIZE} px; the strips that cropping drops are faded.",
+        help=f"Patches of {size} px; the strips that cropping drops are faded.",
     )
     shown_classes = st.sidebar.multiselect(
         "Classes shown",
@@ -144,17 +175,18 @@ def show_one_scene(dataset: Dataset, health: Health) -> None:
     indices = [dataset.palette.names.index(class_name) for class_name in shown_classes] or None
     drawn = overlay(image, mask, dataset.palette, opacity, indices)
     if with_grid:
-        drawn = draw_patch_grid(drawn, PATCH_SIZE)
+        drawn = draw_patch_grid(drawn, size)
     left, right = st.columns([5, 2], gap="medium")
     # Half laid over is a photograph; the bare mask must keep hard edges.
     picture = png_bytes(fit(drawn, smooth=opacity < 1))
     left.container(key="pixels-scene").image(picture, width="stretch", output_format="PNG")
     with right:
+        health = load_health(dataset)
         row = health.scenes[health.scenes["scene"] == name].iloc[0]
-        rows, columns = grid(*mask.shape, PATCH_SIZE)
-        dropped = 1 - rows * columns * PATCH_SIZE**2 / mask.size
+        rows, columns = grid(*mask.shape, size)
+        dropped = 1 - rows * columns * size**2 / mask.size
         st.markdown(
-            f"**{mask.shape[0]} × {mask.shape[1]} px** · {rows} × {columns} patches of {PATCH_SIZE} px · "
+            f"**{mask.shape[0]} × {mask.shape[1]} px** · {rows} × {columns} patches of {size} px · "
             f"cropping drops {100 * dropped:.1f} %"
         )
         st.caption(
@@ -170,8 +202,11 @@ def show_one_scene(dataset: Dataset, health: Health) -> None:
             st.caption(f"{SEVERITY_ICONS[finding.severity]}: {finding.file} {finding.detail}")
 
 
-def show_shares(dataset: Dataset, health: Health) -> None:
+def show_shares(dataset: Dataset) -> None:
     """Show how the classes share the area, over the set and tile by tile, and the article's table of tiles."""
+    begin_view()
+    size = choose_patch_size()
+    health = load_health(dataset)
     names = list(dataset.palette.names)
     pixels = health.scenes[[*names, VOID_NAME]].to_numpy(float)
     if not pixels.sum():
@@ -189,7 +224,7 @@ def show_shares(dataset: Dataset, health: Health) -> None:
         st.subheader("Tile by tile", anchor=False)
         st.plotly_chart(tile_shares(health.scenes, dataset.palette), key="tile-shares")
     st.subheader("Tiles", anchor=False)
-    table = load_tile_table(dataset, PATCH_SIZE)
+    table = load_tile_table(dataset, size)
     st.dataframe(
         table,
         hide_index=True,
@@ -199,7 +234,7 @@ def show_shares(dataset: Dataset, health: Health) -> None:
             "scenes": "Scenes",
             "height": "Height, px",
             "width": "Width, px",
-            "patches": st.column_config.NumberColumn(f"Patches of {PATCH_SIZE} px", format="localized"),
+            "patches": st.column_config.NumberColumn(f"Patches of {size} px", format="localized"),
         },
     )
     st.caption(f"{table['patches'].sum():,} patches in all. A range means that the tile's scenes differ in size.")
@@ -213,9 +248,9 @@ def show_shares(dataset: Dataset, health: Health) -> None:
     )
 
 
-def show_health(dataset: Dataset, health: Health) -> None:
+def show_health(dataset: Dataset) -> None:
     """Show the health report; a click on a row opens its scene."""
-    findings = health.findings
+    findings = load_health(dataset).findings
     if findings.empty:
         st.success("Nothing wrong was found in any file.", icon=":material/check_circle:")
         return
@@ -255,7 +290,7 @@ def show_health(dataset: Dataset, health: Health) -> None:
             st.markdown(f"{SEVERITY_ICONS[severity]} **{kind}**: {meaning}.")
 
 
-VIEWS: dict[str, Callable[[Dataset, Health], None]] = {
+VIEWS: dict[str, Callable[[Dataset], None]] = {
     "Scenes": show_scenes,
     "Patches": show_patches,
     "One scene": show_one_scene,

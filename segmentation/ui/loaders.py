@@ -52,15 +52,15 @@ def progress_bar(text: str) -> Iterator[Progress]:
         place.empty()
 
 
-@remembered(4, key=lambda dataset, progress: dataset.stamp())
-def _health(dataset: Dataset, progress: Progress) -> Health:
-    return examine(dataset, PATCH_SIZE, progress)
+@remembered(4, key=lambda dataset, size, progress: (dataset.stamp(), size))
+def _health(dataset: Dataset, size: int, progress: Progress) -> Health:
+    return examine(dataset, size, progress)
 
 
-def load_health(dataset: Dataset) -> Health:
-    """Return the health report of a data set, with a bar while its files are read."""
+def load_health(dataset: Dataset, size: int = PATCH_SIZE) -> Health:
+    """Return the health report of a data set and its patches' statistics, with a bar while its files are read."""
     with progress_bar("Reading every scene once …") as progress:
-        return _health(dataset, progress)
+        return _health(dataset, size, progress)
 
 
 @remembered(16, key=lambda dataset, size: (dataset.stamp(), size))

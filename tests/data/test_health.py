@@ -1,0 +1,114 @@
+"""The health report finds what is wrong, and nothing else."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmentation.data.health import examine
+from segmentation.data.palette import VOID_NAME
+from segmentation.data.scenes import Dataset, find_dataset
+
+Writer = Callable[[Path], Path]
+
+
+@pytest.fixture
+def folder(write_dataset: Writer, tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "set")
+
+
+def kinds(folder: Path) -> dict[str, list[str]]:
+    findings = examine(find_dataset(folder), size=32).findings
+    return {kind: list(group["scene"]) for kind, group in findings.groupby("kind")}
+
+
+def test_the_quirks_of_the_small_set_are_found(folder: Path) -> None:
+    assert kinds(folder) == {
+        "void": ["tile-1/image_part_001", "tile-2/image_part_002"],
+        "palette file": ["tile-2/image_part_001", "tile-2/image_part_002"],
+    }
+
+
+def test_void_is_counted_in_pixels(folder: Path) -> None:
+    health = examine(find_dataset(folder), size=32)
+    assert list(health.findings[health.findings["kind"] == "void"]["pixels"]) == [350, 350]
+    assert health.scenes[VOID_NAME].sum() == 700
+
+
+def test_unpaired_files_are_found(folder: Path) -> None:
+    (folder / "Tile 1" / "masks" / "image_part_001.png").rename(folder / "Tile 1" / "masks" / "other.png")
+    report = examine(find_dataset(folder), size=32).findings
+    assert sorted(report[report["kind"] == "unpaired"]["file"]) == ["images/image_part_001.jpg", "masks/other.png"]
+
+
+def test_a_mask_of_another_size_is_found(folder: Path) -> None:
+    path = folder / "Tile 1" / "masks" / "image_part_002.png"
+    Image.open(path).crop((0, 0, 90, 60)).save(path)
+    health = examine(find_dataset(folder), size=32)
+    found = health.findings[health.findings["kind"] == "unreadable"].iloc[0]
+    assert found["scene"] == "tile-1/image_part_002"
+    assert "90 × 60" in found["detail"]
+    assert "97 × 66" in found["detail"]
+    assert "tile-1/image_part_002" not in set(health.scenes["scene"])
+
+
+def test_a_truncated_image_is_found(folder: Path) -> None:
+    path = folder / "Tile 1" / "images" / "image_part_001.jpg"
+    path.write_bytes(path.read_bytes()[:700])
+    assert kinds(folder)["unreadable"] == ["tile-1/image_part_001"]
+
+
+def test_a_copy_under_another_name_and_format_is_a_duplicate(folder: Path) -> None:
+    tile = folder / "Tile 2"
+    Image.open(tile / "images" / "image_part_001.png").save(tile / "images" / "image_part_009.tif")
+    shutil.copy(tile / "masks" / "image_part_001.png", tile / "masks" / "image_part_009.png")
+    assert kinds(folder)["duplicate"] == ["tile-2/image_part_009"]
+
+
+def test_an_image_of_one_colour_is_near_constant(folder: Path) -> None:
+    path = folder / "Tile 2" / "images" / "image_part_002.png"
+    Image.new("RGB", Image.open(path).size, (200, 190, 180)).save(path)
+    assert kinds(folder)["near-constant"] == ["tile-2/image_part_002"]
+
+
+def test_class_pixels_of_scenes_equal_a_count_of_the_colours(folder: Path) -> None:
+    health = examine(find_dataset(folder), size=32)
+    mask = np.asarray(Image.open(folder / "Tile 2" / "masks" / "image_part_001.png").convert("RGB"))
+    roads = int((mask == (110, 193, 228)).all(-1).sum())
+    row = health.scenes.set_index("scene").loc["tile-2/image_part_001"]
+    assert row["Road"] == roads
+    assert row["height"] * row["width"] == mask.shape[0] * mask.shape[1]
+
+
+def test_class_pixels_of_patches_add_up_to_the_patch(folder: Path) -> None:
+    dataset = find_dataset(folder)
+    patches = examine(dataset, size=32).patches
+    assert len(patches) == 6 + 6 + 8 + 8
+    assert (patches[[*dataset.palette.names, VOID_NAME]].sum(axis=1) == 32 * 32).all()
+
+
+def test_progress_ends_at_the_number_of_scenes(folder: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    examine(find_dataset(folder), 32, lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_set_of_unreadable_scenes_still_gives_a_report(folder: Path) -> None:
+    for path in folder.rglob("*.*"):
+        path.write_bytes(b"no image")
+    health = examine(find_dataset(folder), size=32)
+    assert health.scenes.empty
+    assert health.patches.empty
+    assert set(health.findings["kind"]) == {"unreadable"}
+
+
+def test_the_nine_masks_with_void_of_the_real_set_are_found(real_dataset: Dataset) -> None:
+    findings = examine(real_dataset).findings
+    voids = findings[findings["kind"] == "void"]
+    assert len(voids) == 9
+    assert voids["pixels"].sum() == 552_156
+    assert voids.set_index("scene").loc["tile-8/image_part_003", "pixels"] == 545_723
+    assert not (findings["severity"] == "error").any()

@@ -1,0 +1,223 @@
+"""Every score against plain counting, pixel by pixel."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from segmentation.data.palette import VOID
+from segmentation.evaluation.scores import accuracy, confusion_matrices, iou, jaccard, mean_iou, soft_overlap
+
+CLASSES = 4
+
+
+def pictures(seed: int, classes: int = CLASSES) -> tuple[np.ndarray, np.ndarray]:
+    """Five masks with a fifth void, and predictions of which about half are right; class 3 only from image 2 on."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, (5, 7, 9), dtype=np.uint8)
+    truth[:2] %= classes - 1
+    predicted = np.where(rng.random(truth.shape) < 0.5, truth, rng.integers(0, classes, truth.shape)).astype(np.uint8)
+    predicted[:2] %= classes - 1
+    truth[rng.random(truth.shape) < 0.2] = VOID
+    return truth, predicted
+
+
+def counted(truth: np.ndarray, predicted: np.ndarray, classes: int = CLASSES) -> list[list[int]]:
+    """The confusion matrix of one or more images, by counting."""
+    matrix = [[0] * classes for _ in range(classes)]
+    for true, guess in zip(truth.ravel().tolist(), predicted.ravel().tolist(), strict=True):
+        if true != VOID:
+            matrix[true][guess] += 1
+    return matrix
+
+
+def plain_iou(truth: np.ndarray, predicted: np.ndarray, index: int) -> float:
+    labelled = truth != VOID
+    both = np.sum(labelled & (truth == index) & (predicted == index))
+    either = np.sum(labelled & ((truth == index) | (predicted == index)))
+    return both / either if either else math.nan
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_image_has_its_own_confusion_matrix(seed: int) -> None:
+    truth, predicted = pictures(seed)
+    matrices = confusion_matrices(truth, predicted, CLASSES)
+    assert (matrices.shape, matrices.dtype) == ((5, CLASSES, CLASSES), np.int64)
+    for image in range(5):
+        assert matrices[image].tolist() == counted(truth[image], predicted[image])
+
+
+def test_rows_are_true_and_columns_predicted() -> None:
+    matrices = confusion_matrices(np.array([[[0, 0, 1]]], np.uint8), np.array([[[1, 1, 0]]], np.uint8), 2)
+    assert matrices.tolist() == [[[0, 2], [1, 0]]]
+
+
+def test_void_is_left_out_of_the_matrix() -> None:
+    matrices = confusion_matrices(np.array([[[VOID, 1]]], np.uint8), np.array([[[0, 1]]], np.uint8), 2)
+    assert matrices.tolist() == [[[0, 0], [0, 1]]]
+
+
+def test_255_classes_and_void_do_not_mix() -> None:
+    truth = np.array([[[254, VOID]]], np.uint8)
+    matrix = confusion_matrices(truth, np.array([[[254, 254]]], np.uint8), 255)[0]
+    assert (matrix[254, 254], matrix.sum()) == (1, 1)
+
+
+def test_no_image_gives_no_matrix() -> None:
+    nothing = np.empty((0, 4, 4), np.uint8)
+    assert confusion_matrices(nothing, nothing, 3).shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted"),
+    [
+        (np.full((1, 2, 2), 3), np.zeros((1, 2, 2))),
+        (np.zeros((1, 2, 2)), np.full((1, 2, 2), 3)),
+        (np.zeros((1, 2, 2)), np.full((1, 2, 2), VOID)),
+    ],
+    ids=["true", "predicted", "void predicted"],
+)
+def test_an_index_that_is_no_class_is_refused(truth: np.ndarray, predicted: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="below 3"):
+        confusion_matrices(truth.astype(np.uint8), predicted.astype(np.uint8), 3)
+
+
+@pytest.mark.parametrize("shapes", [((1, 2, 2), (1, 2, 3)), ((2, 2), (2, 2)), ((2, 2, 2), (1, 2, 2))])
+def test_shapes_that_do_not_match_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    truth, predicted = (np.zeros(shape, np.uint8) for shape in shapes)
+    with pytest.raises(ValueError, match="two"):
+        confusion_matrices(truth, predicted, 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_accuracy_is_the_share_of_labelled_pixels_that_are_right(seed: int) -> None:
+    truth, predicted = pictures(seed)
+    values = accuracy(confusion_matrices(truth, predicted, CLASSES))
+    for image in range(5):
+        labelled = truth[image] != VOID
+        assert values[image] == pytest.approx(np.mean(truth[image][labelled] == predicted[image][labelled]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_iou_is_both_over_either(seed: int) -> None:
+    truth, predicted = pictures(seed)
+    values = iou(confusion_matrices(truth, predicted, CLASSES))
+    expected = [[plain_iou(truth[i], predicted[i], index) for index in range(CLASSES)] for i in range(5)]
+    assert values == pytest.approx(np.array(expected), nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mean_iou_is_the_mean_over_the_classes_that_occur(seed: int) -> None:
+    truth, predicted = pictures(seed)
+    values = mean_iou(confusion_matrices(truth, predicted, CLASSES))
+    for image in range(5):
+        scores = [plain_iou(truth[image], predicted[image], index) for index in range(CLASSES)]
+        scores = [score for score in scores if not math.isnan(score)]
+        assert values[image] == pytest.approx(sum(scores) / len(scores))
+
+
+def test_the_scores_of_a_set_come_from_the_sum_of_its_matrices() -> None:
+    truth, predicted = pictures(0)
+    matrix = confusion_matrices(truth, predicted, CLASSES).sum(0)
+    assert iou(matrix) == pytest.approx([plain_iou(truth, predicted, index) for index in range(CLASSES)])
+    assert float(accuracy(matrix)) == pytest.approx(np.mean(truth[truth != VOID] == predicted[truth != VOID]))
+
+
+def test_a_class_absent_from_both_is_left_out_of_the_mean() -> None:
+    matrix = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
+    assert math.isnan(iou(matrix)[2])
+    assert float(mean_iou(matrix)) == pytest.approx((3 / 4 + 4 / 5) / 2)
+
+
+def test_a_class_only_predicted_counts_as_zero() -> None:
+    matrix = np.array([[3, 1], [0, 0]])
+    assert iou(matrix).tolist() == [0.75, 0.0]
+    assert mean_iou(matrix) == 0.375
+
+
+def test_a_class_only_true_counts_as_zero() -> None:
+    matrix = np.array([[3, 0], [1, 0]])
+    assert iou(matrix).tolist() == [0.75, 0.0]
+    assert mean_iou(matrix) == 0.375
+
+
+def test_one_class_can_be_left_out_of_the_mean() -> None:
+    matrix = np.array([[3, 1, 0], [0, 4, 0], [1, 0, 2]])
+    assert float(mean_iou(matrix, without=2)) == pytest.approx((3 / 5 + 4 / 5) / 2)
+
+
+def test_leaving_a_class_out_does_not_change_the_others_iou() -> None:
+    """Its pixels still count as wrong where another class was predicted."""
+    matrix = np.array([[3, 0], [2, 0]])
+    assert float(mean_iou(matrix, without=1)) == pytest.approx(3 / 5)
+
+
+def test_leaving_no_class_out_is_the_mean_over_all() -> None:
+    matrix = np.array([[3, 1], [0, 4]])
+    assert mean_iou(matrix, without=None) == mean_iou(matrix)
+
+
+@pytest.mark.parametrize("score", [accuracy, mean_iou])
+def test_an_image_of_nothing_but_void_has_no_score(score: Callable[[np.ndarray], np.ndarray]) -> None:
+    assert math.isnan(score(np.zeros((3, 3), int)))
+
+
+def test_an_image_of_nothing_but_void_has_no_iou() -> None:
+    assert np.isnan(iou(np.zeros((2, 3, 3), int))).all()
+
+
+def test_a_mean_over_no_class_does_not_exist() -> None:
+    assert math.isnan(mean_iou(np.array([[4, 0], [0, 0]]), without=0))
+
+
+def test_an_image_without_score_does_not_touch_the_next() -> None:
+    stack = np.array([np.zeros((2, 2), int), np.eye(2, dtype=int)])
+    assert accuracy(stack) == pytest.approx([math.nan, 1], nan_ok=True)
+    assert mean_iou(stack) == pytest.approx([math.nan, 1], nan_ok=True)
+
+
+def soft_pictures() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    truth, _ = pictures(0)
+    probabilities = rng.random((*truth.shape, CLASSES), dtype=np.float32)
+    return truth, probabilities / probabilities.sum(-1, keepdims=True)
+
+
+def test_the_soft_overlap_is_a_sum_over_labelled_pixels_and_classes() -> None:
+    truth, probabilities = soft_pictures()
+    intersection, total = soft_overlap(truth, probabilities)
+    for image in range(5):
+        both = everything = 0.0
+        for row in range(7):
+            for column in range(9):
+                if truth[image, row, column] != VOID:
+                    both += float(probabilities[image, row, column, truth[image, row, column]])
+                    everything += 1 + float(probabilities[image, row, column].sum())
+        assert intersection[image] == pytest.approx(both)
+        assert total[image] == pytest.approx(everything)
+
+
+def test_the_soft_overlap_is_summed_in_64_bits() -> None:
+    truth = np.zeros((1, 4200, 4200), np.uint8)  # 17.6 million pixels, more than 32-bit floats count one by one
+    intersection, total = soft_overlap(truth, np.ones((1, 4200, 4200, 1), np.float32))
+    assert (intersection[0], total[0]) == (4200**2, 2 * 4200**2)
+
+
+def test_the_articles_jaccard_adds_one_above_and_below() -> None:
+    assert jaccard(np.array([3.0]), np.array([10.0])) == pytest.approx([(3 + 1) / (10 - 3 + 1)])
+
+
+def test_a_perfect_prediction_has_jaccard_one() -> None:
+    truth, _ = pictures(1)
+    perfect = np.eye(CLASSES, dtype=np.float32)[np.where(truth == VOID, 0, truth)]
+    assert jaccard(*soft_overlap(truth, perfect)) == pytest.approx(np.ones(5))
+
+
+def test_always_saying_land_scores_as_measured(real_counts: dict[str, np.ndarray]) -> None:
+    """Void counts as Unlabeled here, as in the article."""
+    counts = sum(real_counts.values())
+    matrix = np.zeros((6, 6), np.int64)
+    matrix[:, 1] = [*counts[:5], counts[5] + counts[6]]
+    micro = jaccard(matrix.trace(), 2 * matrix.sum())
+    assert [round(float(score), 3) for score in (accuracy(matrix), micro, mean_iou(matrix))] == [0.524, 0.355, 0.087]

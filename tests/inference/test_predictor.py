@@ -1,0 +1,181 @@
+"""A trained network for patches and for scenes of any size."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from segmentation.errors import RunError
+from segmentation.inference.predictor import BATCH, Predictor
+from segmentation.model.unet import unet
+
+SIZE, CLASSES = 16, 4
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    keras.utils.set_random_seed(0)
+    path = tmp_path_factory.mktemp("models") / "best.keras"
+    unet(SIZE, CLASSES, filters=(4, 8), bottleneck=8).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictor(path: Path) -> Predictor:
+    return Predictor(path)
+
+
+def image_of(height: int, width: int) -> np.ndarray:
+    """Noise with broad bright and dark bands, so that the prediction differs from place to place."""
+    rng = np.random.default_rng(height * 1000 + width)
+    bands = 100 + 100 * np.sin(np.arange(height) / 5)[:, None, None] * np.cos(np.arange(width) / 7)[None, :, None]
+    return np.clip(bands + rng.integers(-50, 50, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def test_patch_size_and_classes_are_the_models(predictor: Predictor) -> None:
+    assert (predictor.patch_size, predictor.classes) == (SIZE, CLASSES)
+
+
+def test_batches_are_the_models_probabilities(predictor: Predictor, path: Path) -> None:
+    images = np.stack([image_of(SIZE, SIZE), image_of(SIZE + 3, SIZE)[3:]])
+    expected = keras.saving.load_model(path).predict(images, verbose=0)
+    (probabilities,) = predictor.batches(images)
+    assert (probabilities.dtype, probabilities.shape) == (np.float32, (2, SIZE, SIZE, CLASSES))
+    assert np.allclose(probabilities, expected, atol=1e-5)
+
+
+def test_many_patches_come_in_several_batches_and_in_order(predictor: Predictor) -> None:
+    images = np.stack([np.roll(image_of(SIZE, SIZE), shift, axis=0) for shift in range(2 * BATCH + 3)])
+    batches = list(predictor.batches(images))
+    assert [len(batch) for batch in batches] == [BATCH, BATCH, 3]
+    (last,) = predictor.batches(images[-1:])
+    assert np.allclose(batches[-1][-1], last[0], atol=1e-5)
+
+
+def test_no_patches_give_no_batch(predictor: Predictor) -> None:
+    assert list(predictor.batches(np.empty((0, SIZE, SIZE, 3), np.uint8))) == []
+
+
+def test_a_prediction_is_the_same_every_time(predictor: Predictor) -> None:
+    images = image_of(SIZE, SIZE)[None]
+    one, other = (next(predictor.batches(images)) for _ in range(2))
+    assert np.array_equal(one, other)
+
+
+SCENES = [(1, 1), (1, 40), (5, 9), (16, 16), (33, 70), (48, 32), (31, 15)]
+
+
+@pytest.mark.parametrize(("height", "width"), SCENES)
+def test_every_pixel_of_a_scene_gets_a_class_and_a_confidence(predictor: Predictor, height: int, width: int) -> None:
+    prediction = predictor.scene(image_of(height, width))
+    assert prediction.classes.shape == prediction.confidence.shape == (height, width)
+    assert (prediction.classes.dtype, prediction.confidence.dtype) == (np.uint8, np.float32)
+    assert prediction.classes.max() < CLASSES
+    assert prediction.confidence.min() >= 1 / CLASSES - 1e-6
+    assert prediction.confidence.max() <= 1 + 1e-6
+
+
+def assert_is_best(classes: np.ndarray, confidence: np.ndarray, probabilities: np.ndarray) -> None:
+    """The class is the most probable one, or one as probable but for rounding, and its probability is told."""
+    chosen = np.take_along_axis(probabilities, classes[..., None].astype(int), axis=-1)[..., 0]
+    assert np.allclose(chosen, probabilities.max(-1), atol=1e-5)
+    assert np.allclose(confidence, probabilities.max(-1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 70), (48, 32), (16, 16)])
+def test_where_whole_patches_fit_a_scene_is_predicted_patch_by_patch(
+    predictor: Predictor, height: int, width: int
+) -> None:
+    image = image_of(height, width)
+    prediction = predictor.scene(image)
+    for top in range(0, height - SIZE + 1, SIZE):
+        for left in range(0, width - SIZE + 1, SIZE):
+            place = slice(top, top + SIZE), slice(left, left + SIZE)
+            (probabilities,) = predictor.batches(image[place][None])
+            assert_is_best(prediction.classes[place], prediction.confidence[place], probabilities[0])
+
+
+def mirrored(index: int, length: int) -> int:
+    """Where a mirror at each end of 0 … length - 1 sends an index from beyond."""
+    index %= 2 * length
+    return index if index < length else 2 * length - 1 - index
+
+
+@pytest.mark.parametrize(("height", "width"), SCENES)
+def test_what_is_left_over_is_filled_up_with_its_mirror_image(predictor: Predictor, height: int, width: int) -> None:
+    image = image_of(height, width)
+    prediction = predictor.scene(image)
+    top, left = (height - 1) // SIZE * SIZE, (width - 1) // SIZE * SIZE
+    rows = [mirrored(top + i, height) for i in range(SIZE)]
+    columns = [mirrored(left + i, width) for i in range(SIZE)]
+    (probabilities,) = predictor.batches(image[np.ix_(rows, columns)][None])
+    corner = slice(top, height), slice(left, width)
+    inside = probabilities[0, : height - top, : width - left]
+    assert_is_best(prediction.classes[corner], prediction.confidence[corner], inside)
+
+
+def test_a_scene_reports_every_batch(predictor: Predictor) -> None:
+    calls = []
+    predictor.scene(image_of(5 * SIZE, 8 * SIZE), lambda done, total: calls.append((done, total)))
+    assert calls == [(32, 40), (40, 40)]
+
+
+def test_the_image_is_not_changed(predictor: Predictor) -> None:
+    image = image_of(33, 70)
+    before = image.copy()
+    predictor.scene(image)
+    assert np.array_equal(image, before)
+
+
+def write_dense(path: Path) -> None:
+    keras.Sequential([keras.Input((10,)), keras.layers.Dense(3)]).save(path)
+
+
+def write_oblong(path: Path) -> None:
+    keras.Sequential([keras.Input((16, 32, 3)), keras.layers.Conv2D(3, 1)]).save(path)
+
+
+def write_grey(path: Path) -> None:
+    keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Conv2D(3, 1)]).save(path)
+
+
+def write_any_size(path: Path) -> None:
+    keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 1)]).save(path)
+
+
+def write_halving(path: Path) -> None:
+    keras.Sequential([keras.Input((16, 16, 3)), keras.layers.MaxPooling2D()]).save(path)
+
+
+def write_two_inputs(path: Path) -> None:
+    one, other = keras.Input((16, 16, 3)), keras.Input((16, 16, 3))
+    keras.Model([one, other], keras.layers.Add()([one, other])).save(path)
+
+
+@pytest.mark.parametrize(
+    "write", [write_dense, write_oblong, write_grey, write_any_size, write_halving, write_two_inputs]
+)
+def test_a_model_that_maps_no_square_patches_to_classes_is_refused(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other" / "best.keras")
+    with pytest.raises(RunError, match=r"^best\.keras of other .*: train that run again\.$"):
+        Predictor(tmp_path / "other" / "best.keras")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no model", b"PK\x03\x04 a broken zip"], ids=repr)
+def test_a_file_that_cannot_be_loaded_is_named_with_its_run(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "tiny" / "best.keras"
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RunError, match=r"^best\.keras of tiny cannot be loaded: train that run again\.$"):
+        Predictor(path)
+
+
+def test_half_a_model_file_cannot_be_loaded(path: Path, tmp_path: Path) -> None:
+    half = tmp_path / "best.keras"
+    half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(RunError, match="cannot be loaded"):
+        Predictor(half)

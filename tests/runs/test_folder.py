@@ -1,0 +1,195 @@
+"""The run folder: what is there is shown, what is missing or broken is named."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from segmentation.data.palette import DUBAI
+from segmentation.runs.folder import SILENT_SECONDS, Run, find_runs, write_scores, write_status
+
+PARTS = {"config": "config.json", "history": "history.csv", "metrics": "metrics.json", "patches": "patches.csv"}
+ALL = ["config.json", "history.csv", "best.keras", "metrics.json", "patches.csv"]
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A run folder in which everything is there."""
+    folder = tmp_path / "runs" / "whole"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"configuration": {"epochs": 2}, "palette": DUBAI.to_dict()}))
+    (folder / "history.csv").write_text("epoch,loss\n0,1.0\n1,0.5\n")
+    (folder / "best.keras").write_bytes(b"a model")
+    (folder / "metrics.json").write_text('{"accuracy": 0.5}')
+    (folder / "patches.csv").write_text(
+        "patch,tile,scene,row,column,part,mean_iou,accuracy\nt/s/r00c00,T,t/s,0,0,test,0.5,0.75\n"
+    )
+    write_status(folder, "finished")
+    return folder
+
+
+def test_a_whole_run_is_read(whole: Path) -> None:
+    run = Run(whole)
+    assert (run.name, run.config["configuration"], run.metrics) == ("whole", {"epochs": 2}, {"accuracy": 0.5})
+    assert run.history.table["loss"].tolist() == [1.0, 0.5]
+    assert run.patches["patch"].tolist() == ["t/s/r00c00"]
+    assert (run.palette, run.model, run.status["state"]) == (DUBAI, whole / "best.keras", "finished")
+
+
+def test_a_whole_run_has_no_problems(whole: Path) -> None:
+    assert Run(whole).problems == []
+
+
+@pytest.mark.parametrize("attribute", PARTS)
+def test_a_missing_file_reads_as_none_and_is_named(whole: Path, attribute: str) -> None:
+    (whole / PARTS[attribute]).unlink()
+    assert getattr(Run(whole), attribute) is None
+    assert Run(whole).problems == [f"{PARTS[attribute]} is missing"]
+
+
+def test_a_missing_model_reads_as_none_and_is_named(whole: Path) -> None:
+    (whole / "best.keras").unlink()
+    assert (Run(whole).model, Run(whole).problems) == (None, ["best.keras is missing"])
+
+
+@pytest.mark.parametrize("attribute", PARTS)
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\xff\xfe\x00", b'{"half": ', b"[1, 2]", b"a,b\n1,2,3,4\n"])
+def test_a_broken_file_reads_as_none_and_is_named(whole: Path, attribute: str, content: bytes) -> None:
+    (whole / PARTS[attribute]).write_bytes(content)
+    run = Run(whole)
+    assert getattr(run, attribute) is None
+    assert run.problems == [f"{PARTS[attribute]} cannot be read"]
+
+
+def test_an_empty_history_is_no_problem(whole: Path) -> None:
+    (whole / "history.csv").write_bytes(b"")
+    assert (len(Run(whole).history.table), Run(whole).problems) == (0, [])
+
+
+def test_a_table_of_patches_that_lacks_a_column_cannot_be_read(whole: Path) -> None:
+    (whole / "patches.csv").write_text("patch,tile,scene\na,b,c\n")
+    assert Run(whole).problems == ["patches.csv cannot be read"]
+
+
+def test_a_folder_with_nothing_names_everything(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.problems == [f"{name} is missing" for name in ALL]
+    assert (run.palette, run.model) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "palette",
+    [None, [], {}, {"classes": 3}, {"classes": [{"name": "A"}]}, {"classes": [{"name": "A", "color": "#12"}]}, 7],
+    ids=str,
+)
+def test_a_broken_palette_reads_as_none(whole: Path, palette: object) -> None:
+    (whole / "config.json").write_text(json.dumps({"palette": palette}))
+    assert Run(whole).palette is None
+
+
+def write_raw_status(folder: Path, **content: object) -> None:
+    (folder / "status.json").write_text(json.dumps(content))
+
+
+def test_a_status_tells_state_process_and_details(whole: Path) -> None:
+    before = time.time()
+    write_status(whole, "running", phase="training", progress=0.25)
+    status = Run(whole).status
+    assert (status["state"], status["phase"], status["progress"]) == ("running", "training", 0.25)
+    assert status["pid"] == os.getpid()
+    assert before <= status["heartbeat"] <= time.time()
+
+
+def test_a_running_training_that_is_silent_has_stalled(whole: Path) -> None:
+    write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS - 5, pid=1)
+    status = Run(whole).status
+    assert (status["state"], status["pid"]) == ("stalled", 1)
+    assert "more than two minutes" in status["reason"]
+
+
+def test_a_running_training_that_wrote_lately_is_running(whole: Path) -> None:
+    write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS / 2)
+    assert Run(whole).status["state"] == "running"
+
+
+@pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
+def test_a_run_that_has_ended_does_not_stall(whole: Path, state: str) -> None:
+    write_raw_status(whole, state=state, heartbeat=0)
+    assert Run(whole).status["state"] == state
+
+
+@pytest.mark.parametrize("heartbeat", [None, "yesterday", []], ids=str)
+def test_a_running_status_without_a_time_has_stalled(whole: Path, heartbeat: object) -> None:
+    write_raw_status(whole, state="running", heartbeat=heartbeat)
+    assert Run(whole).status["state"] == "stalled"
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"state": "run', b"[]", b"\xff\xfe"], ids=repr)
+def test_without_a_readable_status_a_run_counts_as_stopped(whole: Path, content: bytes | None) -> None:
+    (whole / "status.json").unlink()
+    if content is not None:
+        (whole / "status.json").write_bytes(content)
+    assert Run(whole).status["state"] == "stopped"
+
+
+@pytest.mark.parametrize("name", [*ALL, "status.json"])
+def test_the_stamp_changes_when_a_file_is_written(whole: Path, name: str) -> None:
+    before = Run(whole).stamp
+    os.utime(whole / name, ns=(1, 1))
+    assert Run(whole).stamp != before
+
+
+def test_the_stamp_changes_when_a_file_goes_away(whole: Path) -> None:
+    before = Run(whole).stamp
+    (whole / "metrics.json").unlink()
+    assert Run(whole).stamp != before
+
+
+def test_the_stamp_stays_while_the_files_do(whole: Path) -> None:
+    before = Run(whole).stamp
+    Run(whole).problems  # noqa: B018 (reads every file)
+    assert Run(whole).stamp == before
+
+
+def test_scores_are_read_back_as_written(whole: Path) -> None:
+    table = Run(whole).patches.assign(mean_iou=0.25)
+    write_scores(whole, {"accuracy": 0.875, "iou": {"Land": None}}, table)
+    run = Run(whole)
+    assert run.metrics == {"accuracy": 0.875, "iou": {"Land": None}}
+    pd.testing.assert_frame_equal(run.patches, table)
+
+
+def test_runs_are_found_by_name_folder_after_folder(whole: Path) -> None:
+    runs, shipped = whole.parent, whole.parent.parent / "shipped"
+    for name in (runs / "b", runs / "a", shipped / "c"):
+        shutil.copytree(whole, name)
+    assert [run.folder for run in find_runs(shipped, runs)] == [shipped / "c", runs / "a", runs / "b", runs / "whole"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "history.csv"])
+def test_a_folder_with_a_config_or_a_history_is_a_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / name).write_text("")
+    assert [run.name for run in find_runs(tmp_path)] == ["one"]
+
+
+def test_other_folders_and_files_are_no_runs(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "history.csv").write_text("epoch,loss\n0,1\n")
+    assert find_runs(tmp_path) == []
+
+
+def test_a_folder_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
+    assert find_runs(tmp_path / "gone") == []
+
+
+def test_reading_runs_does_not_import_tensorflow() -> None:
+    code = "import sys, segmentation.runs.folder; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    project = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=project, check=False).returncode == 0

@@ -1,0 +1,62 @@
+"""The hyper-parameters: the article's as defaults, and those that contradict each other refused."""
+
+import dataclasses
+
+import pytest
+
+from segmentation.errors import ConfigurationError
+from segmentation.training.configuration import Configuration
+
+
+def test_the_defaults_are_the_articles_recipe() -> None:
+    assert dataclasses.asdict(Configuration()) == {
+        "architecture": "unet",
+        "patch_size": 160,
+        "protocol": "patch",
+        "held_out_tile": None,
+        "epochs": 20,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "flips_and_rotations": False,
+        "brightness": 0.0,
+        "contrast": 0.0,
+        "early_stopping": None,
+        "seed": 42,
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patch_size": 0},
+        {"epochs": 0},
+        {"batch_size": -1},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"brightness": -0.1},
+        {"brightness": 1.0},
+        {"contrast": 1.5},
+        {"contrast": float("nan")},
+        {"early_stopping": 0},
+    ],
+    ids=str,
+)
+def test_a_value_out_of_range_is_refused_by_its_name(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match=f"{next(iter(options))}.* Received: "):
+        Configuration(**options)
+
+
+@pytest.mark.parametrize("options", [{"protocol": "tile"}, {"held_out_tile": "Tile 7"}], ids=str)
+def test_the_tile_protocol_and_the_tile_go_together(options: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="held_out_tile goes with protocol tile"):
+        Configuration(**options)
+
+
+def test_the_tile_protocol_with_a_tile_is_accepted() -> None:
+    assert Configuration(protocol="tile", held_out_tile="Tile 7").held_out_tile == "Tile 7"
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Configuration().epochs = 3

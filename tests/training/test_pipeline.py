@@ -1,0 +1,193 @@
+"""From patches to batches: what is shown, in which order, and how it is changed on the way."""
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from segmentation.data.patches import Patches
+from segmentation.training.configuration import Configuration
+from segmentation.training.pipeline import augment, held_out_batches, training_batches
+
+SIZE = 8
+PART = np.array([1, 2, 4, 5, 7, 8, 9, 11, 12, 13])
+Batches = list[tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def patches() -> Patches:
+    """Fourteen patches; each image is painted from its mask, and each mask begins with the patch's number."""
+    masks = np.random.default_rng(0).integers(0, 6, (14, SIZE, SIZE), dtype=np.uint8)
+    masks[:, 0, 0] = np.arange(14)
+    return Patches(paint(masks), masks, pd.DataFrame())
+
+
+def paint(masks: np.ndarray) -> np.ndarray:
+    """A colour a class, from dark to light, far enough apart to be told after any brightening."""
+    return np.stack([10 + 15 * masks, 12 + 15 * masks, 14 + 15 * masks], axis=-1).astype(np.uint8)
+
+
+def listed(dataset: tf.data.Dataset) -> Batches:
+    return [(images.numpy(), masks.numpy()) for images, masks in dataset]
+
+
+def numbers(batches: Batches) -> list[int]:
+    """Which patches were shown, in order."""
+    return [int(mask[0, 0]) for _, masks in batches for mask in masks]
+
+
+def assert_equal(one: Batches, other: Batches) -> None:
+    assert len(one) == len(other)
+    for (images, masks), (other_images, other_masks) in zip(one, other, strict=True):
+        assert np.array_equal(images, other_images)
+        assert np.array_equal(masks, other_masks)
+
+
+def configuration(**options: object) -> Configuration:
+    return Configuration(**{"patch_size": SIZE, "epochs": 3, "batch_size": 4, **options})
+
+
+def test_every_epoch_shows_every_patch_of_the_part_once(patches: Patches) -> None:
+    shown = numbers(listed(training_batches(patches, PART, configuration())))
+    assert [sorted(shown[start : start + 10]) for start in (0, 10, 20)] == [PART.tolist()] * 3
+
+
+def test_every_epoch_has_another_order(patches: Patches) -> None:
+    shown = numbers(listed(training_batches(patches, PART, configuration())))
+    orders = {tuple(shown[start : start + 10]) for start in (0, 10, 20)}
+    assert len(orders) == 3
+    assert tuple(PART) not in orders
+
+
+def test_the_last_batch_of_an_epoch_is_smaller(patches: Patches) -> None:
+    batches = listed(training_batches(patches, PART, configuration()))
+    assert [len(images) for images, _ in batches] == [4, 4, 2] * 3
+
+
+def test_batches_are_bytes_of_the_patches_size(patches: Patches) -> None:
+    images, masks = listed(training_batches(patches, PART, configuration()))[0]
+    assert (images.shape, images.dtype) == ((4, SIZE, SIZE, 3), np.uint8)
+    assert (masks.shape, masks.dtype) == ((4, SIZE, SIZE), np.uint8)
+
+
+def test_patches_are_shown_unchanged_without_augmentation(patches: Patches) -> None:
+    for images, masks in listed(training_batches(patches, PART, configuration())):
+        chosen = masks[:, 0, 0]
+        assert np.array_equal(images, patches.images[chosen])
+        assert np.array_equal(masks, patches.masks[chosen])
+
+
+AUGMENTED = {"flips_and_rotations": True, "brightness": 0.3, "contrast": 0.3}
+
+
+@pytest.mark.parametrize("options", [{}, AUGMENTED], ids=["plain", "augmented"])
+def test_the_same_seed_shows_the_same(patches: Patches, options: dict) -> None:
+    one, other = (listed(training_batches(patches, PART, configuration(**options))) for _ in range(2))
+    assert_equal(one, other)
+
+
+def test_another_seed_shows_another_order(patches: Patches) -> None:
+    one, other = (numbers(listed(training_batches(patches, PART, configuration(seed=seed)))) for seed in (1, 2))
+    assert one != other
+
+
+@pytest.mark.parametrize("options", [{}, AUGMENTED], ids=["plain", "augmented"])
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_resumed_training_sees_what_it_would_have_seen(patches: Patches, first: int, options: dict) -> None:
+    whole = listed(training_batches(patches, PART, configuration(**options)))
+    resumed = listed(training_batches(patches, PART, configuration(**options), first_epoch=first))
+    assert_equal(resumed, whole[3 * first :])
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_keras_is_told_how_many_batches_there_are(patches: Patches, first: int) -> None:
+    batches = training_batches(patches, PART, configuration(), first_epoch=first)
+    assert batches.cardinality().numpy() == 3 * (3 - first) == len(listed(batches))
+
+
+def test_the_held_out_part_is_shown_in_its_order_and_unchanged(patches: Patches) -> None:
+    batches = listed(held_out_batches(patches, PART, configuration(**AUGMENTED)))
+    assert [len(images) for images, _ in batches] == [4, 4, 2]
+    assert np.array_equal(np.concatenate([images for images, _ in batches]), patches.images[PART])
+    assert np.array_equal(np.concatenate([masks for _, masks in batches]), patches.masks[PART])
+
+
+@pytest.mark.parametrize("part", [PART, PART[:1], PART[:4]], ids=len)
+def test_the_number_of_held_out_batches_is_known(patches: Patches, part: np.ndarray) -> None:
+    batches = held_out_batches(patches, part, configuration())
+    assert batches.cardinality().numpy() == len(listed(batches))
+
+
+def test_autotune_is_off_for_it_makes_every_iterator_wait(patches: Patches) -> None:
+    for batches in (training_batches(patches, PART, configuration()), held_out_batches(patches, PART, configuration())):
+        assert batches.options().autotune.enabled is False
+
+
+def test_image_and_mask_are_turned_together(patches: Patches) -> None:
+    shown = listed(training_batches(patches, PART, configuration(flips_and_rotations=True)))
+    for images, masks in shown:
+        assert np.array_equal(images, paint(masks))
+
+
+def eight_ways(mask: np.ndarray) -> list[bytes]:
+    """The eight flips and rotations of a square, as swaps of axes and directions."""
+    return [
+        np.transpose(mask, axes)[:: 1 - 2 * up, :: 1 - 2 * left].tobytes()
+        for axes in permutations((0, 1))
+        for up in (0, 1)
+        for left in (0, 1)
+    ]
+
+
+def test_a_patch_is_shown_in_all_its_eight_flips_and_rotations_and_no_other_way() -> None:
+    mask = np.arange(SIZE * SIZE, dtype=np.uint8).reshape(SIZE, SIZE)
+    masks = np.repeat(mask[None], 200, axis=0)
+    rng = np.random.default_rng(0)
+    _, turned = augment(paint(masks % 6), masks, configuration(flips_and_rotations=True), rng)
+    assert {one.tobytes() for one in turned} == set(eight_ways(mask))
+
+
+@pytest.mark.parametrize("options", [{"brightness": 0.2}, {"contrast": 0.2}], ids=str)
+def test_light_is_changed_in_images_only(patches: Patches, options: dict) -> None:
+    images, masks = augment(patches.images, patches.masks, configuration(**options), np.random.default_rng(0))
+    assert np.array_equal(masks, patches.masks)
+    assert not np.array_equal(images, patches.images)
+
+
+def test_brightness_shifts_a_patch_by_no_more_than_its_share() -> None:
+    images = np.full((300, SIZE, SIZE, 3), 128, np.uint8)
+    masks = np.zeros((300, SIZE, SIZE), np.uint8)
+    changed, _ = augment(images, masks, configuration(brightness=0.2), np.random.default_rng(0))
+    shifts = changed[:, 0, 0, 0].astype(int) - 128
+    assert np.array_equal(changed, np.broadcast_to(changed[:, :1, :1, :1], changed.shape))
+    assert -52 <= shifts.min() < -45
+    assert 45 < shifts.max() <= 51
+
+
+def test_contrast_spreads_a_patch_about_mid_grey_by_no_more_than_its_share() -> None:
+    images = np.zeros((300, SIZE, SIZE, 3), np.uint8) + np.uint8(100)
+    images[:, ::2] = 155
+    masks = np.zeros((300, SIZE, SIZE), np.uint8)
+    changed, _ = augment(images, masks, configuration(contrast=0.2), np.random.default_rng(0))
+    spread = changed[:, 0, 0, 0].astype(int) - changed[:, 1, 0, 0]
+    middle = (changed[:, 0, 0, 0].astype(int) + changed[:, 1, 0, 0]) / 2
+    assert 43 <= spread.min() < 46
+    assert 64 < spread.max() <= 67
+    assert np.abs(middle - 127.5).max() <= 1
+
+
+def test_the_brightest_and_darkest_values_do_not_wrap_around() -> None:
+    images = np.zeros((100, SIZE, SIZE, 3), np.uint8)
+    images[:, ::2] = 255
+    masks = np.zeros((100, SIZE, SIZE), np.uint8)
+    changed, _ = augment(images, masks, configuration(brightness=0.5, contrast=0.5), np.random.default_rng(0))
+    assert np.all(changed[:, 0] > changed[:, 1])
+
+
+def test_the_patches_themselves_are_not_changed(patches: Patches) -> None:
+    images, masks = patches.images.copy(), patches.masks.copy()
+    listed(training_batches(patches, PART, configuration(**AUGMENTED)))
+    assert np.array_equal(patches.images, images)
+    assert np.array_equal(patches.masks, masks)

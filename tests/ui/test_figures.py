@@ -1,0 +1,93 @@
+"""Figures say what the numbers say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segmentation.data.palette import DUBAI
+from segmentation.runs.history import History
+from segmentation.ui.figures import (
+    best_epoch,
+    class_bars,
+    confusion_figure,
+    history_figure,
+    network_figure,
+    tile_shares,
+)
+
+
+@pytest.fixture
+def history() -> History:
+    table = pd.DataFrame(
+        {
+            "epoch": [0, 1, 2],
+            "loss": [1.0, 0.6, 0.5],
+            "val_loss": [0.9, 0.7, 0.8],
+            "accuracy": [0.5, 0.7, 0.8],
+            "val_accuracy": [0.6, 0.65, 0.75],
+            "learning_rate": [1e-3, 1e-3, 1e-3],
+        }
+    )
+    return History(table)
+
+
+def traces(figure: object) -> dict[str, object]:
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_the_lowest_loss_and_the_highest_accuracy_are_best(history: History) -> None:
+    assert best_epoch(history.table["val_loss"], "val_loss") == 1
+    assert best_epoch(history.table["val_accuracy"], "val_accuracy") == 2
+
+
+def test_a_column_without_numbers_has_no_best_epoch() -> None:
+    assert best_epoch(pd.Series([np.nan, np.nan]), "val_loss") is None
+
+
+def test_curves_count_epochs_from_one_and_mark_the_best(history: History) -> None:
+    drawn = traces(history_figure({"a": history}, "loss"))
+    assert list(drawn["training"].x) == [1, 2, 3]
+    assert list(drawn["validation"].y) == [0.9, 0.7, 0.8]
+    star = drawn["best of validation"]
+    assert (star.x[0], star.y[0]) == (2, 0.7)
+
+
+def test_runs_have_their_own_colours_and_names(history: History) -> None:
+    drawn = traces(history_figure({"a": history, "b": history}, "accuracy"))
+    assert {"a, training", "a, validation", "b, training", "b, validation"} <= set(drawn)
+    assert drawn["a, validation"].line.color != drawn["b, validation"].line.color
+    assert drawn["a, validation"].line.color == drawn["a, training"].line.color
+
+
+def test_a_metric_without_validation_is_drawn_alone(history: History) -> None:
+    assert len(history_figure({"a": history}, "learning_rate").data) == 1
+
+
+def test_class_bars_show_nan_as_a_dash() -> None:
+    bar = class_bars([0.5, np.nan, 0, 0, 0, 1], DUBAI, "IoU", share=False).data[0]
+    assert list(bar.text) == ["0.500", "–", "0.000", "0.000", "0.000", "1.000"]
+    assert list(bar.marker.color) == [DUBAI.hex(i) for i in range(6)]
+
+
+def test_confusion_rows_are_per_cent_of_the_true_class() -> None:
+    matrix = np.zeros((6, 6), int)
+    matrix[0, :2] = 30, 10
+    heatmap = confusion_figure(matrix, DUBAI).data[0]
+    assert list(heatmap.z[0][:2]) == [75.0, 25.0]
+    assert np.isnan(heatmap.z[1]).all()
+
+
+def test_tile_shares_are_of_labelled_pixels() -> None:
+    scenes = pd.DataFrame([{"tile": "A", **dict.fromkeys(DUBAI.names, 0), "Land": 30, "Road": 10, "No class": 60}])
+    bars = traces(tile_shares(scenes, DUBAI))
+    assert list(bars["Land"].x) == [75.0]
+    assert list(bars["Road"].x) == [25.0]
+
+
+def test_the_network_drawing_shows_every_block_and_skip() -> None:
+    blocks = [{"shape": [32, 32, 4], "layers": {"Conv2D": 2}}, {"shape": [16, 16, 8], "layers": {"Conv2D": 2}}]
+    description = {"blocks": [*blocks, {"shape": [32, 32, 4], "layers": {}}], "skips": [[0, 2]]}
+    figure = network_figure(description)
+    assert list(figure.data[-1].text) == ["32² × 4", "16² × 8", "32² × 4"]
+    dotted = [trace for trace in figure.data if trace.line.dash == "dot"]
+    assert [list(trace.x) for trace in dotted] == [[0, 2]]

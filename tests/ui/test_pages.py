@@ -1,0 +1,380 @@
+"""Every page does its main job, driven through Streamlit's own test harness on a small data set and a real run."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from segmentation.data.images import png_bytes
+from segmentation.data.locate import PROJECT
+from segmentation.data.scenes import Dataset, read_scene
+from segmentation.runs.folder import Run
+
+PAGES = {
+    "browser": "pages/1_Dataset_browser.py",
+    "monitor": "pages/2_Training_monitor.py",
+    "explorer": "pages/3_Prediction_explorer.py",
+    "gallery": "pages/4_Worst-case_gallery.py",
+}
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(trained: object, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """A function that opens a page on the small data set and its run, with query parameters."""
+    monkeypatch.setenv("SEGMENTATION_DATA", str(trained.dataset.root))
+    monkeypatch.setenv("SEGMENTATION_RUNS", str(trained.run.folder.parent))
+
+    def open_(page: str = "home", **query: str) -> AppTest:
+        at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120)
+        if page != "home":
+            at = at.switch_page(str(PROJECT / PAGES[page]))
+        for key, value in query.items():
+            at.query_params[key] = value
+        return at.run()
+
+    return open_
+
+
+def texts(at: AppTest) -> str:
+    """All the words of a page that are no widget."""
+    kinds = (at.markdown, at.caption, at.info, at.warning, at.error, at.success)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def metrics(at: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in at.metric}
+
+
+@pytest.mark.parametrize("page", ["home", *PAGES])
+def test_a_page_opens_without_an_exception(open_page: Open, page: str) -> None:
+    at = open_page(page)
+    assert not at.exception
+    assert not at.error
+    assert at.title
+
+
+def test_home_tells_the_size_of_the_data_set_and_the_scores_of_the_run(open_page: Open, trained: object) -> None:
+    shown = metrics(open_page())
+    assert shown["Tiles"] == "2"
+    assert shown["Scenes"] == "4"
+    assert shown["Accuracy"] == f"{trained.run.metrics['accuracy']:.3f}"
+    assert shown["Epochs"] == "2"
+
+
+def test_home_tells_the_health_in_one_line(open_page: Open) -> None:
+    assert "Health: 2 × void" in texts(open_page())
+
+
+def test_a_folder_without_scenes_is_refused_in_one_sentence(open_page: Open, tmp_path: Path) -> None:
+    at = open_page()
+    at.text_input[0].input(str(tmp_path))
+    at.button[0].click().run()
+    assert not at.exception
+    assert "folders named images and masks side by side" in at.error[0].value
+    assert metrics(at)["Scenes"] == "4"
+
+
+def test_a_folder_with_scenes_comes_into_use(open_page: Open, write_dataset: Callable, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "another city")
+    at = open_page()
+    at.text_input[0].input(str(folder))
+    at.button[0].click().run()
+    assert not at.exception
+    assert at.selectbox(key="data").value == "another city"
+
+
+def test_a_data_set_that_is_gone_leaves_a_sentence(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SEGMENTATION_DATA", str(tmp_path / "gone"))
+    for page in ("home", *PAGES):
+        at = open_page(page)
+        assert not at.exception
+        assert "There is no folder" in at.warning[0].value
+
+
+def test_no_page_but_a_prediction_imports_tensorflow(trained: object) -> None:
+    code = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+at = AppTest.from_file({str(PROJECT / "app.py")!r}, default_timeout=120).run()
+assert not at.exception
+for page in {[PAGES["browser"], PAGES["monitor"]]}:
+    assert not at.switch_page({str(PROJECT)!r} + "/" + page).run().exception
+assert "tensorflow" not in sys.modules and "keras" not in sys.modules
+"""
+    environment = {
+        **os.environ,
+        "SEGMENTATION_DATA": str(trained.dataset.root),
+        "SEGMENTATION_RUNS": str(trained.run.folder.parent),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_browser_counts_what_a_filter_leaves(open_page: Open) -> None:
+    at = open_page("browser", tile="Tile 2")
+    assert "**2** of 4 scenes" in texts(at)
+
+
+def test_the_browser_filters_patches_by_the_share_of_a_class(open_page: Open, small_dataset: Dataset) -> None:
+    at = open_page("browser", view="Patches", size="32", **{"class": "Water"}, share="30")
+    expected = 0
+    for scene in small_dataset.scenes:
+        _, mask = read_scene(scene, small_dataset.palette)
+        for row in range(mask.shape[0] // 32):
+            for column in range(mask.shape[1] // 32):
+                patch = mask[32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
+                expected += (patch == 4).mean() >= 0.3
+    assert f"**{expected}** of 28 patches" in texts(at)
+
+
+def test_a_filter_that_nothing_passes_says_so(open_page: Open) -> None:
+    at = open_page("browser", **{"class": "Water"}, share="100")
+    assert "loosen the filters" in at.info[0].value
+
+
+def test_the_browser_opens_one_scene_large(open_page: Open) -> None:
+    at = open_page("browser")
+    at.button(key="open-tile-2/image_part_001").click().run()
+    assert not at.exception
+    assert at.selectbox(key="scene").value == "tile-2/image_part_001"
+    assert "65 × 129 px" in texts(at)
+
+
+def test_the_browser_shows_the_health_report(open_page: Open) -> None:
+    table = open_page("browser", view="Health").dataframe[0].value
+    assert list(table["kind"]) == ["void", "void", "palette file", "palette file"]
+
+
+def test_the_browser_shows_the_table_of_tiles(open_page: Open) -> None:
+    table = open_page("browser", view="Class shares", size="32").dataframe[0].value
+    assert list(table["patches"]) == [12, 16]
+    assert list(table["height"]) == ["65–66", "65"]
+
+
+def test_the_monitor_shows_the_best_epoch(open_page: Open, trained: object) -> None:
+    at = open_page("monitor")
+    table = trained.run.history.table
+    best = table.loc[table["val_accuracy"].idxmax()]
+    assert f"best is epoch {int(best['epoch']) + 1}" in texts(at)
+    assert metrics(at)["Accuracy, validation"] == f"{best['val_accuracy']:.3f}"
+
+
+def test_the_monitor_reads_an_upload_and_says_what_it_mended(open_page: Open) -> None:
+    log = b"epoch,loss,val_loss\n0,1.0,NA\nepoch,loss,val_loss\n1,0.5,0.4\n2,0.3"
+    at = open_page("monitor")
+    at.file_uploader(key="logs").upload("old.csv", log, "text/csv").run()
+    assert not at.exception
+    words = texts(at)
+    assert "old.csv: The header occurs 2 times" in words
+    assert "still being written" in words
+    epochs = at.dataframe[-1].value
+    assert list(epochs["epoch"]) == [1, 2]
+
+
+def test_the_monitor_keeps_an_upload_over_a_change_of_page(open_page: Open) -> None:
+    at = open_page("monitor")
+    at.file_uploader(key="logs").upload("old.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
+    at.switch_page(str(PROJECT / PAGES["browser"])).run()
+    at.switch_page(str(PROJECT / PAGES["monitor"])).run()
+    assert "**old.csv**: 1 epochs" in texts(at)
+
+
+def test_the_monitor_refuses_what_is_no_log_and_keeps_the_rest(open_page: Open) -> None:
+    at = open_page("monitor")
+    at.file_uploader(key="logs").upload("photo.csv", bytes(range(256)) * 20, "text/csv").run()
+    assert not at.exception
+    assert any("photo.csv" in error.value for error in at.error)
+    assert "is finished" in texts(at)
+
+
+def test_the_monitor_reads_a_path(open_page: Open, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("epoch;loss\n0;2.5e-1\n1;2e-1\n")
+    at = open_page("monitor")
+    at.text_input(key="log-path").input(str(tmp_path / "mine.csv")).run()
+    assert "**mine.csv**: 2 epochs, best is epoch 2" in texts(at)
+
+
+def upload(at: AppTest, role: str, name: str, content: bytes) -> AppTest:
+    return at.file_uploader(key=f"upload-{role}").upload(name, content, "image/png").run()
+
+
+def png(mode: str, size: tuple[int, int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size, 90).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
+    return buffer.getvalue()
+
+
+def independent_scores(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
+    """Accuracy, and mean IoU over the classes in either; void (255) left out."""
+    labelled = truth != 255
+    truth, predicted = truth[labelled], predicted[labelled]
+    ious = [
+        ((truth == c) & (predicted == c)).sum() / ((truth == c) | (predicted == c)).sum()
+        for c in range(6)
+        if ((truth == c) | (predicted == c)).any()
+    ]
+    return (truth == predicted).mean(), float(np.mean(ious))
+
+
+def test_the_explorer_scores_an_upload_as_numpy_does(open_page: Open, trained: object) -> None:
+    scene = trained.dataset.scenes[0]
+    at = open_page("explorer", source="Upload")
+    upload(at, "image", scene.image.name, scene.image.read_bytes())
+    upload(at, "mask", scene.mask.name, scene.mask.read_bytes())
+    assert not at.exception
+    assert not at.error
+
+    import keras
+
+    image, truth = read_scene(scene, trained.dataset.palette)
+    model = keras.saving.load_model(trained.run.folder / "best.keras", compile=False)
+    predicted = np.empty_like(truth)
+    filled = np.pad(image, ((0, 31), (0, 31), (0, 0)), mode="symmetric")
+    for top in range(0, truth.shape[0], 32):
+        for left in range(0, truth.shape[1], 32):
+            patch = filled[top : top + 32, left : left + 32]
+            classes = np.asarray(model(patch[None].astype("float32")))[0].argmax(-1)
+            here = predicted[top : top + 32, left : left + 32]
+            here[...] = classes[: here.shape[0], : here.shape[1]]
+    accuracy, mean_iou = independent_scores(truth, predicted)
+    assert metrics(at)["Accuracy"] == f"{accuracy:.3f}"
+    assert metrics(at)["Mean IoU"] == f"{mean_iou:.3f}"
+    assert metrics(at)["Labelled pixels"] == f"{(truth != 255).sum():,}"
+
+
+@pytest.mark.parametrize(("mode", "size"), [("RGB", (1, 1)), ("L", (70, 33)), ("RGBA", (40, 40)), ("CMYK", (50, 20))])
+def test_the_explorer_predicts_images_of_any_size_and_mode(open_page: Open, mode: str, size: tuple[int, int]) -> None:
+    at = open_page("explorer", source="Upload")
+    upload(at, "image", "odd.png", png(mode, size))
+    assert not at.exception
+    assert not at.error
+    assert f"odd.png, {size[1]} × {size[0]} px" in texts(at)
+    assert "Upload a mask to get scores." in texts(at)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"Dear Sir or Madam", "is not an image that can be read"),
+        (png("RGB", (300, 300))[:200], "is damaged or cut short"),
+        (b"", "is not an image that can be read"),
+    ],
+)
+def test_the_explorer_refuses_a_broken_image_in_one_sentence(open_page: Open, content: bytes, sentence: str) -> None:
+    at = open_page("explorer", source="Upload")
+    upload(at, "image", "broken.png", content)
+    assert not at.exception
+    assert len(at.error) == 1
+    assert "broken.png" in at.error[0].value
+    assert sentence in at.error[0].value
+
+
+def test_a_mask_that_does_not_fit_leaves_the_prediction(open_page: Open) -> None:
+    at = open_page("explorer", source="Upload")
+    upload(at, "image", "image.png", png("RGB", (64, 64)))
+    upload(at, "mask", "mask.png", png("RGB", (64, 32)))
+    assert not at.exception
+    assert "mask.png has 64 × 32 pixels, the image image.png 64 × 64" in at.error[0].value
+    assert "Upload a mask to get scores." in texts(at)
+
+
+def test_a_mask_in_other_colours_is_refused(open_page: Open) -> None:
+    at = open_page("explorer", source="Upload")
+    upload(at, "image", "image.png", png("RGB", (64, 64)))
+    upload(at, "mask", "mask.png", png_bytes(np.full((64, 64, 3), 7, np.uint8)))
+    assert "No pixel of mask.png has a colour of the legend" in at.error[0].value
+
+
+def test_an_upload_outlives_a_change_of_page(open_page: Open) -> None:
+    at = open_page("explorer", source="Upload")
+    upload(at, "image", "image.png", png("RGB", (64, 64)))
+    at.switch_page(str(PROJECT / PAGES["gallery"])).run()
+    at.switch_page(str(PROJECT / PAGES["explorer"]))
+    at.query_params["source"] = "Upload"
+    at.run()
+    assert "In use: image.png" in texts(at)
+    assert "image.png, 64 × 64 px" in texts(at)
+
+
+def test_a_link_opens_the_explorer_on_its_patch(open_page: Open, trained: object) -> None:
+    row = trained.run.patches.iloc[-1]
+    at = open_page("explorer", scene=row["scene"], patch=row["patch"].rsplit("/", 1)[1])
+    assert f"{row['patch']}, 32 × 32 px" in texts(at)
+    assert metrics(at)["Mean IoU"] == f"{row['mean_iou']:.3f}"
+    assert metrics(at)["Accuracy"] == f"{row['accuracy']:.3f}"
+
+
+def shown_patches(at: AppTest) -> list[str]:
+    return [m.value.split("`")[1] for m in at.markdown if m.value.startswith("**") and ".** `" in m.value]
+
+
+def test_the_gallery_shows_held_out_patches_worst_first(open_page: Open, trained: object) -> None:
+    at = open_page("gallery")
+    table = trained.run.patches
+    held_out = table[table["part"] == "test"].sort_values("mean_iou", kind="stable")
+    assert shown_patches(at) == list(held_out["patch"][:8])
+
+
+def test_the_gallery_turns_the_order_and_the_part(open_page: Open, trained: object) -> None:
+    at = open_page("gallery", order="Best first", part="Trained on")
+    table = trained.run.patches
+    trained_on = table[table["part"] == "train"].sort_values("mean_iou", ascending=False, kind="stable")
+    assert shown_patches(at) == list(trained_on["patch"][:8])
+
+
+def test_the_gallery_filters_by_class(open_page: Open, trained: object) -> None:
+    at = open_page("gallery", **{"class": "Water"})
+    table = trained.run.patches
+    expected = table[(table["part"] == "test") & table["iou_Water"].notna()]
+    assert f"**{len(expected)}** of {len(table)} patches" in texts(at)
+
+
+def test_the_gallery_says_what_is_missing_in_a_run_that_was_not_evaluated(
+    trained: object, open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").mkdir()
+    for name in ("config.json", "history.csv", "best.keras"):
+        (tmp_path / "raw" / name).write_bytes((trained.run.folder / name).read_bytes())
+    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))
+    at = open_page("gallery", run="raw")
+    assert not at.exception
+    assert "raw has not been evaluated" in at.info[0].value
+
+
+@pytest.mark.parametrize("missing", ["config.json", "history.csv", "best.keras", "metrics.json", "patches.csv"])
+@pytest.mark.parametrize("content", [None, b"", b"{half"])
+def test_a_run_with_a_missing_or_broken_file_breaks_no_page(
+    trained: object,
+    open_page: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    missing: str,
+    content: bytes | None,
+) -> None:
+    folder = tmp_path / "hurt"
+    folder.mkdir()
+    for path in trained.run.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / missing).unlink()
+    if content is not None:
+        (folder / missing).write_bytes(content)
+    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))
+    for page in ("home", *PAGES):
+        assert not open_page(page, run="hurt").exception, page
+
+
+def test_the_patch_table_is_what_the_gallery_downloads(trained: object) -> None:
+    table = pd.read_csv(trained.run.folder / "patches.csv")
+    assert Run(trained.run.folder).patches.equals(table)
