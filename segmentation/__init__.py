@@ -1,3 +1,6 @@
 """Semantic segmentation of aerial imagery: data, model, training, evaluation, runs and the dashboard's parts."""
 
-__version__ = "0.1.0"
+import os
+
+# TensorFlow's remarks on this machine's processor say nothing to a user; its warnings and errors stay.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")

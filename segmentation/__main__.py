@@ -203,6 +203,25 @@ def evaluate(
     return DONE
 
 
+def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = SHIPPED) -> int:
+    """Copy a finished run to those that come with the project, small: half precision, compressed, measured again.
+
+    Args:
+        run: Name of a run, or the path of its folder.
+        data: Folder of the data set it was trained on.
+        runs: Folder that holds the runs.
+        target: Folder of the shipped runs.
+    """
+    chosen = find_run(run, runs)
+    dataset = find_dataset(dataset_folder(data))
+    from segmentation.training.ship import ship as pack  # imports TensorFlow
+
+    with progress_bar("done") as progress:
+        shipped = pack(chosen, dataset, target / chosen.name, progress)
+    print_scores(shipped.name, shipped.metrics)
+    return DONE
+
+
 def print_scores(name: str, metrics: dict) -> None:
     """Print what metrics.json holds, with the protocol that gave it."""
     print(
@@ -318,6 +337,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "ship": ship,
 }
 
 

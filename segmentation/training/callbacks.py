@@ -15,6 +15,9 @@ from segmentation.runs.history import read_history
 MONITOR = "val_accuracy"
 """The best epoch is the one with the highest of these, as in the article."""
 
+RANDOM = "random.json"
+"""State of the dropout layers' random generators, in a snapshot."""
+
 STATUS_SECONDS = 5.0
 """A running training says so in status.json about this often."""
 
@@ -22,9 +25,9 @@ STATUS_SECONDS = 5.0
 class Snapshot(keras.callbacks.BackupAndRestore):
     """`BackupAndRestore` whose backups are whole, and hold history and best model as they were at that epoch.
 
-    Keras writes weights and epoch number one after the other and restores neither the log nor the best model. Here it
-    writes into a folder aside, history and best model are put beside, and the folder takes the last one's place: after
-    a kill at any moment there is one consistent state to go on from.
+    Keras writes weights and epoch number one after the other and restores neither the log nor the best model, nor what
+    the dropout layers would have drawn next. Here it writes into a folder aside, all that is put beside, and the folder
+    takes the last one's place: after a kill at any moment there is one consistent state to go on from.
     """
 
     def __init__(self, run: Path) -> None:
@@ -56,9 +59,19 @@ class Snapshot(keras.callbacks.BackupAndRestore):
                 shutil.copyfile(snapshot.writing / name, temporary)
         return json.loads((snapshot.writing / "training_metadata.json").read_text())["epoch"]
 
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Load what `restore` has put in place."""
+        super().on_train_begin(logs)
+        if (self.writing / RANDOM).exists():
+            states = json.loads((self.writing / RANDOM).read_text())
+            for generator, state in zip(self._random_generators(), states, strict=True):
+                generator.assign(state)
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the snapshot of this epoch, then let it take the last one's place."""
         super().on_epoch_end(epoch, logs)
+        states = [keras.ops.convert_to_numpy(generator).tolist() for generator in self._random_generators()]
+        (self.writing / RANDOM).write_text(json.dumps(states))
         for name in (HISTORY, BEST):
             shutil.copyfile(self.run / name, self.writing / name)
         shutil.rmtree(self.previous, ignore_errors=True)
@@ -66,6 +79,10 @@ class Snapshot(keras.callbacks.BackupAndRestore):
             self.latest.rename(self.previous)
         self.writing.rename(self.latest)
         shutil.rmtree(self.previous, ignore_errors=True)
+
+    def _random_generators(self) -> list[keras.Variable]:
+        """Return the states of the model's random generators, which Keras does not count as weights."""
+        return [v for v in self.model.non_trainable_variables if v.path.endswith("seed_generator_state")]
 
     def discard(self) -> None:
         """Remove every snapshot: the run has ended well."""

@@ -62,11 +62,11 @@ def test_another_seed_gives_another_split(protocol: str) -> None:
 
 
 def test_the_global_random_state_is_left_alone() -> None:
-    np.random.seed(1)  # noqa: NPY002
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
+    expected = np.random.random()
+    np.random.seed(1)
     held_out(OTHERS, "patch")
-    assert np.random.random() == expected  # noqa: NPY002
+    assert np.random.random() == expected
 
 
 def test_part_t_of_tile_t_is_held_out_of_the_real_set(real_table: pd.DataFrame) -> None:

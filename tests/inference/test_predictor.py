@@ -157,7 +157,9 @@ def write_two_inputs(path: Path) -> None:
 @pytest.mark.parametrize(
     "write", [write_dense, write_oblong, write_grey, write_any_size, write_halving, write_two_inputs]
 )
-def test_a_model_that_maps_no_square_patches_to_classes_is_refused(tmp_path: Path, write: Callable[[Path], None]) -> None:
+def test_a_model_that_maps_no_square_patches_to_classes_is_refused(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
     (tmp_path / "other").mkdir()
     write(tmp_path / "other" / "best.keras")
     with pytest.raises(RunError, match=r"^best\.keras of other .*: train that run again\.$"):

@@ -136,9 +136,7 @@ def test_columns_in_another_order_are_not_mixed() -> None:
 def test_a_half_written_last_line_is_left_out_with_a_note(half: bytes) -> None:
     history = read_history(NORMAL + half)
     pd.testing.assert_frame_equal(history.table, read_history(NORMAL).table)
-    assert history.notes == (
-        "The last line is still being written and left out: fewer or more values than columns.",
-    )
+    assert history.notes == ("The last line is still being written and left out: fewer or more values than columns.",)
 
 
 def test_lines_of_another_length_are_left_out_and_counted() -> None:

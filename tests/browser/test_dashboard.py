@@ -1,0 +1,259 @@
+"""What a person does with the dashboard, in a real Chromium."""
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from segmentation.data.demo import make_demo
+from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.runs.folder import SHIPPED
+
+pytestmark = pytest.mark.browser
+
+COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
+
+PAGES = {
+    "home": "/",
+    "dataset-browser": "/Dataset_browser",
+    "training-monitor": "/Training_monitor",
+    "prediction-explorer": "/Prediction_explorer?scene=tile-1%2Fimage_part_005",
+    "worst-case-gallery": "/Worst-case_gallery",
+}
+
+Open = Callable[..., Page]
+Settle = Callable[[Page], None]
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return find_dataset(make_demo(tmp_path_factory.mktemp("demo") / "Demo city"))
+
+
+@pytest.fixture(scope="session")
+def demo_address(serve: Callable[..., str], demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return serve(SEGMENTATION_DATA=str(demo.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
+
+
+@pytest.fixture(scope="session")
+def real_address(serve: Callable[..., str], real_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return serve(SEGMENTATION_DATA=str(real_dataset.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
+
+
+def metric(page: Page, label: str) -> str:
+    """The value of the metric with this label."""
+    box = page.locator("[data-testid=stMetric]").filter(has=page.get_by_text(label, exact=True))
+    return box.locator("[data-testid=stMetricValue]").inner_text().strip()
+
+
+def colours_to_indices(picture: np.ndarray) -> np.ndarray:
+    """Class indices of a colour mask, 255 for any other colour; written without the package."""
+    indices = np.full(picture.shape[:2], 255, np.uint8)
+    for index, color in enumerate(COLORS):
+        indices[(picture == color).all(-1)] = index
+    return indices
+
+
+def predict_by_hand(model: object, image: np.ndarray, size: int = 160) -> np.ndarray:
+    """Class indices of an image, patch by patch, the remainder filled with its mirror image."""
+    height, width = image.shape[:2]
+    filled = np.pad(image, ((0, -height % size), (0, -width % size), (0, 0)), mode="symmetric")
+    predicted = np.zeros(filled.shape[:2], np.uint8)
+    for top in range(0, height, size):
+        for left in range(0, width, size):
+            patch = filled[None, top : top + size, left : left + size].astype("float32")
+            predicted[top : top + size, left : left + size] = np.asarray(model(patch))[0].argmax(-1)
+    return predicted[:height, :width]
+
+
+def scores_by_hand(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
+    """Accuracy, and mean IoU over the classes in mask or prediction."""
+    ious = []
+    for index in range(6):
+        union = ((truth == index) | (predicted == index)).sum()
+        if union:
+            ious.append(((truth == index) & (predicted == index)).sum() / union)
+    return (truth == predicted).mean(), float(np.mean(ious))
+
+
+@pytest.fixture(scope="session")
+def load_by_hand() -> Callable[[str], object]:
+    def load(run: str) -> object:
+        import keras
+
+        return keras.saving.load_model(SHIPPED / run / "best.keras", compile=False)
+
+    return load
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 900])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_fresh_start_shows_every_page_with_the_demo(
+    demo_address: str, open_page: Open, screenshots: Path, name: str, width: int, scheme: str
+) -> None:
+    page = open_page(demo_address + PAGES[name], width, scheme)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    expect(page.locator("[data-testid=stAlert]")).to_have_count(0)
+    expect(page.locator("[data-testid=stSidebar]").get_by_text("demo-unet").first).to_be_attached()
+    overflow = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    page.screenshot(path=screenshots / f"{name}-{width}-{scheme}.png")
+
+
+def test_a_real_scene_and_its_mask_are_compared_side_by_side(
+    real_address: str, real_dataset: Dataset, load_by_hand: Callable[[str], object], open_page: Open, settle: Settle
+) -> None:
+    scene = real_dataset.root / "Tile 1"
+    page = open_page(f"{real_address}/Prediction_explorer?source=Upload&run=dubai-unet")
+    uploads = page.locator("[data-testid=stFileUploaderDropzoneInput]")
+    uploads.nth(0).set_input_files(scene / "images" / "image_part_001.jpg")
+    expect(page.get_by_text("image_part_001.jpg, 644 × 797 px")).to_be_visible()
+    settle(page)
+    uploads.nth(1).set_input_files(scene / "masks" / "image_part_001.png")
+    expect(page.get_by_text("Ground truth")).to_be_visible()
+    settle(page)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+    pictures = page.locator(".st-key-pixels-comparison img")
+    expect(pictures).to_have_count(3)
+    boxes = [pictures.nth(index).bounding_box() for index in range(3)]
+    assert len({(box["y"], box["width"], box["height"]) for box in boxes}) == 1
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+    assert boxes[1]["x"] + boxes[1]["width"] <= boxes[2]["x"]
+
+    shown = []
+    for index in range(3):
+        address = pictures.nth(index).evaluate("image => image.src")
+        shown.append(np.asarray(Image.open(io.BytesIO(page.request.get(address).body())).convert("RGB")))
+    image = np.asarray(Image.open(scene / "images" / "image_part_001.jpg").convert("RGB"))
+    mask = np.asarray(Image.open(scene / "masks" / "image_part_001.png").convert("RGB"))
+    assert np.array_equal(shown[0], image)
+    assert np.array_equal(shown[1], mask)
+    truth = colours_to_indices(mask)
+    predicted = predict_by_hand(load_by_hand("dubai-unet"), image)
+    assert (colours_to_indices(shown[2]) == predicted).mean() > 0.9999  # a batch rounds unlike a single patch
+
+    accuracy, mean_iou = scores_by_hand(truth, colours_to_indices(shown[2]))
+    assert metric(page, "Accuracy") == f"{accuracy:.3f}"
+    assert metric(page, "Mean IoU") == f"{mean_iou:.3f}"
+    assert metric(page, "Labelled pixels") == f"{truth.size:,}"
+
+
+@pytest.mark.parametrize("run", ["demo-unet", "dubai-unet"])
+def test_the_gallery_ranks_as_the_shipped_model_predicts(
+    run: str,
+    request: pytest.FixtureRequest,
+    load_by_hand: Callable[[str], object],
+    open_page: Open,
+    settle: Settle,
+) -> None:
+    dataset = request.getfixturevalue("demo" if run == "demo-unet" else "real_dataset")
+    address = request.getfixturevalue("demo_address" if run == "demo-unet" else "real_address")
+    names, images, masks = [], [], []
+    for scene in dataset.scenes:
+        image = np.asarray(Image.open(scene.image).convert("RGB"))
+        truth = colours_to_indices(np.asarray(Image.open(scene.mask).convert("RGB")))
+        truth[truth == 255] = 5  # the patch protocol counts void as Unlabeled
+        for top in range(0, truth.shape[0] - 159, 160):
+            for left in range(0, truth.shape[1] - 159, 160):
+                names.append(f"{scene.name}/r{top // 160:02d}c{left // 160:02d}")
+                images.append(image[top : top + 160, left : left + 160])
+                masks.append(truth[top : top + 160, left : left + 160])
+    chosen = sorted(np.random.RandomState(42).permutation(len(names))[: -(-len(names) // 10)])
+    model = load_by_hand(run)
+    ranked = []
+    for start in range(0, len(chosen), 32):
+        batch = chosen[start : start + 32]
+        predicted = np.asarray(model(np.stack([images[i] for i in batch]).astype("float32"))).argmax(-1)
+        ranked += [(scores_by_hand(masks[i], p)[1], names[i]) for i, p in zip(batch, predicted, strict=True)]
+    ranked.sort(key=lambda pair: pair[0])
+
+    page = open_page(f"{address}/Worst-case_gallery?run={run}")
+    shown = []
+    for _ in range(2):
+        cards = page.locator("[data-testid=stMain] [data-testid=stVerticalBlock] code")
+        shown += cards.all_inner_texts()
+        page.get_by_role("button", name="Next page").click()
+        expect(page.get_by_text(f"{len(shown) + 1}.", exact=False).first).to_be_visible()
+        settle(page)
+    assert shown == [name for _, name in ranked[: len(shown)]]
+    assert len(shown) == 16
+
+
+def test_a_patch_of_the_gallery_opens_in_the_explorer(demo_address: str, open_page: Open, settle: Settle) -> None:
+    page = open_page(f"{demo_address}/Worst-case_gallery")
+    name = page.locator("[data-testid=stMain] code").first.inner_text()
+    card_score = page.locator("[data-testid=stMain]").get_by_text(re.compile(r"Mean IoU 0\.\d{3}")).first.inner_text()
+    page.get_by_role("button", name="Explore").first.click()
+    expect(page.get_by_text(f"{name}, 160 × 160 px")).to_be_visible()
+    settle(page)
+    assert metric(page, "Mean IoU") in card_score
+
+
+def broken(folder: Path) -> dict[str, Path]:
+    """Files that people upload by mistake, and images of odd modes."""
+    noise = io.BytesIO()
+    Image.effect_noise((400, 300), 90).save(noise, "JPEG")
+    files = {
+        "text.png": b"Dear Sir or Madam",
+        "cut.jpg": noise.getvalue()[: len(noise.getvalue()) // 2],
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    Image.new("RGB", (1, 1), 90).save(folder / "pixel.png")
+    Image.effect_noise((200, 180), 90).save(folder / "grey.png")
+    Image.effect_noise((200, 180), 90).convert("RGBA").save(folder / "alpha.png")
+    Image.effect_noise((200, 180), 90).convert("CMYK").save(folder / "print.jpg")
+    Image.new("RGB", (64, 32), COLORS[0]).save(folder / "small-mask.png")
+    return {path.name: path for path in folder.iterdir()}
+
+
+def test_odd_and_broken_files_are_handled_or_refused_in_one_sentence(
+    demo_address: str, open_page: Open, settle: Settle, tmp_path: Path
+) -> None:
+    files = broken(tmp_path)
+    page = open_page(f"{demo_address}/Prediction_explorer?source=Upload")
+    image, mask = (page.locator("[data-testid=stFileUploaderDropzoneInput]").nth(index) for index in range(2))
+    alert = page.locator("[data-testid=stMain] [data-testid=stAlert]")
+    for name, sentence in (
+        ("text.png", "text.png is not an image that can be read"),
+        ("cut.jpg", "cut.jpg is damaged or cut short"),
+    ):
+        image.set_input_files(files[name])
+        expect(alert).to_contain_text(sentence)
+        settle(page)
+        expect(alert).to_have_count(1)
+    for name, size in (
+        ("pixel.png", "1 × 1"),
+        ("alpha.png", "180 × 200"),
+        ("print.jpg", "180 × 200"),
+        ("grey.png", "180 × 200"),
+    ):
+        image.set_input_files(files[name])
+        expect(page.get_by_text(f"{name}, {size} px")).to_be_visible()
+        settle(page)
+        expect(alert).to_have_count(0)
+        expect(page.locator(".st-key-pixels-comparison img")).to_have_count(2)
+    mask.set_input_files(files["small-mask.png"])
+    expect(alert).to_contain_text("The mask small-mask.png has 64 × 32 pixels, the image grey.png 200 × 180")
+    settle(page)
+    expect(page.locator(".st-key-pixels-comparison img")).to_have_count(2)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+
+def test_a_download_that_cannot_be_had_says_so_and_breaks_nothing(
+    serve: Callable[..., str], open_page: Open, demo: Dataset
+) -> None:
+    nobody = "http://127.0.0.1:9"  # a port where nobody listens
+    address = serve(SEGMENTATION_DATA=str(demo.root), HTTPS_PROXY=nobody, https_proxy=nobody, NO_PROXY="", no_proxy="")
+    page = open_page(address)
+    page.get_by_role("button", name="Download").click()
+    expect(page.get_by_text("could not be fetched (no connection)")).to_be_visible()
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    expect(page.get_by_role("button", name="Download")).to_be_visible()

@@ -1,0 +1,49 @@
+"""A trained run scored again, as it was and in other ways."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from segmentation.data.scenes import find_dataset
+from segmentation.errors import ConfigurationError, RunError
+from segmentation.evaluation.evaluate import evaluate_run
+from segmentation.runs.folder import Run
+
+
+def test_a_run_scored_again_has_the_same_scores(trained: tuple) -> None:
+    metrics, table = evaluate_run(trained.run, trained.dataset, save=False)
+    assert {**metrics, "iou": None} == pytest.approx({**trained.run.metrics, "iou": None}, abs=1e-5)
+    assert metrics["iou"] == pytest.approx(trained.run.metrics["iou"], abs=1e-5)
+    pd.testing.assert_frame_equal(table, trained.run.patches, atol=1e-5, check_dtype=False)
+
+
+def test_a_run_can_be_scored_under_another_protocol(trained: tuple) -> None:
+    metrics, table = evaluate_run(trained.run, trained.dataset, "tile", "Tile 2", save=False)
+    assert (metrics["protocol"], metrics["patches"]) == ("tile", 16)
+    assert (table["part"] == "test").tolist() == (table["tile"] == "Tile 2").tolist()
+
+
+def test_scoring_without_saving_writes_nothing(trained: tuple) -> None:
+    before = trained.run.stamp
+    evaluate_run(trained.run, trained.dataset, "tile", "Tile 2", save=False)
+    assert trained.run.stamp == before
+
+
+def test_scores_are_saved_into_the_run(trained: tuple, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(trained.run.folder, tmp_path / "run"))
+    metrics, _ = evaluate_run(run, trained.dataset, "tile", "Tile 2")
+    assert (Run(run.folder).metrics, len(Run(run.folder).patches)) == (metrics, 28)
+
+
+def test_a_data_set_of_other_classes_is_refused(trained: tuple, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained.dataset.root, tmp_path / "other")
+    (copy / "class_dict.csv").write_text("name,r,g,b\nLand,132,41,246\n")
+    with pytest.raises(RunError, match="tiny knows other classes than other"):
+        evaluate_run(trained.run, find_dataset(copy))
+
+
+def test_a_tile_that_does_not_exist_is_refused(trained: tuple) -> None:
+    with pytest.raises(ConfigurationError, match="Tile 9"):
+        evaluate_run(trained.run, trained.dataset, "tile", "Tile 9")

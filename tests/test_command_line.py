@@ -1,0 +1,176 @@
+"""The command line, each command in a process of its own as a user runs it."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmentation.data.locate import PROJECT
+from segmentation.data.scenes import Dataset, read_scene
+
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def run(trained: object) -> Run:
+    """A function that runs a command with the small data set and its run as defaults."""
+    environment = {
+        **os.environ,
+        "SEGMENTATION_DATA": str(trained.dataset.root),
+        "SEGMENTATION_RUNS": str(trained.run.folder.parent),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+    def run_(*arguments: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "segmentation", *map(str, arguments)]
+        return subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+
+    return run_
+
+
+def test_help_names_every_command(run: Run) -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("data", "demo", "download", "summary", "train", "evaluate", "predict"):
+        assert command in done.stdout
+
+
+def test_a_wrong_option_is_wrong_usage(run: Run) -> None:
+    assert run("data", "--colour", "red").returncode == 2
+
+
+def test_data_prints_the_articles_table_of_the_real_set(run: Run, real_dataset: Dataset) -> None:
+    done = run("data", real_dataset.root)
+    assert done.returncode == 0, done.stderr
+    assert "3483 patches of 160 px in 72 scenes" in done.stdout
+    for tile, patches in zip(range(1, 9), (144, 81, 144, 270, 378, 225, 1188, 1053), strict=True):
+        row = next(line for line in done.stdout.splitlines() if line.strip().startswith(f"Tile {tile} "))
+        assert int(row.split()[-1]) == patches
+    assert "9 masks hold 552,156 pixels whose colour is in no palette" in done.stdout
+    voids = [line for line in done.stdout.splitlines() if line.strip().startswith("warning void")]
+    assert len(voids) == 9
+
+
+def test_data_of_a_broken_file_exits_with_3(run: Run, write_dataset: Callable, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set")
+    (folder / "Tile 1" / "images" / "image_part_001.jpg").write_bytes(b"no image")
+    done = run("data", folder)
+    assert done.returncode == 3
+    assert "image_part_001.jpg is not an image that can be read" in done.stdout
+
+
+def test_a_folder_without_scenes_is_refused_in_one_line(run: Run, tmp_path: Path) -> None:
+    done = run("data", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_summary_draws_the_articles_network(run: Run) -> None:
+    done = run("summary")
+    assert done.returncode == 0, done.stderr
+    assert "1,421,830" in done.stdout
+    for shape in ("160 × 160 ×  16", "80 ×  80 ×  32", "40 ×  40 ×  64", "20 ×  20 × 128", "10 ×  10 × 160"):
+        assert shape in done.stdout
+
+
+def test_training_refuses_a_name_that_leaves_the_runs_folder(run: Run) -> None:
+    done = run("train", "--name", "../elsewhere")
+    assert done.returncode == 1
+    assert "cannot be a folder's name" in done.stderr
+
+
+def test_training_refuses_a_patch_size_that_the_network_cannot_halve(run: Run, tmp_path: Path) -> None:
+    done = run("train", "--name", "odd", "--runs", tmp_path, "--patch-size", "30")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == "unet needs a patch size divisible by 16. Received: 30"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_then_evaluate_give_the_same_scores(run: Run, tmp_path: Path) -> None:
+    options = ("--runs", tmp_path, "--patch-size", 32, "--batch-size", 8, "--epochs", 1, "--protocol", "scene")
+    trained = run("train", "--name", "short", *options)
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    evaluated = run("evaluate", "--run", "short", "--runs", tmp_path)
+    assert evaluated.returncode == 0, evaluated.stderr[-2000:]
+    scores = evaluated.stdout[evaluated.stdout.index("short, protocol scene") :]
+    assert scores in trained.stdout
+
+
+def test_evaluate_names_the_runs_there_are(run: Run) -> None:
+    done = run("evaluate", "--run", "nothing")
+    assert done.returncode == 1
+    assert "There is no run nothing: the runs here are tiny" in done.stderr
+
+
+def test_predict_writes_masks_and_the_scores_that_numpy_gets(run: Run, trained: object, tmp_path: Path) -> None:
+    scene = trained.dataset.scenes[2]
+    done = run("predict", scene.image, "--run", "tiny", "--output", tmp_path, "--masks", scene.mask.parent)
+    assert done.returncode == 0, done.stderr[-2000:]
+    indices = np.asarray(Image.open(tmp_path / f"{scene.image.stem}-indices.png"))
+    colours = np.asarray(Image.open(tmp_path / f"{scene.image.stem}-colours.png"))
+    assert np.array_equal(colours, trained.dataset.palette.decode(indices))
+    _, truth = read_scene(scene, trained.dataset.palette)
+    assert indices.shape == truth.shape
+    labelled = truth != 255
+    with (tmp_path / "scores.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert float(row["accuracy"]) == pytest.approx((truth == indices)[labelled].mean(), abs=1e-6)
+    road = ((truth == 2) & (indices == 2)).sum() / ((truth == 2) | ((indices == 2) & labelled)).sum()
+    assert float(row["iou_Road"]) == pytest.approx(road, abs=1e-6)
+
+
+def saved(mode: str, size: tuple[int, int], file_format: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size, 90).save(buffer, file_format)
+    return buffer.getvalue()
+
+
+def test_predict_passes_over_what_cannot_be_used_and_does_the_rest(run: Run, tmp_path: Path) -> None:
+    images, masks, output = tmp_path / "images", tmp_path / "masks", tmp_path / "out"
+    images.mkdir()
+    masks.mkdir()
+    buffer = io.BytesIO()
+    Image.effect_noise((300, 300), 90).save(buffer, "JPEG")
+    noise = buffer.getvalue()
+    for name, content in {
+        "grey.png": saved("L", (50, 40), "PNG"),
+        "alpha.png": saved("RGBA", (50, 40), "PNG"),
+        "print.jpg": saved("CMYK", (50, 40), "JPEG"),
+        "pixel.png": saved("RGB", (1, 1), "PNG"),
+        "text.png": b"Dear Sir or Madam",
+        "cut.jpg": noise[: len(noise) // 2],
+        "masked.png": saved("RGB", (50, 40), "PNG"),
+    }.items():
+        (images / name).write_bytes(content)
+    (masks / "masked.png").write_bytes(saved("RGB", (40, 50), "PNG"))
+    done = run("predict", images, "--run", "tiny", "--output", output, "--masks", masks)
+    assert done.returncode == 3
+    assert "4 of 7 images predicted" in done.stdout
+    assert "Traceback" not in done.stderr
+    for sentence in (
+        "text.png is not an image that can be read",
+        "cut.jpg is damaged or cut short",
+        "The mask masked.png has 40 × 50 pixels, the image masked.png 50 × 40",
+    ):
+        assert sentence in done.stderr
+    sizes = {path.name: Image.open(path).size for path in output.glob("*-indices.png")}
+    assert sizes == {
+        "grey-indices.png": (50, 40),
+        "alpha-indices.png": (50, 40),
+        "print-indices.png": (50, 40),
+        "pixel-indices.png": (1, 1),
+    }
+
+
+def test_demo_makes_the_demo_set(run: Run, tmp_path: Path) -> None:
+    done = run("demo", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "demo").rglob("images/*.jpg"))) == 18

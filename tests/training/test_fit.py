@@ -1,0 +1,587 @@
+"""A training from files to scores; stopped, killed and resumed at every kind of moment."""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.errors import ConfigurationError, RunError
+from segmentation.inference.predictor import Predictor
+from segmentation.model.registry import ARCHITECTURES, Architecture
+from segmentation.model.unet import unet
+from segmentation.runs.folder import Run
+from segmentation.training.configuration import Configuration
+from segmentation.training.fit import learning_rate, train
+
+PROJECT = Path(__file__).parents[2]
+FILES = {"config.json", "history.csv", "best.keras", "metrics.json", "patches.csv", "status.json"}
+CLASSES = {
+    "Building": (60, 16, 152),
+    "Land": (132, 41, 246),
+    "Road": (110, 193, 228),
+    "Vegetation": (254, 221, 58),
+    "Water": (226, 169, 41),
+    "Unlabeled": (155, 155, 155),
+}
+
+SHORT = Configuration(
+    architecture="tiny", patch_size=32, epochs=4, batch_size=8, schedule="cosine", flips_and_rotations=True
+)
+"""Four epochs under the article's protocol, each with its own learning rate and augmentation."""
+
+STANDSTILL = Configuration(
+    architecture="tiny", patch_size=32, epochs=6, batch_size=8, learning_rate=1e-30, early_stopping=2
+)
+"""Steps too small to change a weight: the loss of the first epoch is never beaten, and the third is the last."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_architecture() -> Iterator[None]:
+    """Add a network of some hundred parameters to the registry, as anyone may add one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "tiny", Architecture(partial(unet, filters=(4,), bottleneck=4), divisor=2))
+        yield
+
+
+def epochs_in(folder: Path) -> int:
+    """How many epochs history.csv in `folder` holds, read as plain lines."""
+    try:
+        return max(0, (folder / "history.csv").read_bytes().count(b"\n") - 1)
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def control_c_after(epochs: int, folder: Path) -> Iterator[None]:
+    """Press Ctrl-C once the snapshot of a training in `folder` holds so many epochs."""
+
+    def look(number: int, frame: FrameType | None) -> None:
+        if epochs_in(folder / "latest") >= epochs:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module")
+def uncut(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory, tiny_architecture: None) -> Run:
+    """`SHORT` trained in one go; not to be changed."""
+    return train(small_dataset, SHORT, tmp_path_factory.mktemp("uncut") / "run", verbose=0)
+
+
+@pytest.fixture(scope="module")
+def stopped(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory, tiny_architecture: None) -> Path:
+    """The folder of `SHORT` stopped by Ctrl-C after its first epoch; not to be changed."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.raises(KeyboardInterrupt), control_c_after(1, folder):
+        train(small_dataset, SHORT, folder, verbose=0)
+    return folder
+
+
+def assert_same_training(run: Run, uncut: Run) -> None:
+    """Each epoch once, with the values of a training that was never cut, and the same model in the end."""
+    assert run.history.notes == ()
+    assert run.history.table["epoch"].tolist() == list(range(len(uncut.history.table)))
+    pd.testing.assert_frame_equal(run.history.table, uncut.history.table, atol=1e-5)
+    assert run.metrics["accuracy"] == pytest.approx(uncut.metrics["accuracy"], abs=1e-5)
+    assert {file.name for file in run.folder.iterdir()} == FILES
+    assert run.status["state"] == "finished"
+
+
+# What a training leaves
+
+
+def test_a_training_leaves_every_file_and_no_other(trained: tuple) -> None:
+    assert {file.name for file in trained.run.folder.iterdir()} == FILES
+
+
+def test_a_training_leaves_a_run_without_problems(trained: tuple) -> None:
+    assert (trained.run.problems, trained.run.status["state"]) == ([], "finished")
+
+
+def test_the_history_has_every_epoch_and_metric(trained: tuple) -> None:
+    with (trained.run.folder / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    metrics = ["accuracy", "jaccard", "image_jaccard", "mean_iou", "loss"]
+    assert set(rows[0]) == {"epoch", "learning_rate", *metrics, *(f"val_{name}" for name in metrics)}
+
+
+def test_the_config_repeats_the_run(trained: tuple) -> None:
+    config = json.loads((trained.run.folder / "config.json").read_text())
+    assert Configuration(**config["configuration"]) == trained.configuration
+    assert config["dataset"] == {
+        "name": "small",
+        "fingerprint": trained.dataset.fingerprint(),
+        "scenes": 4,
+        "skipped": [],
+        "patches": 28,
+        "held_out": 14,
+    }
+    assert [entry["name"] for entry in config["palette"]["classes"]] == list(CLASSES)
+    assert config["architecture"]["parameters"] == 1_421_830
+    assert config["versions"]["keras"] == keras.__version__
+
+
+def test_the_best_model_has_no_optimizer_state(trained: tuple) -> None:
+    with zipfile.ZipFile(trained.run.model) as file:
+        assert not json.loads(file.read("config.json"))["compile_config"]
+    weights = sum(weight.nbytes for weight in keras.saving.load_model(trained.run.model).get_weights())
+    assert trained.run.model.stat().st_size < 1.3 * weights
+
+
+def test_the_best_model_loads_in_a_fresh_process_without_custom_objects(trained: tuple, tmp_path: Path) -> None:
+    """And without this package: the process runs in an empty folder."""
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    np.save(tmp_path / "image.npy", image)
+    code = """
+import importlib.util, sys
+import keras, numpy as np
+assert importlib.util.find_spec("segmentation") is None
+np.save("out.npy", keras.saving.load_model(sys.argv[1]).predict(np.load("image.npy"), verbose=0))
+"""
+    command = [sys.executable, "-c", code, str(trained.run.model)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    child = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert np.allclose(np.load(tmp_path / "out.npy"), next(Predictor(trained.run.model).batches(image)), atol=1e-5)
+
+
+# Its scores, against a second computation that shares no code with the first
+
+
+def read_plainly(dataset: Dataset, void: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Images, class indices (`void` where black) and scene names of all patches of 32 px, from the files."""
+    images, masks, scenes = [], [], []
+    for tile, part in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        folder = dataset.root / f"Tile {tile}"
+        name = f"image_part_{part:03d}"
+        with Image.open(next((folder / "images").glob(f"{name}.*"))) as file:
+            image = np.asarray(file.convert("RGB"))
+        with Image.open(folder / "masks" / f"{name}.png") as file:
+            colors = np.asarray(file.convert("RGB"))
+        mask = np.full(colors.shape[:2], void)
+        for index, color in enumerate(CLASSES.values()):
+            mask[(colors == color).all(-1)] = index
+        for top in range(0, image.shape[0] - 31, 32):
+            for left in range(0, image.shape[1] - 31, 32):
+                images.append(image[top : top + 32, left : left + 32])
+                masks.append(mask[top : top + 32, left : left + 32])
+                scenes.append(f"tile-{tile}/{name}")
+    return np.array(images), np.array(masks), scenes
+
+
+def plain_scores(masks: np.ndarray, probabilities: np.ndarray) -> dict:
+    """Scores of one patch or more as the design defines them: by counting pixels, void (255) left out."""
+    predicted = probabilities.argmax(-1)
+    labelled = masks != 255
+    iou = {}
+    for index, name in enumerate(CLASSES):
+        both = int((labelled & (masks == index) & (predicted == index)).sum())
+        either = int((labelled & ((masks == index) | (predicted == index))).sum())
+        iou[name] = both / either if either else None
+    counted = [score for score in iou.values() if score is not None]
+    labelled_classes = [score for name, score in iou.items() if score is not None and name != "Unlabeled"]
+    soft = [plain_soft(mask, p) for mask, p in zip(masks, probabilities, strict=True)]
+    intersection, total = np.sum(soft, axis=0)
+    return {
+        "accuracy": float((predicted == masks)[labelled].mean()),
+        "jaccard": (intersection + 1) / (total - intersection + 1),
+        "image_jaccard": float(np.mean([(i + 1) / (t - i + 1) for i, t in soft])),
+        "mean_iou": sum(counted) / len(counted),
+        "mean_iou_without_unlabeled": sum(labelled_classes) / len(labelled_classes),
+        "iou": iou,
+        "confusion_matrix": [
+            [int((labelled & (masks == true) & (predicted == guess)).sum()) for guess in range(6)] for true in range(6)
+        ],
+        "pixels": int(labelled.sum()),
+        "classes": len(counted),
+    }
+
+
+def plain_soft(mask: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
+    truth = np.stack([mask == index for index in range(6)], axis=-1)
+    predicted = probabilities.astype(float) * (mask != 255)[..., None]
+    return float((truth * predicted).sum()), float(truth.sum() + predicted.sum())
+
+
+def second_opinion(run: Run, dataset: Dataset, protocol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images, masks, probabilities and which are held out, all from the files, for the small data set."""
+    images, masks, scenes = read_plainly(dataset, void=5 if protocol == "patch" else 255)
+    if protocol == "patch":
+        test = np.isin(np.arange(28), np.random.RandomState(42).permutation(28)[:3])
+    else:
+        test = np.isin(scenes, ["tile-1/image_part_001", "tile-2/image_part_002"])
+    return images, masks, keras.saving.load_model(run.model).predict(images, verbose=0), test
+
+
+@pytest.fixture(params=["scene", "patch"])
+def judged(request: pytest.FixtureRequest, small_dataset: Dataset) -> tuple:
+    """A finished run of each protocol with the second opinion on it."""
+    run = request.getfixturevalue("trained").run if request.param == "scene" else request.getfixturevalue("uncut")
+    return request.param, run, *second_opinion(run, small_dataset, request.param)
+
+
+def test_the_metrics_are_those_of_the_held_out_part(judged: tuple) -> None:
+    protocol, run, _, masks, probabilities, test = judged
+    expected = plain_scores(masks[test], probabilities[test])
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    assert (metrics["protocol"], metrics["part"], metrics["patches"]) == (protocol, "test", test.sum())
+    for name in ("accuracy", "jaccard", "image_jaccard", "mean_iou", "mean_iou_without_unlabeled", "pixels"):
+        assert metrics[name] == pytest.approx(expected[name], abs=1e-5), name
+    assert metrics["iou"] == pytest.approx(expected["iou"], abs=1e-5)
+    assert metrics["confusion_matrix"] == expected["confusion_matrix"]
+
+
+def test_void_counts_under_the_articles_protocol_only(judged: tuple) -> None:
+    protocol, run, _, _, _, test = judged
+    assert (run.metrics["pixels"] == test.sum() * 32 * 32) == (protocol == "patch")
+
+
+def test_the_table_has_the_scores_of_every_patch(judged: tuple) -> None:
+    _, run, _, masks, probabilities, test = judged
+    table = pd.read_csv(run.folder / "patches.csv")
+    assert len(table) == len(masks) == 28
+    for index, row in table.iterrows():
+        expected = plain_scores(masks[index : index + 1], probabilities[index : index + 1])
+        for name in ("mean_iou", "accuracy", "classes", "pixels"):
+            assert row[name] == pytest.approx(expected[name], abs=1e-5), (index, name)
+        for name, score in expected["iou"].items():
+            assert row[f"iou_{name}"] == pytest.approx(math.nan if score is None else score, abs=1e-5, nan_ok=True)
+        assert row["confidence"] == pytest.approx(probabilities[index].max(-1).mean(), abs=1e-5)
+        assert row["part"] == ("test" if test[index] else "train")
+
+
+def test_the_table_has_the_brightness_and_contrast_of_every_patch(judged: tuple) -> None:
+    _, run, images, _, _, _ = judged
+    table = pd.read_csv(run.folder / "patches.csv")
+    grey = images.astype(float).mean(-1) / 255
+    assert table["brightness"].to_numpy() == pytest.approx(grey.mean((1, 2)), abs=1e-5)
+    assert table["contrast"].to_numpy() == pytest.approx(grey.std((1, 2)), abs=1e-5)
+
+
+def test_the_table_is_in_the_patches_order(uncut: Run) -> None:
+    names = pd.read_csv(uncut.folder / "patches.csv")["patch"].tolist()
+    assert names[:4] == [f"tile-1/image_part_001/{place}" for place in ("r00c00", "r00c01", "r00c02", "r01c00")]
+    assert names[-1] == "tile-2/image_part_002/r01c03"
+
+
+def test_the_kept_model_is_that_of_the_epoch_with_the_best_validation_accuracy(judged: tuple) -> None:
+    _, run, *_ = judged
+    table = run.history.table
+    best = table.loc[table["val_accuracy"].idxmax()]
+    for name in ("accuracy", "jaccard", "image_jaccard", "mean_iou"):
+        assert run.metrics[name] == pytest.approx(best[f"val_{name}"], abs=1e-4), name
+
+
+# The learning rate
+
+
+def test_a_constant_learning_rate_stays() -> None:
+    assert [learning_rate(Configuration(learning_rate=0.5), epoch) for epoch in (0, 7, 19)] == [0.5] * 3
+
+
+def test_a_cosine_starts_at_the_full_rate_and_ends_near_nothing() -> None:
+    rates = [learning_rate(Configuration(learning_rate=0.5, schedule="cosine", epochs=4), epoch) for epoch in range(4)]
+    half = math.sqrt(0.5)
+    assert rates == pytest.approx([0.5, 0.25 * (1 + half), 0.25, 0.25 * (1 - half)])
+
+
+def test_the_history_tells_each_epochs_learning_rate(uncut: Run) -> None:
+    expected = [1e-3 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)]
+    assert uncut.history.table["learning_rate"].tolist() == pytest.approx(expected)
+
+
+# Refusals
+
+
+def test_an_existing_run_is_not_trained_again(trained: tuple) -> None:
+    before = trained.run.stamp
+    with pytest.raises(RunError, match="There is a run tiny already: choose another name, or resume it"):
+        train(trained.dataset, trained.configuration, trained.run.folder, verbose=0)
+    assert trained.run.stamp == before
+
+
+def test_resuming_a_finished_run_leaves_it_as_it_is(trained: tuple) -> None:
+    before = trained.run.stamp
+    run = train(trained.dataset, trained.configuration, trained.run.folder, resume=True, verbose=0)
+    assert (run.stamp, run.metrics) == (before, trained.run.metrics)
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 0.5}, {"seed": 1}, {"epochs": 9}, {"batch_size": 3}], ids=str)
+def test_resuming_with_other_hyper_parameters_is_refused(small_dataset: Dataset, stopped: Path, change: dict) -> None:
+    before = Run(stopped).stamp
+    with pytest.raises(RunError, match="run was started with another configuration"):
+        train(small_dataset, dataclasses.replace(SHORT, **change), stopped, resume=True, verbose=0)
+    assert Run(stopped).stamp == before
+
+
+def test_resuming_on_other_data_is_refused(small_dataset: Dataset, stopped: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(small_dataset.root, tmp_path / "data")
+    image = next((copy / "Tile 1" / "images").iterdir())
+    image.write_bytes(image.read_bytes() + b"\0")
+    with pytest.raises(RunError, match="run was started on other data"):
+        train(find_dataset(copy), SHORT, stopped, resume=True, verbose=0)
+
+
+def test_resuming_with_other_classes_is_refused(small_dataset: Dataset, stopped: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(small_dataset.root, tmp_path / "data")
+    rows = [f"{name}{'s' if name == 'Road' else ''},{r},{g},{b}\n" for name, (r, g, b) in CLASSES.items()]
+    (copy / "class_dict.csv").write_text("name,r,g,b\n" + "".join(rows))
+    with pytest.raises(RunError, match="run was started with another palette"):
+        train(find_dataset(copy), SHORT, stopped, resume=True, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patch_size": 33}, "divisible by 2"),
+        ({"patch_size": 512}, "smaller patch size"),
+        ({"architecture": "resnet"}, "Expected an architecture"),
+        ({"protocol": "tile", "held_out_tile": "Tile 9"}, "one of Tile 1, Tile 2"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_together_is_refused_and_leaves_no_folder(
+    small_dataset: Dataset, tmp_path: Path, change: dict, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        train(small_dataset, dataclasses.replace(SHORT, **change), tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_masks_without_any_colour_of_the_palette_are_refused(small_dataset: Dataset, tmp_path: Path) -> None:
+    copy = shutil.copytree(small_dataset.root, tmp_path / "data")
+    (copy / "class_dict.csv").write_text("name,r,g,b\nSky,1,2,3\n")
+    with pytest.raises(ConfigurationError, match=r"put a class_dict\.csv into"):
+        train(find_dataset(copy), SHORT, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+# Training on what is not perfect
+
+
+def test_a_broken_scene_is_left_out_and_named_in_the_config(small_dataset: Dataset, tmp_path: Path) -> None:
+    copy = shutil.copytree(small_dataset.root, tmp_path / "data")
+    broken = copy / "Tile 1" / "images" / "image_part_002.jpg"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    run = train(find_dataset(copy), dataclasses.replace(SHORT, epochs=1), tmp_path / "run", verbose=0)
+    assert (run.config["dataset"]["patches"], len(run.patches)) == (22, 22)
+    assert [sentence.split(":")[0] for sentence in run.config["dataset"]["skipped"]] == ["tile-1/image_part_002"]
+
+
+def test_a_training_that_breaks_says_failed_and_why(small_dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "run" / "history.csv").mkdir(parents=True)  # in the way of the log
+    with pytest.raises(OSError, match=r"history\.csv"):
+        train(small_dataset, SHORT, tmp_path / "run", resume=True, verbose=0)
+    status = Run(tmp_path / "run").status
+    assert status["state"] == "failed"
+    assert "history.csv" in status["reason"]
+
+
+# Stop, kill and resume
+
+
+def test_a_stopped_training_says_so(stopped: Path) -> None:
+    status = json.loads((stopped / "status.json").read_text())
+    assert (status["state"], status["reason"]) == ("stopped", "stopped by the user")
+
+
+def test_a_stopped_training_shows_what_it_has(stopped: Path) -> None:
+    run = Run(stopped)
+    assert 1 <= len(run.history.table) < SHORT.epochs
+    assert Predictor(run.model).patch_size == 32
+    assert run.problems == ["metrics.json is missing", "patches.csv is missing"]
+
+
+def test_a_stopped_training_goes_on_as_if_never_cut(
+    small_dataset: Dataset, stopped: Path, uncut: Run, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    assert_same_training(train(small_dataset, SHORT, folder, resume=True, verbose=0), uncut)
+
+
+def test_a_training_stopped_twice_goes_on(small_dataset: Dataset, stopped: Path, uncut: Run, tmp_path: Path) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt), control_c_after(3, folder):
+        train(small_dataset, SHORT, folder, resume=True, verbose=0)
+    assert Run(folder).status["state"] == "stopped"
+    assert_same_training(train(small_dataset, SHORT, folder, resume=True, verbose=0), uncut)
+
+
+def test_a_training_stopped_while_it_is_evaluated_goes_on(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if total == 28 and done:  # patches; before, scenes are counted
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(small_dataset, SHORT, tmp_path / "run", progress=stop, verbose=0)
+    assert Run(tmp_path / "run").status["state"] == "stopped"
+    assert_same_training(train(small_dataset, SHORT, tmp_path / "run", resume=True, verbose=0), uncut)
+
+
+KILLED = """
+import os, signal, sys
+from functools import partial
+from pathlib import Path
+
+from segmentation.data.scenes import find_dataset
+from segmentation.model.registry import ARCHITECTURES, Architecture
+from segmentation.model.unet import unet
+from segmentation.training.configuration import Configuration
+from segmentation.training.fit import train
+
+data, folder = map(Path, sys.argv[1:3])
+ARCHITECTURES["tiny"] = Architecture(partial(unet, filters=(4,), bottleneck=4), divisor=2)
+
+def look(number, frame):
+    if (folder / "history.csv").exists() and (folder / "history.csv").read_bytes().count(b"\\n") > 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+signal.signal(signal.SIGALRM, look)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+train(find_dataset(data), eval(sys.argv[3]), folder, verbose=0)
+"""
+
+
+def test_a_killed_training_goes_on_as_if_never_cut(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", KILLED, str(small_dataset.root), str(folder), repr(SHORT)]
+    child = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], status["phase"], 0 < status["progress"] < 1) == ("running", "training", True)
+    assert 1 <= epochs_in(folder / "latest") < SHORT.epochs
+    assert_same_training(train(small_dataset, SHORT, folder, resume=True, verbose=0), uncut)
+
+
+def killed_between_the_renames(folder: Path) -> None:
+    """The new snapshot was complete, the old one already out of the way."""
+    shutil.copytree(folder / "latest", folder / "latest.writing")
+    (folder / "latest").rename(folder / "latest.previous")
+
+
+def killed_before_the_old_snapshot_was_removed(folder: Path) -> None:
+    shutil.copytree(folder / "latest", folder / "latest.previous")
+    (folder / "latest.previous" / "training_metadata.json").write_text('{"epoch": 0, "batch": 0}')
+
+
+def killed_in_a_snapshot(folder: Path) -> None:
+    """History and best model were an epoch ahead, and the snapshot was half written."""
+    lines = (folder / "history.csv").read_bytes().splitlines(keepends=True)
+    (folder / "history.csv").write_bytes(b"".join([*lines, lines[-1].replace(lines[-1].split(b",")[0], b"7", 1)]))
+    (folder / "latest.writing").mkdir()
+    (folder / "latest.writing" / "latest.weights.h5").write_bytes(b"half")
+
+
+def killed_while_the_best_model_was_saved(folder: Path) -> None:
+    (folder / ".writing-best.keras").write_bytes(b"half a model")
+    (folder / ".writing-abc123.json").write_bytes(b'{"half": ')
+
+
+def killed_in_the_first_epoch(folder: Path) -> None:
+    """No snapshot yet, and a log that has only begun."""
+    shutil.rmtree(folder / "latest")
+    (folder / "history.csv").write_bytes(b"epoch,accu")
+    (folder / "best.keras").unlink()
+
+
+def killed_before_the_first_epoch(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "config.json":
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        killed_between_the_renames,
+        killed_before_the_old_snapshot_was_removed,
+        killed_in_a_snapshot,
+        killed_while_the_best_model_was_saved,
+        killed_in_the_first_epoch,
+        killed_before_the_first_epoch,
+    ],
+)
+def test_whatever_a_kill_leaves_the_training_goes_on(
+    small_dataset: Dataset, stopped: Path, uncut: Run, tmp_path: Path, leave: Callable[[Path], None]
+) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    leave(folder)
+    run = train(small_dataset, SHORT, folder, resume=True, verbose=0)
+    assert_same_training(run, uncut)
+
+
+def test_the_status_says_what_is_going_on_while_it_is_evaluated(small_dataset: Dataset, tmp_path: Path) -> None:
+    seen = []
+
+    def look(done: int, total: int) -> None:
+        if (tmp_path / "run" / "status.json").exists():
+            seen.append(json.loads((tmp_path / "run" / "status.json").read_text()))
+
+    train(small_dataset, dataclasses.replace(SHORT, epochs=1), tmp_path / "run", progress=look, verbose=0)
+    assert {(status["state"], status["phase"]) for status in seen} == {("running", "evaluation")}
+    assert seen[-1]["heartbeat"] > seen[0]["heartbeat"]
+
+
+# Early stopping
+
+
+@pytest.fixture(scope="module")
+def standstill(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory, tiny_architecture: None) -> Run:
+    return train(small_dataset, STANDSTILL, tmp_path_factory.mktemp("standstill") / "run", verbose=0)
+
+
+def test_a_training_ends_when_the_loss_has_not_fallen_for_long_enough(standstill: Run) -> None:
+    assert standstill.history.table["epoch"].tolist() == [0, 1, 2]
+    assert (standstill.status["state"], standstill.problems) == ("finished", [])
+
+
+def test_a_resumed_training_remembers_how_long_the_loss_has_not_fallen(
+    small_dataset: Dataset, standstill: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), control_c_after(1, folder):
+        train(small_dataset, STANDSTILL, folder, verbose=0)
+    assert_same_training(train(small_dataset, STANDSTILL, folder, resume=True, verbose=0), standstill)
+
+
+def test_a_training_that_had_ended_early_is_only_evaluated(
+    small_dataset: Dataset, standstill: Run, tmp_path: Path
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if total == 28 and done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(small_dataset, STANDSTILL, tmp_path / "run", progress=stop, verbose=0)
+    before = (tmp_path / "run" / "history.csv").read_bytes()
+    run = train(small_dataset, STANDSTILL, tmp_path / "run", resume=True, verbose=0)
+    assert (run.folder / "history.csv").read_bytes() == before
+    assert_same_training(run, standstill)
