@@ -25,9 +25,7 @@ DESCRIPTIONS = {
 """What each protocol holds out, in one line for legends and help."""
 
 
-def held_out(
-    table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None = None, seed: int = 42
-) -> np.ndarray:
+def held_out(table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None = None, seed: int = 42) -> np.ndarray:
     """Tell which patches are held out.
 
     ``patch`` takes the first tenth, rounded up, of a seeded permutation of all patches. ``scene`` takes part *t* of

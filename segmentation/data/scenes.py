@@ -13,6 +13,9 @@ from segmentation.data.images import SUFFIXES, read_image, read_mask
 from segmentation.data.palette import Palette
 from segmentation.errors import DatasetNotFoundError, ImageFileError
 
+DEMO_MARKER = "demo.json"
+"""The file in a demo set's root that holds its version."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -72,10 +75,18 @@ class Dataset:
         return hashlib.sha256("\n".join([str(self.palette), *marks]).encode()).hexdigest()
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of every scene's name and file contents: the same data give the same mark anywhere."""
+        """Return the SHA-256 of every scene's name and file contents: the same data give the same mark anywhere.
+
+        A demo set is marked by its version instead: processors round a few of its pixels differently.
+        """
         digest = hashlib.sha256()
+        marker = self.root / DEMO_MARKER
+        if marker.is_file():
+            digest.update(marker.read_bytes())
         for scene in self.scenes:
             digest.update(scene.name.encode())
+            if marker.is_file():
+                continue
             for path in (scene.image, scene.mask):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()

@@ -57,9 +57,7 @@ def train(
     model = build(configuration.architecture, configuration.patch_size, len(dataset.palette))
     patches = load_patches(dataset, configuration.patch_size, progress)
     test = held_out(patches.table, configuration.protocol, configuration.held_out_tile, configuration.seed)
-    patches = dataclasses.replace(
-        patches, masks=settle_void(patches.masks, configuration.protocol, dataset.palette)
-    )
+    patches = dataclasses.replace(patches, masks=settle_void(patches.masks, configuration.protocol, dataset.palette))
     if (patches.masks[~test] == VOID).all():
         raise ConfigurationError(
             f"No pixel of the masks has a colour of the palette: put a class_dict.csv into {dataset.root}."

@@ -83,6 +83,7 @@ def history_figure(histories: dict[str, History], metric: str) -> go.Figure:
                     textposition="bottom center" if best_is_high(metric) else "top center",
                     marker={"color": color, "size": 11, "symbol": "star"},
                     name=f"best of {label}",
+                    cliponaxis=False,
                     showlegend=False,
                     hovertemplate=f"best of {label}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
                 )

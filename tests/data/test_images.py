@@ -1,7 +1,6 @@
 """Image files in, arrays out: every mode that Pillow knows, and every way a file can be unusable."""
 
 import io
-import os
 import re
 import struct
 import zlib
@@ -224,7 +223,7 @@ def test_an_unusable_mask_is_named_in_one_sentence(tmp_path: Path, name: str) ->
 
 
 def test_bytes_without_a_name_are_called_the_file() -> None:
-    with pytest.raises(ImageFileError, match="^The file is not an image"):
+    with pytest.raises(ImageFileError, match=r"^The file is not an image"):
         read_image(b"no picture")
 
 
@@ -314,8 +313,8 @@ def test_png_keeps_every_pixel(pixels: np.ndarray) -> None:
 
 def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
     paths = [save(tmp_path / name, PIXELS) for name in ("a.png", "a.jpg", "a.tif")]
-    before = len(os.listdir("/dev/fd"))
+    before = len(list(Path("/dev/fd").iterdir()))
     for path in paths:
         read_image(path)
         read_size(path)
-    assert len(os.listdir("/dev/fd")) == before
+    assert len(list(Path("/dev/fd").iterdir())) == before

@@ -114,7 +114,7 @@ def test_a_tile_that_does_not_exist_is_refused_with_those_that_do(tile: str | No
 
 
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="out of patch, scene, tile. Received: 'random'"):
+    with pytest.raises(ConfigurationError, match=r"out of patch, scene, tile\. Received: 'random'"):
         held_out(OTHERS, "random")
 
 
