@@ -65,8 +65,10 @@ def write_dataset() -> Writer:
         for (tile, part), (height, width) in SIZES.items():
             blocks = rng.integers(0, len(COLORS), (-(-height // 16), -(-width // 16)), dtype=np.uint8)
             classes = np.kron(blocks, np.ones((16, 16), np.uint8))[:height, :width]
-            if (tile, part) in (("Tile 1", 1), ("Tile 2", 2)):
+            if (tile, part) == ("Tile 1", 1):
                 classes[3:13, 5:40] = len(COLORS)
+            if (tile, part) == ("Tile 2", 2):
+                classes[40:50, 60:100] = len(COLORS)
             shade = 20 + 35 * classes[..., None] + rng.integers(0, 20, (height, width, 3), dtype=np.uint8)
             for folder in ("images", "masks"):
                 (root / tile / folder).mkdir(parents=True, exist_ok=True)

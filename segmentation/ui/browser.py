@@ -138,13 +138,12 @@ def show_patches(dataset: Dataset) -> None:
             picture = png_bytes(overlay(image, mask, dataset.palette, opacity))
             st.container(key=f"pixels-{row.patch}").image(picture, width="stretch", output_format="PNG")
             place = row.patch.rsplit("/", 1)[1]
-            if st.button(
-                f"{row.scene.split('/')[-1]} {place}",
-                key=f"explore-{row.patch}",
-                type="tertiary",
+            st.page_link(
+                EXPLORER,
+                label=f"{row.scene.split('/')[-1]} {place}",
                 help=f"{row.patch}: look at it in the prediction explorer.",
-            ):
-                st.switch_page(EXPLORER, query_params={"scene": row.scene, "patch": place})
+                query_params={"scene": row.scene, "patch": place},
+            )
 
 
 def show_one_scene(dataset: Dataset) -> None:

@@ -136,8 +136,13 @@ def _card(dataset: Dataset, run: Run, row: pd.Series) -> None:
     configuration = run.config["configuration"]
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"**{row['rank']}.** `{row['patch']}`")
-        if st.button("Explore", key=f"explore-{row['patch']}", help="Open it in the prediction explorer."):
-            st.switch_page(EXPLORER, query_params={"scene": row["scene"], "patch": place, "run": run.name})
+        st.page_link(
+            EXPLORER,
+            label="Explore",
+            icon=":material/compare:",
+            help="Open it in the prediction explorer.",
+            query_params={"scene": row["scene"], "patch": place, "run": run.name},
+        )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], configuration["patch_size"])
     pictures = [image, run.palette.decode(settle_void(mask, configuration["protocol"], run.palette))]
     if run.model:

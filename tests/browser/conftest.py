@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from segmentation.data.locate import PROJECT
 
@@ -24,6 +24,9 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+
+# A page that predicts for the first time loads TensorFlow, which a busy machine may take its time for.
+expect.set_options(timeout=60_000)
 
 READY = "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
 """The page's script has run to its end."""

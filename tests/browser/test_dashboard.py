@@ -100,7 +100,9 @@ def test_a_fresh_start_shows_every_page_with_the_demo(
     page = open_page(demo_address + PAGES[name], width, scheme)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
     expect(page.locator("[data-testid=stAlert]")).to_have_count(0)
-    expect(page.locator("[data-testid=stSidebar]").get_by_text("demo-unet").first).to_be_attached()
+    expect(page.get_by_role("combobox", name="Data set")).to_have_value("Demo city")
+    if name != "dataset-browser":
+        expect(page.get_by_role("combobox", name="Run")).to_have_value("demo-unet")
     overflow = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
     page.screenshot(path=screenshots / f"{name}-{width}-{scheme}.png")
@@ -190,7 +192,7 @@ def test_a_patch_of_the_gallery_opens_in_the_explorer(demo_address: str, open_pa
     page = open_page(f"{demo_address}/Worst-case_gallery")
     name = page.locator("[data-testid=stMain] code").first.inner_text()
     card_score = page.locator("[data-testid=stMain]").get_by_text(re.compile(r"Mean IoU 0\.\d{3}")).first.inner_text()
-    page.get_by_role("button", name="Explore").first.click()
+    page.get_by_role("link", name="Explore", exact=True).first.click()
     expect(page.get_by_text(f"{name}, 160 × 160 px")).to_be_visible()
     settle(page)
     assert metric(page, "Mean IoU") in card_score

@@ -140,6 +140,15 @@ def test_corrupt_exif_does_not_keep_an_image_from_being_read(tmp_path: Path) -> 
     assert read_size(path) == (20, 30)
 
 
+def test_exif_behind_the_pixels_is_passed_over_for_only_the_header_tells_the_size(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    content = save(tmp_path / "a.png", PIXELS).read_bytes()
+    behind = a_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    content = content[:-12] + behind + content[-12:]  # before the last chunk
+    assert (read_size(content), read_image(content).shape) == ((20, 30), (20, 30, 3))
+
+
 def test_bytes_and_open_files_are_read_like_paths(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", PIXELS)
     assert np.array_equal(read_image(path.read_bytes()), PIXELS)

@@ -183,12 +183,26 @@ def test_a_header_alone_is_a_history_of_no_epoch() -> None:
         b"0,0.5,1.0\n1,0.6,0.9\n",
         b"<html><body>Not found, sorry</body></html>",
         b"epoch\n0\n1\n",
+        b"epoch,lo\x01ss\n0,1.0\n",
         "epoch,loss\n0,1.0\n".encode("utf-16"),
         b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4,
         b"PK\x03\x04" + bytes(range(255, -1, -1)) * 4,
         b'epoch,loss\n0,"' + b"9" * 200_000,
     ],
-    ids=["prose", "a line", "words", "JSON", "no header", "HTML", "one column", "UTF-16", "PNG", "zip", "endless cell"],
+    ids=[
+        "prose",
+        "a line",
+        "words",
+        "JSON",
+        "no header",
+        "HTML",
+        "one column",
+        "a control character",
+        "UTF-16",
+        "PNG",
+        "zip",
+        "endless cell",
+    ],
 )
 def test_what_is_no_log_is_refused_in_one_sentence(content: bytes) -> None:
     with pytest.raises(RunError, match=r"^This is no CSVLogger file: [^\n]*\.$"):

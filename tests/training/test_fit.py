@@ -28,6 +28,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
 from segmentation.runs.folder import Run
+from segmentation.training.callbacks import Snapshot
 from segmentation.training.configuration import Configuration
 from segmentation.training.fit import learning_rate, train
 
@@ -257,8 +258,10 @@ def test_the_metrics_are_those_of_the_held_out_part(judged: tuple) -> None:
     assert metrics["confusion_matrix"] == expected["confusion_matrix"]
 
 
-def test_void_counts_under_the_articles_protocol_only(judged: tuple) -> None:
+def test_void_counts_under_the_articles_protocol_only(judged: tuple, trained: tuple) -> None:
     protocol, run, _, _, _, test = judged
+    _, masks, _ = read_plainly(trained.dataset, void=255)
+    assert (masks[test] == 255).any()
     assert (run.metrics["pixels"] == test.sum() * 32 * 32) == (protocol == "patch")
 
 
@@ -536,6 +539,27 @@ def test_whatever_a_kill_leaves_the_training_goes_on(
     leave(folder)
     run = train(small_dataset, SHORT, folder, resume=True, verbose=0)
     assert_same_training(run, uncut)
+
+
+@pytest.mark.parametrize(
+    ("leave", "kept"),
+    [
+        (killed_between_the_renames, True),
+        (killed_before_the_old_snapshot_was_removed, True),
+        (killed_in_a_snapshot, True),
+        (killed_while_the_best_model_was_saved, True),
+        (killed_in_the_first_epoch, False),
+        (killed_before_the_first_epoch, False),
+    ],
+)
+def test_no_epoch_of_a_whole_snapshot_is_lost(
+    stopped: Path, tmp_path: Path, leave: Callable[[Path], None], kept: bool
+) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    leave(folder)
+    epochs = epochs_in(stopped / "latest") if kept else 0
+    assert epochs > 0 or not kept
+    assert Snapshot.restore(folder) == epochs == epochs_in(folder)
 
 
 def test_the_status_says_what_is_going_on_while_it_is_evaluated(small_dataset: Dataset, tmp_path: Path) -> None:
