@@ -36,7 +36,5 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_data_set_that_is_there_is_not_fetched_again(
-    write_dataset: Callable[[Path], Path], tmp_path: Path
-) -> None:
+def test_a_data_set_that_is_there_is_not_fetched_again(write_dataset: Callable[[Path], Path], tmp_path: Path) -> None:
     assert len(download(write_dataset(tmp_path / "data")).scenes) == 4

@@ -1,0 +1,60 @@
+"""The house rules that a machine can check: style, dependencies that point down, and a README that tells the truth."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from segmentation.data.locate import PROJECT
+from segmentation.runs.folder import SHIPPED, find_runs
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")])
+def test_ruff_has_nothing_to_say(command: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_only_the_user_interface_imports_streamlit() -> None:
+    importers = {
+        path.relative_to(PROJECT).parts[1]
+        for path in (PROJECT / "segmentation").rglob("*.py")
+        if re.search(r"^\s*(import|from) streamlit\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert importers == {"ui"}
+
+
+@pytest.mark.parametrize("package", ["data", "runs"])
+def test_what_only_reads_files_does_not_import_tensorflow(package: str) -> None:
+    modules = [f"segmentation.{package}.{path.stem}" for path in (PROJECT / "segmentation" / package).glob("*.py")]
+    code = f"import sys, {', '.join(modules)}\nassert not {{'tensorflow', 'keras'}} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_shipped_run_is_complete_and_has_ended() -> None:
+    runs = find_runs(SHIPPED)
+    assert [run.name for run in runs] == ["demo-unet", "dubai-unet"]
+    for run in runs:
+        assert run.problems == []
+        assert run.status["state"] == "finished"
+
+
+def test_no_shipped_file_names_a_place_on_the_machine_that_made_it() -> None:
+    for path in SHIPPED.rglob("*.json"):
+        assert "/" not in json.dumps(json.loads(path.read_text(encoding="utf-8"))), path
+
+
+@pytest.mark.parametrize("name", ["demo-unet", "dubai-unet", "dubai-unet-plain"])
+def test_the_readmes_table_of_results_says_what_was_measured(name: str) -> None:
+    folder = SHIPPED / name if (SHIPPED / name).is_dir() else PROJECT / "docs" / "results" / name
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{name}`"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    keys = ("accuracy", "jaccard", "mean_iou", "mean_iou_without_unlabeled")
+    scores = [metrics[key] for key in keys] + list(metrics["iou"].values())
+    assert cells[2:] == [f"{score:.3f}" for score in scores]
