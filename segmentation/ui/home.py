@@ -123,11 +123,12 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
             (patch, "**3 Image** rescaled to 0–1 inside the network"),
             (overlay(patch, patch_mask, dataset.palette, 1.0), "**4 Mask** one class index a pixel"),
         )
-        with st.container(key="pixels-pipeline"):
-            # Columns as wide as their pictures' shapes make all pictures equally high.
-            widths = [picture.shape[1] / picture.shape[0] for picture, _ in steps]
-            for column, (picture, caption) in zip(st.columns(widths), steps, strict=True):
-                column.image(png_bytes(picture), caption=caption, width="stretch", output_format="PNG")
+        # Columns as wide as their pictures' shapes make all pictures equally high.
+        columns = st.columns([picture.shape[1] / picture.shape[0] for picture, _ in steps])
+        for column, key, (picture, caption) in zip(
+            columns, ("scene", "grid", "pixels-image", "pixels-mask"), steps, strict=True
+        ):
+            column.container(key=key).image(png_bytes(picture), caption=caption, width="stretch", output_format="PNG")
     description = (run.config or {}).get("architecture") if run else None
     if description:
         st.markdown(

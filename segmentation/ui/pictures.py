@@ -67,7 +67,7 @@ def draw_patch_grid(image: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     rows, columns = grid(height, width, size)
     drawn = image.copy()
-    line = max(1, round(max(height, width) / 700))
+    line = max(1, round(max(height, width) / 300))
     for row in range(1, rows + 1):
         drawn[row * size - line : row * size, : columns * size] = 255
     for column in range(1, columns + 1):
