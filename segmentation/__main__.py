@@ -44,7 +44,8 @@ def progress_bar(unit: str) -> Iterator[Progress]:
     with tqdm(unit=f" {unit}", leave=False, dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
 
         def update(done: int, total: int) -> None:
-            bar.total = total
+            if total != bar.total:  # another task, with a clock of its own
+                bar.reset(total)
             bar.update(done - bar.n)
 
         yield update

@@ -44,6 +44,7 @@ class Predictor:
         self._forward = tf.function(
             lambda images: model(images, training=False),
             input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)],
+            autograph=False,  # there is no Python control flow to translate, and it warns of lambdas
         )
 
     def batches(self, images: np.ndarray) -> Iterator[np.ndarray]:
