@@ -31,6 +31,9 @@ SHIPPED = Path(__file__).parents[1] / "pretrained"
 SILENT_SECONDS = 120
 """A running training that has not written its status for so long has stalled."""
 
+GONE_SECONDS = 15
+"""After so long a silence, its process is looked for on this machine."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -42,17 +45,6 @@ class Run:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
-
-    @property
-    def stamp(self) -> str:
-        """A cheap mark of the run's files: it changes when one of them is written. For caches."""
-        marks = []
-        for name in (CONFIG, HISTORY, BEST, METRICS, PATCHES, STATUS):
-            try:
-                marks.append(f"{name}:{(self.folder / name).stat().st_mtime_ns}")
-            except OSError:
-                marks.append(f"{name}:none")
-        return f"{self.folder}|{'|'.join(marks)}"
 
     @cached_property
     def config(self) -> dict | None:
@@ -100,9 +92,13 @@ class Run:
         """What status.json says, with the state put right if the process behind it is silent or gone."""
         status = self._json(STATUS) or {"state": "stopped", "reason": f"{STATUS} is missing"}
         heartbeat = status.get("heartbeat")
-        silent = not isinstance(heartbeat, int | float) or time.time() - heartbeat > SILENT_SECONDS
-        if status.get("state") == "running" and silent:
+        if status.get("state") != "running":
+            return status
+        silence = time.time() - heartbeat if isinstance(heartbeat, int | float) else float("inf")
+        if silence > SILENT_SECONDS:
             return {**status, "state": "stalled", "reason": "no sign of life for more than two minutes"}
+        if silence > GONE_SECONDS and not _is_alive(status.get("pid")):
+            return {**status, "state": "stalled", "reason": "its process is gone"}
         return status
 
     @property
@@ -127,6 +123,19 @@ class Run:
         except (OSError, ValueError):
             return None
         return content if isinstance(content, dict) else None
+
+
+def _is_alive(pid: object) -> bool:
+    """Tell whether this machine has a process with this id."""
+    if not isinstance(pid, int) or pid < 1:
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # somebody else's process
+    return True
 
 
 def find_runs(*folders: Path) -> list[Run]:

@@ -104,6 +104,8 @@ def _part_of(run: Run, scene: str, patch: str | None) -> str:
     held_out = int((rows["part"] == "test").sum())
     if patch:
         return f"held out from {run.name}" if held_out else f"{run.name} was trained on it"
+    if not held_out:
+        return f"{run.name} was trained on all of its {len(rows)} patches"
     return f"{held_out} of its {len(rows)} patches were held out from {run.name}, the others trained on"
 
 

@@ -188,7 +188,8 @@ def turn_pages(table: pd.DataFrame, size: int, total: int, unit: str) -> pd.Data
         st.session_state["page"] = pages
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**{len(table):,}** of {total:,} {unit}")
-        page = st.pagination(pages, key="page", bind="query-params")
+        # As wide as its buttons: left to itself, it hides pages that would fit.
+        page = st.pagination(pages, key="page", bind="query-params", width=44 * (min(pages, 8) + 2))
     if table.empty:
         st.info("Nothing matches: loosen the filters in the sidebar.", icon=":material/filter_alt_off:")
     return table.iloc[(page - 1) * size : page * size]

@@ -114,8 +114,16 @@ def test_a_running_training_that_is_silent_has_stalled(whole: Path) -> None:
 
 
 def test_a_running_training_that_wrote_lately_is_running(whole: Path) -> None:
-    write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS / 2)
+    write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS / 2, pid=os.getpid())
     assert Run(whole).status["state"] == "running"
+
+
+def test_a_running_training_whose_process_is_gone_has_stalled(whole: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS / 2, pid=gone.pid)
+    status = Run(whole).status
+    assert (status["state"], status["reason"]) == ("stalled", "its process is gone")
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
@@ -136,25 +144,6 @@ def test_without_a_readable_status_a_run_counts_as_stopped(whole: Path, content:
     if content is not None:
         (whole / "status.json").write_bytes(content)
     assert Run(whole).status["state"] == "stopped"
-
-
-@pytest.mark.parametrize("name", [*ALL, "status.json"])
-def test_the_stamp_changes_when_a_file_is_written(whole: Path, name: str) -> None:
-    before = Run(whole).stamp
-    os.utime(whole / name, ns=(1, 1))
-    assert Run(whole).stamp != before
-
-
-def test_the_stamp_changes_when_a_file_goes_away(whole: Path) -> None:
-    before = Run(whole).stamp
-    (whole / "metrics.json").unlink()
-    assert Run(whole).stamp != before
-
-
-def test_the_stamp_stays_while_the_files_do(whole: Path) -> None:
-    before = Run(whole).stamp
-    Run(whole).problems  # noqa: B018 (reads every file)
-    assert Run(whole).stamp == before
 
 
 def test_scores_are_read_back_as_written(whole: Path) -> None:
