@@ -81,7 +81,12 @@ def _filtered(table: pd.DataFrame, run: Run) -> pd.DataFrame:
         help="Held-out patches tell how the model does on what it has not seen.",
     )
     tiles = sidebar.multiselect(
-        "Tiles", list(dict.fromkeys(table["tile"])), key="tile", bind="query-params", placeholder="All tiles"
+        "Tiles",
+        list(dict.fromkeys(table["tile"])),
+        key="tile",
+        bind="query-params",
+        placeholder="All tiles",
+        help="Only patches of these folders.",
     )
     class_name = sidebar.selectbox(
         "Class",
@@ -94,7 +99,13 @@ def _filtered(table: pd.DataFrame, run: Run) -> pd.DataFrame:
     )
     sidebar.subheader("View", anchor=False)
     order = sidebar.segmented_control(
-        "Order", ["Worst first", "Best first"], default="Worst first", required=True, key="order", bind="query-params"
+        "Order",
+        ["Worst first", "Best first"],
+        default="Worst first",
+        required=True,
+        key="order",
+        bind="query-params",
+        help="By the patch's mean IoU.",
     )
     table = table[table["part"] == PARTS[part]]
     if tiles:

@@ -137,7 +137,8 @@ def _best_row(histories: dict[str, History]) -> None:
         if best is None:
             continue
         row = table.iloc[best]
-        st.markdown(f"**{name}**: {len(table)} epochs, best is epoch {int(row['epoch']) + 1} by {monitor}")
+        count = "1 epoch" if len(table) == 1 else f"{len(table)} epochs"
+        st.markdown(f"**{name}**: {count}, best is epoch {int(row['epoch']) + 1} by {monitor}")
         shown = [m for m in FIRST if f"val_{m}" in table]
         figures = st.grid(4, min_column_width=150)
         for metric in shown:

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from segmentation.data.demo import make_demo
 from segmentation.data.scenes import Dataset, find_dataset
-from segmentation.runs.folder import SHIPPED
+from segmentation.runs.folder import SHIPPED, write_status
 
 pytestmark = pytest.mark.browser
 
@@ -259,3 +259,28 @@ def test_a_download_that_cannot_be_had_says_so_and_breaks_nothing(
     expect(page.get_by_text("could not be fetched (no connection)")).to_be_visible()
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
     expect(page.get_by_role("button", name="Download")).to_be_visible()
+
+
+def test_the_monitor_follows_a_run_that_is_being_written(
+    serve: Callable[..., str], open_page: Open, demo: Dataset, tmp_path: Path
+) -> None:
+    run = tmp_path / "live"
+    run.mkdir()
+    log = run / "history.csv"
+    log.write_text("epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.0,0.55,0.9\n")
+    write_status(run, "running", phase="training", progress=0.25)
+    page = open_page(
+        f"{serve(SEGMENTATION_DATA=str(demo.root), SEGMENTATION_RUNS=str(tmp_path))}/Training_monitor?run=live"
+    )
+    expect(page.get_by_text("live is running")).to_be_visible()
+    expect(page.get_by_text("live: 1 epoch, best is epoch 1 by val_accuracy")).to_be_visible()
+    with log.open("a") as file:
+        file.write("1,0.6,0.8,0.65,0.7\n2,0.7")  # the third line is only half there
+    expect(page.get_by_text("live: 2 epochs, best is epoch 2 by val_accuracy")).to_be_visible()
+    expect(page.get_by_text("the last line is still being written")).to_be_visible()
+    with log.open("a") as file:
+        file.write(",0.6,0.6,0.8\n")
+    write_status(run, "finished")
+    expect(page.get_by_text("live is finished")).to_be_visible()
+    expect(page.get_by_text("live: 3 epochs, best is epoch 2 by val_accuracy")).to_be_visible()
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)

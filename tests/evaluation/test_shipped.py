@@ -1,0 +1,60 @@
+"""The shipped Dubai model reaches the article's scores on the held-out patches, computed here without the package."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmentation.data.scenes import Dataset
+from segmentation.runs.folder import SHIPPED
+
+COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
+
+ARTICLE_ACCURACY, ARTICLE_JACCARD = 0.8616, 0.6599
+
+
+@pytest.fixture(scope="module")
+def held_out(real_dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Images and class indices of the 349 held-out patches; other colours count as Unlabeled, as in the article."""
+    images, masks = [], []
+    for scene in real_dataset.scenes:
+        image = np.asarray(Image.open(scene.image))
+        mask = np.asarray(Image.open(scene.mask).convert("RGB"))
+        for top in range(0, mask.shape[0] - 159, 160):
+            for left in range(0, mask.shape[1] - 159, 160):
+                images.append(image[top : top + 160, left : left + 160])
+                masks.append(mask[top : top + 160, left : left + 160])
+    assert len(images) == 3483
+    chosen = np.random.RandomState(42).permutation(3483)[:349]
+    truth = np.full((349, 160, 160), 5, np.uint8)
+    for place, index in enumerate(chosen):
+        for value, color in enumerate(COLORS):
+            truth[place][(masks[index] == color).all(-1)] = value
+    return np.stack([images[index] for index in chosen]), truth
+
+
+def test_the_shipped_model_reaches_the_articles_scores(held_out: tuple[np.ndarray, np.ndarray]) -> None:
+    import keras
+
+    images, truth = held_out
+    model = keras.saving.load_model(SHIPPED / "dubai-unet" / "best.keras", compile=False)
+    predicted, of_truth = np.empty_like(truth), 0.0
+    for start in range(0, len(images), 32):
+        now = slice(start, start + 32)
+        probabilities = np.asarray(model(images[now].astype("float32")))
+        predicted[now] = probabilities.argmax(-1)
+        of_truth += np.take_along_axis(probabilities, truth[now][..., None].astype(int), -1).sum(dtype=float)
+    accuracy = (predicted == truth).mean()
+    jaccard = (of_truth + 1) / (2 * truth.size - of_truth + 1)  # probabilities of a pixel sum to one
+    ious = [((predicted == c) & (truth == c)).sum() / ((predicted == c) | (truth == c)).sum() for c in range(6)]
+    assert accuracy >= ARTICLE_ACCURACY
+    assert jaccard >= ARTICLE_JACCARD
+
+    metrics = json.loads((SHIPPED / "dubai-unet" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["patches"] == 349
+    assert metrics["pixels"] == truth.size
+    assert metrics["accuracy"] == pytest.approx(accuracy, abs=1e-4)
+    assert metrics["jaccard"] == pytest.approx(jaccard, abs=1e-4)
+    assert list(metrics["iou"].values()) == pytest.approx(ious, abs=2e-4)
+    assert metrics["mean_iou"] == pytest.approx(np.mean(ious), abs=2e-4)
