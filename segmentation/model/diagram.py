@@ -32,7 +32,12 @@ def describe(model: "keras.Model") -> dict:
         here = len(blocks) - 1
         block_of_tensor[id(layer.output)] = here
         if kind == "Concatenate":
-            skips += [[block_of_tensor[id(x)], here] for x in layer.input if block_of_tensor[id(x)] != here]
+            for x in layer.input:
+                origin = block_of_tensor[id(x)]
+                if origin != here:
+                    skips.append([origin, here])
+                    # What a block hands on is its output, even if a layer behind it widens it on the way down.
+                    blocks[origin]["shape"] = list(x.shape[1:])
     return {
         "name": model.name,
         "parameters": model.count_params(),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 
 from segmentation.errors import ConfigurationError
+from segmentation.model.lite0_unet import lite0_unet
 from segmentation.model.unet import unet
 
 
@@ -21,7 +22,7 @@ class Architecture(NamedTuple):
     divisor: int
 
 
-ARCHITECTURES = {"unet": Architecture(unet, divisor=16)}
+ARCHITECTURES = {"unet": Architecture(unet, divisor=16), "lite0-unet": Architecture(lite0_unet, divisor=32)}
 
 
 def build(architecture: str, patch_size: int, classes: int) -> keras.Model:
