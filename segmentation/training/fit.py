@@ -172,8 +172,10 @@ def _check_same_run(run: Run, config: dict) -> None:
     """Refuse to resume a run that was started with other hyper-parameters or on other data."""
     if run.config is None:
         return
-    for part in ("configuration", "palette"):
-        if run.config.get(part) != config[part]:
+    # A hyper-parameter that is younger than the run had its default then.
+    known = {**dataclasses.asdict(Configuration()), **run.config.get("configuration", {})}
+    for part, started_with in (("configuration", known), ("palette", run.config.get("palette"))):
+        if started_with != config[part]:
             raise RunError(f"{run.name} was started with another {part}: use the same to resume, or another name.")
     if run.config.get("dataset", {}).get("fingerprint") != config["dataset"]["fingerprint"]:
         raise RunError(f"{run.name} was started on other data: use the same to resume, or another name.")

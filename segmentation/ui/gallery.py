@@ -50,7 +50,7 @@ def summary(run: Run) -> None:
     metrics = run.metrics
     if not metrics:
         return
-    figures = st.grid(4, min_column_width=150)
+    figures = st.grid(4, min_column_width=200)
     figures.metric("Accuracy", score(metrics["accuracy"]), help="Share of labelled pixels that are right.")
     figures.metric("Jaccard", score(metrics["jaccard"]), help="The article's: soft, all pixels flattened together.")
     figures.metric("Mean IoU", score(metrics["mean_iou"]), help=f"Mean over {len(metrics['iou'])} classes' IoU.")

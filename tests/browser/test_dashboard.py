@@ -102,7 +102,7 @@ def test_a_fresh_start_shows_every_page_with_the_demo(
     expect(page.locator("[data-testid=stAlert]")).to_have_count(0)
     expect(page.get_by_role("combobox", name="Data set")).to_have_value("Demo city")
     if name != "dataset-browser":
-        expect(page.get_by_role("combobox", name="Run")).to_have_value("demo-unet")
+        expect(page.get_by_role("combobox", name="Run", exact=True)).to_have_value("demo-unet")
     overflow = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
     page.screenshot(path=screenshots / f"{name}-{width}-{scheme}.png")

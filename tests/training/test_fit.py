@@ -54,6 +54,11 @@ STANDSTILL = Configuration(
 """Steps too small to change a weight: the loss of the first epoch is never beaten, and the third is the last."""
 
 
+def written(folder: Path) -> dict[str, int]:
+    """When each file of a run folder was last written, in nanoseconds."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def tiny_architecture() -> Iterator[None]:
     """Add a network of some hundred parameters to the registry, as anyone may add one."""
@@ -323,24 +328,37 @@ def test_the_history_tells_each_epochs_learning_rate(uncut: Run) -> None:
 
 
 def test_an_existing_run_is_not_trained_again(trained: tuple) -> None:
-    before = trained.run.stamp
+    before = written(trained.run.folder)
     with pytest.raises(RunError, match="There is a run tiny already: choose another name, or resume it"):
         train(trained.dataset, trained.configuration, trained.run.folder, verbose=0)
-    assert trained.run.stamp == before
+    assert written(trained.run.folder) == before
 
 
 def test_resuming_a_finished_run_leaves_it_as_it_is(trained: tuple) -> None:
-    before = trained.run.stamp
+    before = written(trained.run.folder)
     run = train(trained.dataset, trained.configuration, trained.run.folder, resume=True, verbose=0)
-    assert (run.stamp, run.metrics) == (before, trained.run.metrics)
+    assert (written(run.folder), run.metrics) == (before, trained.run.metrics)
 
 
 @pytest.mark.parametrize("change", [{"learning_rate": 0.5}, {"seed": 1}, {"epochs": 9}, {"batch_size": 3}], ids=str)
 def test_resuming_with_other_hyper_parameters_is_refused(small_dataset: Dataset, stopped: Path, change: dict) -> None:
-    before = Run(stopped).stamp
+    before = written(stopped)
     with pytest.raises(RunError, match="run was started with another configuration"):
         train(small_dataset, dataclasses.replace(SHORT, **change), stopped, resume=True, verbose=0)
-    assert Run(stopped).stamp == before
+    assert written(stopped) == before
+
+
+def test_a_hyper_parameter_younger_than_the_run_counts_as_its_default(
+    small_dataset: Dataset, stopped: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    del config["configuration"]["contrast"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match="another configuration"):
+        train(small_dataset, dataclasses.replace(SHORT, contrast=0.5), folder, resume=True, verbose=0)
+    run = train(small_dataset, SHORT, folder, resume=True, verbose=0)
+    assert run.status["state"] == "finished"
 
 
 def test_resuming_on_other_data_is_refused(small_dataset: Dataset, stopped: Path, tmp_path: Path) -> None:
