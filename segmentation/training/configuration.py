@@ -1,11 +1,16 @@
 """Every hyper-parameter of a training run, with the article's values as defaults (no TensorFlow)."""
 
+import dataclasses
+import json
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
 from segmentation.errors import ConfigurationError
+
+LossName = Literal["cross_entropy", "focal", "jaccard", "dice"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,10 @@ class Configuration:
     """Brighten or darken training patches by up to this share: 0.2 is ± 20 %."""
     contrast: float = 0.0
     """Raise or lower the contrast of training patches by up to this share."""
+    loss: str = "cross_entropy"
+    """What is minimised: cross_entropy, focal, jaccard or dice, or a sum such as "cross_entropy+0.5*jaccard"."""
+    class_weights: tuple[float, ...] = ()
+    """How much each class counts in the loss, in the palette's order; by default all the same."""
     early_stopping: int | None = None
     """Stop when the validation loss has not fallen for so many epochs (the article names 2, and had it off)."""
     seed: int = 42
@@ -48,7 +57,32 @@ class Configuration:
         for name in ("brightness", "contrast"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigurationError(f"Expected {name} from 0 to below 1. Received: {getattr(self, name)}")
+        if any(weight < 0 for weight in self.class_weights) or (self.class_weights and not any(self.class_weights)):
+            raise ConfigurationError(f"Expected class_weights of at least 0, not all 0. Received: {self.class_weights}")
+        _ = self.loss_terms  # refuses what it cannot read
         if self.early_stopping is not None and self.early_stopping < 1:
             raise ConfigurationError(f"Expected early_stopping of at least 1. Received: {self.early_stopping}")
         if (self.protocol == "tile") != (self.held_out_tile is not None):
             raise ConfigurationError("held_out_tile goes with protocol tile, and the tile protocol needs it.")
+
+    @property
+    def loss_terms(self) -> dict[str, float]:
+        """How much each loss counts, by its name, as `loss` says.
+
+        Raises:
+            ConfigurationError: If it says something else than a sum of losses.
+        """
+        terms: dict[str, float] = {}
+        for term in self.loss.split("+"):
+            match = re.fullmatch(r"\s*(?:([0-9]*\.?[0-9]+)\s*\*)?\s*(\w+)\s*", term)
+            if match is None or match[2] not in get_args(LossName) or match[2] in terms:
+                raise ConfigurationError(
+                    f'Expected {", ".join(get_args(LossName))} or a sum such as "cross_entropy+0.5*jaccard". '
+                    f"Received: {self.loss!r}"
+                )
+            terms[match[2]] = float(match[1] or 1)
+        return terms
+
+    def to_dict(self) -> dict:
+        """Return the hyper-parameters as config.json holds them."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))

@@ -20,6 +20,7 @@ from segmentation.evaluation.evaluate import evaluate
 from segmentation.files import replacing, write_json
 from segmentation.inference.predictor import Predictor
 from segmentation.model.diagram import describe
+from segmentation.model.losses import SegmentationLoss
 from segmentation.model.metrics import training_metrics
 from segmentation.model.registry import build
 from segmentation.runs.folder import BEST, CONFIG, Run, write_scores, write_status
@@ -55,6 +56,11 @@ def train(
         raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
     keras.utils.set_random_seed(configuration.seed)
     model = build(configuration.architecture, configuration.patch_size, len(dataset.palette))
+    if configuration.class_weights and len(configuration.class_weights) != len(dataset.palette):
+        raise ConfigurationError(
+            f"Expected a class weight for each of the {len(dataset.palette)} classes. "
+            f"Received: {configuration.class_weights}"
+        )
     patches = load_patches(dataset, configuration.patch_size, progress)
     test = held_out(patches.table, configuration.protocol, configuration.held_out_tile, configuration.seed)
     patches = dataclasses.replace(patches, masks=settle_void(patches.masks, configuration.protocol, dataset.palette))
@@ -104,7 +110,7 @@ def _fit(
     steps = math.ceil(len(part) / configuration.batch_size)
     model.compile(
         keras.optimizers.Adam(configuration.learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=VOID),
+        loss=SegmentationLoss(configuration.loss_terms, configuration.class_weights or [1.0] * model.output_shape[-1]),
         metrics=training_metrics(model.output_shape[-1]),
     )
     if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
@@ -149,7 +155,7 @@ def _config(
 ) -> dict:
     """Return the contents of config.json: enough to understand and repeat the run."""
     return {
-        "configuration": dataclasses.asdict(configuration),
+        "configuration": configuration.to_dict(),
         "dataset": {
             "name": dataset.root.resolve().name,
             "fingerprint": dataset.fingerprint(),
@@ -173,7 +179,7 @@ def _check_same_run(run: Run, config: dict) -> None:
     if run.config is None:
         return
     # A hyper-parameter that is younger than the run had its default then.
-    known = {**dataclasses.asdict(Configuration()), **run.config.get("configuration", {})}
+    known = {**Configuration().to_dict(), **run.config.get("configuration", {})}
     for part, started_with in (("configuration", known), ("palette", run.config.get("palette"))):
         if started_with != config[part]:
             raise RunError(f"{run.name} was started with another {part}: use the same to resume, or another name.")

@@ -1,11 +1,13 @@
 """The hyper-parameters: the article's as defaults, and those that contradict each other refused."""
 
 import dataclasses
+from typing import get_args
 
 import pytest
 
 from segmentation.errors import ConfigurationError
-from segmentation.training.configuration import Configuration
+from segmentation.model.losses import TERMS
+from segmentation.training.configuration import Configuration, LossName
 
 
 def test_the_defaults_are_the_articles_recipe() -> None:
@@ -21,6 +23,8 @@ def test_the_defaults_are_the_articles_recipe() -> None:
         "flips_and_rotations": False,
         "brightness": 0.0,
         "contrast": 0.0,
+        "loss": "cross_entropy",
+        "class_weights": (),
         "early_stopping": None,
         "seed": 42,
     }
@@ -39,6 +43,8 @@ def test_the_defaults_are_the_articles_recipe() -> None:
         {"contrast": 1.5},
         {"contrast": float("nan")},
         {"early_stopping": 0},
+        {"class_weights": (1.0, -1.0)},
+        {"class_weights": (0.0, 0.0)},
     ],
     ids=str,
 )
@@ -60,3 +66,25 @@ def test_the_tile_protocol_with_a_tile_is_accepted() -> None:
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Configuration().epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("loss", "terms"),
+    [
+        ("cross_entropy", {"cross_entropy": 1.0}),
+        ("cross_entropy+0.5*jaccard", {"cross_entropy": 1.0, "jaccard": 0.5}),
+        (" 2 * focal + .25*dice ", {"focal": 2.0, "dice": 0.25}),
+    ],
+)
+def test_a_sum_of_losses_is_read(loss: str, terms: dict[str, float]) -> None:
+    assert Configuration(loss=loss).loss_terms == terms
+
+
+@pytest.mark.parametrize("loss", ["", "hinge", "cross_entropy+", "dice+dice", "-1*dice", "dice*2", "1e3*dice"])
+def test_a_loss_that_cannot_be_read_is_refused(loss: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"or a sum such as .* Received: "):
+        Configuration(loss=loss)
+
+
+def test_the_losses_that_can_be_named_are_those_there_are() -> None:
+    assert get_args(LossName) == tuple(TERMS)

@@ -334,6 +334,22 @@ def test_an_existing_run_is_not_trained_again(trained: tuple) -> None:
     assert written(trained.run.folder) == before
 
 
+def test_class_weights_that_are_not_one_a_class_are_refused(small_dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="a class weight for each of the 6 classes"):
+        train(small_dataset, dataclasses.replace(SHORT, class_weights=(1.0, 2.0)), tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_sum_of_losses_with_class_weights_is_what_is_logged(small_dataset: Dataset, tmp_path: Path) -> None:
+    weighted = dataclasses.replace(
+        SHORT, loss="cross_entropy+0.5*jaccard", class_weights=(1.0, 1, 1, 1, 1, 4), epochs=1
+    )
+    plain = train(small_dataset, dataclasses.replace(SHORT, epochs=1), tmp_path / "plain", verbose=0)
+    run = train(small_dataset, weighted, tmp_path / "run", verbose=0)
+    assert run.config["configuration"]["class_weights"] == [1, 1, 1, 1, 1, 4]
+    assert run.history.table["loss"][0] != plain.history.table["loss"][0]
+
+
 def test_resuming_a_finished_run_leaves_it_as_it_is(trained: tuple) -> None:
     before = written(trained.run.folder)
     run = train(trained.dataset, trained.configuration, trained.run.folder, resume=True, verbose=0)
