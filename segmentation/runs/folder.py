@@ -11,6 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from segmentation.data.palette import Palette
+from segmentation.data.patches import PATCH_SIZE
 from segmentation.errors import PaletteError, RunError
 from segmentation.files import replacing, write_json
 from segmentation.runs.history import History, read_history
@@ -27,6 +28,21 @@ State = Literal["running", "finished", "stopped", "failed", "stalled"]
 
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 """The runs that come with the project, read only."""
+
+CONFIG_PARTS = {"configuration", "palette", "dataset"}
+SCORES = {
+    "protocol",
+    "patches",
+    "pixels",
+    "accuracy",
+    "jaccard",
+    "mean_iou",
+    "mean_iou_without_unlabeled",
+    "iou",
+    "confusion_matrix",
+}
+PATCH_COLUMNS = {"patch", "tile", "scene", "row", "column", "part", "mean_iou", "accuracy", "classes", "confidence"}
+"""What these files hold at the least: one that lacks any of it counts as unreadable."""
 
 SILENT_SECONDS = 120
 """A running training that has not written its status for so long has stalled."""
@@ -49,12 +65,15 @@ class Run:
     @cached_property
     def config(self) -> dict | None:
         """Hyper-parameters (``configuration``), ``palette``, ``dataset``, ``architecture``, ``versions``."""
-        return self._json(CONFIG)
+        config = self._json(CONFIG)
+        whole = config is not None and all(isinstance(config.get(part), dict) for part in CONFIG_PARTS)
+        return config if whole else None
 
     @cached_property
     def metrics(self) -> dict | None:
         """Scores on the held-out part."""
-        return self._json(METRICS)
+        metrics = self._json(METRICS)
+        return metrics if metrics is not None and set(metrics) >= SCORES else None
 
     @cached_property
     def history(self) -> History | None:
@@ -71,8 +90,8 @@ class Run:
             table = pd.read_csv(self.folder / PATCHES)
         except (OSError, ValueError):  # pandas' parser errors are ValueErrors
             return None
-        needed = {"patch", "tile", "scene", "row", "column", "part", "mean_iou", "accuracy"}
-        return table if needed <= set(table.columns) else None
+        by_class = {f"iou_{name}" for name in (self.palette.names if self.palette else ())}
+        return table if set(table.columns) >= PATCH_COLUMNS | by_class else None
 
     @cached_property
     def palette(self) -> Palette | None:
@@ -81,6 +100,21 @@ class Run:
             return Palette.from_dict(self.config["palette"])
         except (PaletteError, TypeError, KeyError, ValueError, AttributeError):
             return None
+
+    @property
+    def patch_size(self) -> int:
+        """Side of the patches that the run was trained on, in pixels; the article's if the run does not say."""
+        return self.config["configuration"].get("patch_size", PATCH_SIZE) if self.config else PATCH_SIZE
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that the run was trained with; ``scene``, which leaves void out, if the run does not say."""
+        return self.config["configuration"].get("protocol", "scene") if self.config else "scene"
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the data set that the run was trained on."""
+        return self.config["dataset"].get("fingerprint") if self.config else None
 
     @property
     def model(self) -> Path | None:

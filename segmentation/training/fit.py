@@ -179,11 +179,11 @@ def _check_same_run(run: Run, config: dict) -> None:
     if run.config is None:
         return
     # A hyper-parameter that is younger than the run had its default then.
-    known = {**Configuration().to_dict(), **run.config.get("configuration", {})}
-    for part, started_with in (("configuration", known), ("palette", run.config.get("palette"))):
+    known = {**Configuration().to_dict(), **run.config["configuration"]}
+    for part, started_with in (("configuration", known), ("palette", run.config["palette"])):
         if started_with != config[part]:
             raise RunError(f"{run.name} was started with another {part}: use the same to resume, or another name.")
-    if run.config.get("dataset", {}).get("fingerprint") != config["dataset"]["fingerprint"]:
+    if run.fingerprint != config["dataset"]["fingerprint"]:
         raise RunError(f"{run.name} was started on other data: use the same to resume, or another name.")
 
 

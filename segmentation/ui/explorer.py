@@ -8,7 +8,7 @@ import streamlit as st
 
 from segmentation.data.images import png_bytes, read_image, read_mask
 from segmentation.data.palette import VOID
-from segmentation.data.patches import PATCH_SIZE, grid, patch_name
+from segmentation.data.patches import grid, patch_name
 from segmentation.data.protocols import settle_void
 from segmentation.data.scenes import Dataset, check_same_size, slug
 from segmentation.errors import ImageFileError
@@ -74,7 +74,7 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
     name = left.selectbox(
         "Scene", [scene.name for scene in dataset.scenes], key="scene", bind="query-params", help="Type to search."
     )
-    size = (run.config or {}).get("configuration", {}).get("patch_size", PATCH_SIZE)
+    size = run.patch_size
     image, mask = load_scene(dataset.scene(name), dataset.palette)
     rows, columns = grid(*mask.shape, size)
     places = {f"r{row:02d}c{column:02d}": (row, column) for row in range(rows) for column in range(columns)}
@@ -158,7 +158,7 @@ def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndar
 def compare(subject: Subject, run: Run) -> None:
     """Show image, ground truth and prediction side by side, the scores, and the downloads."""
     prediction = predict(run.model, subject.image)
-    protocol = (run.config or {}).get("configuration", {}).get("protocol", "scene")
+    protocol = run.protocol
     truth = None if subject.mask is None else settle_void(subject.mask, protocol, run.palette)
     palette = run.palette
     height, width = subject.image.shape[:2]

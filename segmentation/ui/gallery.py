@@ -37,7 +37,7 @@ def can_show(dataset: Dataset | None, run: Run | None) -> bool:
             icon=":material/swap_horiz:",
         )
         return False
-    if (run.config or {}).get("dataset", {}).get("fingerprint") != load_fingerprint(dataset):
+    if run.fingerprint != load_fingerprint(dataset):
         st.warning(
             "The files have changed since this run was evaluated: pictures and scores may not belong together.",
             icon=":material/difference:",
@@ -144,7 +144,6 @@ def ranking(dataset: Dataset, run: Run) -> None:
 def _card(dataset: Dataset, run: Run, row: pd.Series) -> None:
     """One patch: its place and scores, its three pictures, and the way to the explorer."""
     place = row["patch"].rsplit("/", 1)[1]
-    configuration = run.config["configuration"]
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"**{row['rank']}.** `{row['patch']}`")
         st.page_link(
@@ -154,8 +153,8 @@ def _card(dataset: Dataset, run: Run, row: pd.Series) -> None:
             help="Open it in the prediction explorer.",
             query_params={"scene": row["scene"], "patch": place, "run": run.name},
         )
-    image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], configuration["patch_size"])
-    pictures = [image, run.palette.decode(settle_void(mask, configuration["protocol"], run.palette))]
+    image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size)
+    pictures = [image, run.palette.decode(settle_void(mask, run.protocol, run.palette))]
     if run.model:
         pictures.append(run.palette.decode(predict(run.model, image).classes))
     with st.container(key=f"pixels-{row['patch']}"):

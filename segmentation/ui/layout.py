@@ -128,7 +128,7 @@ def run_of(dataset: Dataset, runs: list[Run]) -> int:
     """Return the place of the run that fits a data set best: trained on it, else of its classes, else the first."""
     fingerprint = load_fingerprint(dataset)
     for place, run in enumerate(runs):
-        if run.model and run.config and run.config.get("dataset", {}).get("fingerprint") == fingerprint:
+        if run.model and run.fingerprint == fingerprint:
             return place
     for place, run in enumerate(runs):
         if run.model and run.palette == dataset.palette:

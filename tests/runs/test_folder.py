@@ -18,25 +18,40 @@ PARTS = {"config": "config.json", "history": "history.csv", "metrics": "metrics.
 ALL = ["config.json", "history.csv", "best.keras", "metrics.json", "patches.csv"]
 
 
+METRICS = {
+    "protocol": "patch",
+    "patches": 1,
+    "pixels": 4,
+    "accuracy": 0.5,
+    "jaccard": 0.4,
+    "mean_iou": 0.3,
+    "mean_iou_without_unlabeled": 0.3,
+    "iou": {"Land": None},
+    "confusion_matrix": [[2, 0], [2, 0]],
+}
+PATCH = {"patch": "t/s/r00c00", "tile": "T", "scene": "t/s", "row": 0, "column": 0, "part": "test"}
+PATCH |= {"mean_iou": 0.5, "accuracy": 0.75, "classes": 1, "confidence": 0.9}
+PATCH |= {f"iou_{name}": 0.5 for name in DUBAI.names}
+
+
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     """A run folder in which everything is there."""
     folder = tmp_path / "runs" / "whole"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"configuration": {"epochs": 2}, "palette": DUBAI.to_dict()}))
+    config = {"configuration": {"epochs": 2}, "palette": DUBAI.to_dict(), "dataset": {"fingerprint": "abc"}}
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "history.csv").write_text("epoch,loss\n0,1.0\n1,0.5\n")
     (folder / "best.keras").write_bytes(b"a model")
-    (folder / "metrics.json").write_text('{"accuracy": 0.5}')
-    (folder / "patches.csv").write_text(
-        "patch,tile,scene,row,column,part,mean_iou,accuracy\nt/s/r00c00,T,t/s,0,0,test,0.5,0.75\n"
-    )
+    (folder / "metrics.json").write_text(json.dumps(METRICS))
+    pd.DataFrame([PATCH]).to_csv(folder / "patches.csv", index=False)
     write_status(folder, "finished")
     return folder
 
 
 def test_a_whole_run_is_read(whole: Path) -> None:
     run = Run(whole)
-    assert (run.name, run.config["configuration"], run.metrics) == ("whole", {"epochs": 2}, {"accuracy": 0.5})
+    assert (run.name, run.config["configuration"], run.metrics) == ("whole", {"epochs": 2}, METRICS)
     assert run.history.table["loss"].tolist() == [1.0, 0.5]
     assert run.patches["patch"].tolist() == ["t/s/r00c00"]
     assert (run.palette, run.model, run.status["state"]) == (DUBAI, whole / "best.keras", "finished")
@@ -51,6 +66,28 @@ def test_a_missing_file_reads_as_none_and_is_named(whole: Path, attribute: str) 
     (whole / PARTS[attribute]).unlink()
     assert getattr(Run(whole), attribute) is None
     assert Run(whole).problems == [f"{PARTS[attribute]} is missing"]
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_metrics_of_another_version_count_as_unreadable(whole: Path, key: str) -> None:
+    (whole / "metrics.json").write_text(json.dumps({name: METRICS[name] for name in METRICS if name != key}))
+    assert (Run(whole).metrics, Run(whole).problems) == (None, ["metrics.json cannot be read"])
+
+
+@pytest.mark.parametrize("column", PATCH)
+def test_patches_of_another_version_count_as_unreadable(whole: Path, column: str) -> None:
+    pd.DataFrame([PATCH]).drop(columns=column).to_csv(whole / "patches.csv", index=False)
+    assert (Run(whole).patches, Run(whole).problems) == (None, ["patches.csv cannot be read"])
+
+
+@pytest.mark.parametrize("part", ["configuration", "palette", "dataset"])
+def test_a_config_of_another_version_counts_as_unreadable(whole: Path, part: str) -> None:
+    config = json.loads((whole / "config.json").read_text())
+    (whole / "config.json").write_text(json.dumps({**config, part: "else"}))
+    run = Run(whole)
+    assert (run.config, run.palette, run.fingerprint) == (None, None, None)
+    assert (run.patch_size, run.protocol) == (160, "scene")
+    assert run.problems == ["config.json cannot be read"]
 
 
 def test_a_missing_model_reads_as_none_and_is_named(whole: Path) -> None:
@@ -89,7 +126,7 @@ def test_a_folder_with_nothing_names_everything(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_broken_palette_reads_as_none(whole: Path, palette: object) -> None:
-    (whole / "config.json").write_text(json.dumps({"palette": palette}))
+    (whole / "config.json").write_text(json.dumps({"configuration": {}, "palette": palette, "dataset": {}}))
     assert Run(whole).palette is None
 
 
@@ -148,9 +185,9 @@ def test_without_a_readable_status_a_run_counts_as_stopped(whole: Path, content:
 
 def test_scores_are_read_back_as_written(whole: Path) -> None:
     table = Run(whole).patches.assign(mean_iou=0.25)
-    write_scores(whole, {"accuracy": 0.875, "iou": {"Land": None}}, table)
+    write_scores(whole, {**METRICS, "accuracy": 0.875}, table)
     run = Run(whole)
-    assert run.metrics == {"accuracy": 0.875, "iou": {"Land": None}}
+    assert run.metrics == {**METRICS, "accuracy": 0.875}
     pd.testing.assert_frame_equal(run.patches, table)
 
 
