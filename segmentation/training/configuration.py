@@ -49,6 +49,7 @@ class Configuration:
     """Seed of the split, the initial weights, the order of patches and the augmentation."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weights", tuple(self.class_weights))  # config.json knows lists only
         for name in ("patch_size", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"Expected {name} of at least 1. Received: {getattr(self, name)}")
