@@ -25,6 +25,8 @@ class Configuration:
     """What is held out: a tenth of the patches, whole scenes, or one tile."""
     held_out_tile: str | None = None
     """The tile to hold out under the tile protocol, such as "Tile 7"."""
+    start_from: str | None = None
+    """A run of the same network whose weights to begin with, by its name; by default they are drawn at random."""
     epochs: int = 20
     """Passes over the training patches."""
     batch_size: int = 32

@@ -23,7 +23,7 @@ from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
 from segmentation.model.metrics import training_metrics
 from segmentation.model.registry import build
-from segmentation.runs.folder import BEST, CONFIG, Run, write_scores, write_status
+from segmentation.runs.folder import BEST, CONFIG, SHIPPED, Run, find_runs, write_scores, write_status
 from segmentation.training.callbacks import Snapshot, stopped_early, training_callbacks
 from segmentation.training.configuration import Configuration
 from segmentation.training.pipeline import held_out_batches, training_batches
@@ -61,6 +61,8 @@ def train(
             f"Expected a class weight for each of the {len(dataset.palette)} classes. "
             f"Received: {configuration.class_weights}"
         )
+    if configuration.start_from:
+        _start_from(model, configuration.start_from, folder.parent)
     patches = load_patches(dataset, configuration.patch_size, progress)
     test = held_out(patches.table, configuration.protocol, configuration.held_out_tile, configuration.seed)
     patches = dataclasses.replace(patches, masks=settle_void(patches.masks, configuration.protocol, dataset.palette))
@@ -94,6 +96,17 @@ def train(
     write_status(folder, "finished")
     Snapshot(folder).discard()
     return Run(folder)
+
+
+def _start_from(model: keras.Model, name: str, runs: Path) -> None:
+    """Give the network the weights of the run called `name`, which is in `runs` or comes with the project."""
+    run = next((run for run in find_runs(runs, SHIPPED) if run.name == name and run.model), None)
+    if run is None:
+        raise RunError(f"There is no run {name} with a model to start from in {runs.name} or among the shipped ones.")
+    weights = keras.saving.load_model(run.model, compile=False).get_weights()
+    if [array.shape for array in weights] != [array.shape for array in model.get_weights()]:
+        raise ConfigurationError(f"{name} is another network, or knows another number of classes: start from its like.")
+    model.set_weights(weights)
 
 
 def _fit(

@@ -16,6 +16,7 @@ def test_the_defaults_are_the_articles_recipe() -> None:
         "patch_size": 160,
         "protocol": "patch",
         "held_out_tile": None,
+        "start_from": None,
         "epochs": 20,
         "batch_size": 32,
         "learning_rate": 1e-3,
