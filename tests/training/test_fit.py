@@ -350,6 +350,27 @@ def test_a_sum_of_losses_with_class_weights_is_what_is_logged(small_dataset: Dat
     assert run.history.table["loss"][0] != plain.history.table["loss"][0]
 
 
+def test_a_training_can_start_from_another_runs_weights(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    shutil.copytree(uncut.folder, tmp_path / "first")
+    standing = dataclasses.replace(SHORT, start_from="first", epochs=1, learning_rate=1e-9)
+    run = train(small_dataset, standing, tmp_path / "second", verbose=0)
+    assert run.metrics["accuracy"] == pytest.approx(uncut.metrics["accuracy"], abs=1e-3)
+    assert run.metrics["jaccard"] == pytest.approx(uncut.metrics["jaccard"], abs=1e-3)
+
+
+def test_starting_from_a_run_that_is_not_there_is_refused(small_dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="There is no run first with a model to start from"):
+        train(small_dataset, dataclasses.replace(SHORT, start_from="first"), tmp_path / "second", verbose=0)
+    assert not (tmp_path / "second").exists()
+
+
+def test_starting_from_another_network_is_refused(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    shutil.copytree(uncut.folder, tmp_path / "first")
+    unet(32, 6, filters=(2,), bottleneck=3).save(tmp_path / "first" / "best.keras")
+    with pytest.raises(ConfigurationError, match="first is another network"):
+        train(small_dataset, dataclasses.replace(SHORT, start_from="first"), tmp_path / "second", verbose=0)
+
+
 def test_resuming_a_finished_run_leaves_it_as_it_is(trained: tuple) -> None:
     before = written(trained.run.folder)
     run = train(trained.dataset, trained.configuration, trained.run.folder, resume=True, verbose=0)
