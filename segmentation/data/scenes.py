@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segmentation.data.images import SUFFIXES, read_image, read_mask
-from segmentation.data.palette import Palette
+from segmentation.data.palette import CLASS_FILE, Palette
 from segmentation.errors import DatasetNotFoundError, ImageFileError
 
 DEMO_MARKER = "demo.json"
@@ -106,7 +106,8 @@ def slug(text: str) -> str:
 def find_dataset(root: Path) -> Dataset:
     """Find every ``images`` folder that has a ``masks`` folder beside it, at any depth below `root`.
 
-    Images and masks are paired by file stem. Hidden folders are passed over and links to folders are not followed.
+    Images and masks are paired by file stem. Hidden folders are passed over and links to folders are not followed. A
+    tile is named by its path from the deepest folder that all tiles lie in.
 
     Args:
         root: The data set's folder.
@@ -118,8 +119,11 @@ def find_dataset(root: Path) -> Dataset:
     if not root.is_dir():
         raise DatasetNotFoundError(f"There is no folder {root}: check the path, or make the demo set.")
     scenes, unpaired, tiles_seen = [], [], Counter()
-    for folder in _tile_folders(root):
-        tile = str(folder.relative_to(root)) if folder != root else root.resolve().name
+    folders = _tile_folders(root)
+    # An archive may wrap all tiles in one more folder: names do not depend on which of the two was chosen.
+    base = Path(os.path.commonpath([folder.parent for folder in folders if folder != root] or [root]))
+    for folder in folders:
+        tile = str(folder.relative_to(base)) if folder != root else root.resolve().name
         prefix = slug(tile)
         tiles_seen[prefix] += 1
         if tiles_seen[prefix] > 1:  # "Tile 1" and "tile-1" side by side
@@ -141,7 +145,8 @@ def find_dataset(root: Path) -> Dataset:
             f"No labelled scene in {root}: it needs folders named images and masks side by side, with files of the "
             "same name in both."
         )
-    return Dataset(root, Palette.of(root), tuple(scenes), tuple(unpaired))
+    palette = Palette.of(root if (root / CLASS_FILE).is_file() else base)
+    return Dataset(root, palette, tuple(scenes), tuple(unpaired))
 
 
 def _tile_folders(root: Path) -> list[Path]:

@@ -82,6 +82,17 @@ def test_other_files_are_passed_over(tmp_path: Path) -> None:
     assert (names_of(dataset), dataset.unpaired) == (["t/a"], ())
 
 
+def test_a_folder_around_all_tiles_changes_no_name(write_dataset: Callable[[Path], Path], tmp_path: Path) -> None:
+    inner = write_dataset(tmp_path / "data" / "As it was packed")
+    (inner / "class_dict.csv").write_text("name,r,g,b\nHouse,60,16,152\n")
+    outside, inside = find_dataset(tmp_path / "data"), find_dataset(inner)
+    assert names_of(outside) == names_of(inside)
+    assert outside.tiles == ("Tile 1", "Tile 2")
+    assert outside.palette == inside.palette
+    assert outside.palette.names == ("House",)
+    assert outside.fingerprint() == inside.fingerprint()
+
+
 def test_tiles_are_found_at_any_depth(tmp_path: Path) -> None:
     put(tmp_path, "a/b/c/images/1.png", "a/b/c/masks/1.png", "a/images/2.png", "a/masks/2.png")
     dataset = find_dataset(tmp_path)
