@@ -85,12 +85,15 @@ def control_c_after(epochs: int, folder: Path) -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
     before = signal.signal(signal.SIGALRM, look)
+    # A shell that starts tests in the background has them ignore Ctrl-C.
+    ctrl_c_before = signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGINT, ctrl_c_before)
 
 
 @pytest.fixture(scope="module")
