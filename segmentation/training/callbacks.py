@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import signal
+import threading
 import time
 from pathlib import Path
+from types import FrameType
 
 import keras
 
@@ -152,6 +155,48 @@ class Heartbeat(keras.callbacks.Callback):
             self.next = now + STATUS_SECONDS
             progress = (self.epoch + (batch + 1) / self.steps) / self.epochs
             write_status(self.run, "running", phase="training", progress=round(progress, 4), pid=os.getpid())
+
+
+class StopBetweenBatches(keras.callbacks.Callback):
+    """Ctrl-C and a polite kill stop a fit after the batch under way: amid TensorFlow's code they can crash it.
+
+    Used as a context manager around ``fit``. A second Ctrl-C does not wait.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+        self.before: dict[int, object] = {}
+
+    def __enter__(self) -> "StopBetweenBatches":
+        """Take the signals over, where that is possible and they are not ignored on purpose."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self.before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the signals back."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def _stop_if_asked(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Stop here if asked."""
+        self._stop_if_asked()
+
+    def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Stop here if asked."""
+        self._stop_if_asked()
 
 
 def training_callbacks(

@@ -24,7 +24,7 @@ from segmentation.model.losses import SegmentationLoss
 from segmentation.model.metrics import training_metrics
 from segmentation.model.registry import build
 from segmentation.runs.folder import BEST, CONFIG, SHIPPED, Run, find_runs, write_scores, write_status
-from segmentation.training.callbacks import Snapshot, stopped_early, training_callbacks
+from segmentation.training.callbacks import Snapshot, StopBetweenBatches, stopped_early, training_callbacks
 from segmentation.training.configuration import Configuration
 from segmentation.training.pipeline import held_out_batches, training_batches
 
@@ -128,17 +128,19 @@ def _fit(
     )
     if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
         return
-    model.fit(
-        training_batches(patches, part, configuration, first_epoch),
-        validation_data=held_out_batches(patches, np.flatnonzero(test), configuration),
-        epochs=configuration.epochs,
-        steps_per_epoch=steps,
-        callbacks=training_callbacks(
-            folder, configuration.epochs, steps, configuration.early_stopping, lambda e: learning_rate(configuration, e)
-        ),
-        shuffle=False,  # the pipeline does it, epoch by epoch
-        verbose=verbose,
+    callbacks = training_callbacks(
+        folder, configuration.epochs, steps, configuration.early_stopping, lambda e: learning_rate(configuration, e)
     )
+    with StopBetweenBatches() as stop:
+        model.fit(
+            training_batches(patches, part, configuration, first_epoch),
+            validation_data=held_out_batches(patches, np.flatnonzero(test), configuration),
+            epochs=configuration.epochs,
+            steps_per_epoch=steps,
+            callbacks=[*callbacks, stop],
+            shuffle=False,  # the pipeline does it, epoch by epoch
+            verbose=verbose,
+        )
 
 
 def learning_rate(configuration: Configuration, epoch: int) -> float:
