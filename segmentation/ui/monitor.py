@@ -140,7 +140,7 @@ def _best_row(histories: dict[str, History]) -> None:
         count = "1 epoch" if len(table) == 1 else f"{len(table)} epochs"
         st.markdown(f"**{name}**: {count}, best is epoch {int(row['epoch']) + 1} by {monitor}")
         shown = [m for m in FIRST if f"val_{m}" in table]
-        figures = st.grid(4, min_column_width=150)
+        figures = st.grid(4, min_column_width=220)
         for metric in shown:
             figures.metric(f"{title_of(metric)}, validation", f"{row[f'val_{metric}']:.3f}")
 
