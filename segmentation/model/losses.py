@@ -41,9 +41,9 @@ def dice(labels: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
 
 
 def _of_truth(labels: Tensor, probabilities: Tensor) -> Tensor:
-    """Each pixel's probability of its true class, (batch, height, width); of class 0 where void."""
-    index = ops.where(labels == VOID, 0, labels)[..., None]
-    p = ops.take_along_axis(probabilities, index, axis=-1)[..., 0]
+    """Each pixel's probability of its true class, (batch, height, width); nearly 0 where void."""
+    # A product with one-hot labels, not `take_along_axis`: that one's gradient is four times as slow.
+    p = ops.sum(_truth_by_class(labels, probabilities.shape[-1]) * probabilities, axis=-1)
     return ops.clip(p, keras.config.epsilon(), 1.0)
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +15,7 @@ import keras
 from segmentation.files import replacing
 from segmentation.runs.folder import BEST, HISTORY, LATEST, write_status
 from segmentation.runs.history import read_history
+from segmentation.training.configuration import Configuration
 
 MONITOR = "val_accuracy"
 """The best epoch is the one with the highest of these, as in the article."""
@@ -94,10 +96,20 @@ class Snapshot(keras.callbacks.BackupAndRestore):
 
 
 class BestModel(keras.callbacks.ModelCheckpoint):
-    """`ModelCheckpoint` that never lets a reader meet half a file, and after a resume knows the best so far."""
+    """`ModelCheckpoint` that never lets a reader meet half a file, and after a resume knows the best so far.
 
-    def __init__(self, run: Path, best_so_far: float | None) -> None:
+    Args:
+        run: The run folder.
+        best_so_far: The best validation accuracy before a resume.
+        average: Where weights are averaged: the callback that puts the average in their place for the validation. What
+            was validated is what is saved.
+    """
+
+    def __init__(
+        self, run: Path, best_so_far: float | None, average: keras.callbacks.SwapEMAWeights | None = None
+    ) -> None:
         self.target = run / BEST
+        self.average = average
         self.aside = run / f".writing-{BEST}"
         super().__init__(
             str(self.aside), monitor=MONITOR, mode="max", save_best_only=True, initial_value_threshold=best_so_far
@@ -105,7 +117,11 @@ class BestModel(keras.callbacks.ModelCheckpoint):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Save if this epoch is the best, and move the file into place."""
+        if self.average:
+            self.average.on_test_begin()
         super().on_epoch_end(epoch, logs)
+        if self.average:
+            self.average.on_test_end()
         if self.aside.exists():
             self.aside.replace(self.target)
 
@@ -200,25 +216,27 @@ class StopBetweenBatches(keras.callbacks.Callback):
 
 
 def training_callbacks(
-    run: Path, epochs: int, steps: int, early_stopping: int | None, learning_rate: object
+    run: Path, configuration: Configuration, steps: int, learning_rate: Callable[[int], float]
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks of a training in the order that makes a snapshot whole: it comes last.
 
     Args:
         run: The run folder, after `Snapshot.restore`.
-        epochs: All epochs of the run.
+        configuration: Epochs, early stopping and averaging of the run.
         steps: Steps an epoch.
-        early_stopping: Patience in epochs, or None for no early stopping.
         learning_rate: Function from the epoch, counted from 0, to its learning rate; also writes it to the log.
     """
     done = read_history(run / HISTORY).table if (run / HISTORY).exists() else None
     best_so_far = None if done is None else float(done[MONITOR].max())
     losses_so_far = [] if done is None else done["val_loss"].tolist()
+    average = keras.callbacks.SwapEMAWeights() if configuration.ema else None
+    early_stopping = configuration.early_stopping
     return [
+        *([average] if average else []),
         keras.callbacks.LearningRateScheduler(learning_rate),
         keras.callbacks.CSVLogger(str(run / HISTORY), append=done is not None),
-        BestModel(run, best_so_far),
+        BestModel(run, best_so_far, average),
         *([EarlyStop(early_stopping, losses_so_far)] if early_stopping else []),
-        Heartbeat(run, epochs, steps),
+        Heartbeat(run, configuration.epochs, steps),
         Snapshot(run),
     ]

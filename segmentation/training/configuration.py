@@ -35,12 +35,28 @@ class Configuration:
     """Adam's learning rate in the first epoch."""
     schedule: Literal["constant", "cosine"] = "constant"
     """How the learning rate goes on: unchanged, or along half a cosine to nearly nothing."""
+    warm_up: int = 0
+    """Epochs over which the learning rate rises to its full height: it spares pretrained weights the first jolts."""
+    weight_decay: float = 0.0
+    """Shrink the convolutions' weights each step by this share of the learning rate (AdamW)."""
+    ema: float = 0.0
+    """Validate and keep a running average of the weights, with this momentum a step, such as 0.99; 0 keeps none."""
     flips_and_rotations: bool = False
     """Show each training patch in one of its eight flips and rotations, drawn anew every epoch."""
+    random_windows: bool = False
+    """Cut each training patch anew every epoch, up to half a patch off its place; held-out labels become void."""
+    zoom: float = 0.0
+    """Cut training patches up to this much larger or smaller and resize them: 0.25 is a side of 1/1.25 to 1.25."""
     brightness: float = 0.0
     """Brighten or darken training patches by up to this share: 0.2 is ± 20 %."""
     contrast: float = 0.0
     """Raise or lower the contrast of training patches by up to this share."""
+    haze: float = 0.0
+    """Wash training patches out: blend them with white by up to this share."""
+    hue: float = 0.0
+    """Turn the hue of training patches by up to this share of the colour circle, either way."""
+    blur: float = 0.0
+    """Blur training patches by a Gaussian of up to this radius, in pixels."""
     loss: str = "cross_entropy"
     """What is minimised: cross_entropy, focal, jaccard or dice, or a sum such as "cross_entropy+0.5*jaccard"."""
     class_weights: tuple[float, ...] = ()
@@ -57,7 +73,10 @@ class Configuration:
                 raise ConfigurationError(f"Expected {name} of at least 1. Received: {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ConfigurationError(f"Expected a positive learning_rate. Received: {self.learning_rate}")
-        for name in ("brightness", "contrast"):
+        for name in ("warm_up", "weight_decay", "zoom", "blur"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigurationError(f"Expected {name} of at least 0. Received: {getattr(self, name)}")
+        for name in ("ema", "brightness", "contrast", "haze", "hue"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigurationError(f"Expected {name} from 0 to below 1. Received: {getattr(self, name)}")
         if any(weight < 0 for weight in self.class_weights) or (self.class_weights and not any(self.class_weights)):

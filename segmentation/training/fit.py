@@ -122,15 +122,13 @@ def _fit(
     part = np.flatnonzero(~test)
     steps = math.ceil(len(part) / configuration.batch_size)
     model.compile(
-        keras.optimizers.Adam(configuration.learning_rate),
+        _optimizer(configuration),
         loss=SegmentationLoss(configuration.loss_terms, configuration.class_weights or [1.0] * model.output_shape[-1]),
         metrics=training_metrics(model.output_shape[-1]),
     )
     if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
         return
-    callbacks = training_callbacks(
-        folder, configuration.epochs, steps, configuration.early_stopping, lambda e: learning_rate(configuration, e)
-    )
+    callbacks = training_callbacks(folder, configuration, steps, lambda epoch: learning_rate(configuration, epoch))
     with StopBetweenBatches() as stop:
         model.fit(
             training_batches(patches, part, configuration, first_epoch),
@@ -143,11 +141,25 @@ def _fit(
         )
 
 
+def _optimizer(configuration: Configuration) -> keras.optimizers.Optimizer:
+    """Return Adam, with decoupled weight decay (Loshchilov and Hutter, 2019) and averaged weights where asked for."""
+    optimizer = keras.optimizers.Adam(
+        configuration.learning_rate,
+        weight_decay=configuration.weight_decay or None,
+        use_ema=configuration.ema > 0,
+        ema_momentum=configuration.ema,
+    )
+    if configuration.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
 def learning_rate(configuration: Configuration, epoch: int) -> float:
     """Return the learning rate of an epoch, counted from 0."""
+    warming = min(1.0, (epoch + 1) / (configuration.warm_up + 1))
     if configuration.schedule == "constant":
-        return configuration.learning_rate
-    return configuration.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / configuration.epochs))
+        return configuration.learning_rate * warming
+    return configuration.learning_rate * warming * 0.5 * (1 + math.cos(math.pi * epoch / configuration.epochs))
 
 
 def _finish(

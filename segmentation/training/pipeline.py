@@ -1,4 +1,4 @@
-"""From patches to batches: order and augmentation are NumPy's, the feeding is tf.data's."""
+"""From patches to batches: the order is NumPy's, the feeding is tf.data's."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,37 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from segmentation.data.patches import Patches
+from segmentation.training.augmentation import Batch, Windows, augment
 from segmentation.training.configuration import Configuration
-
-Batch = tuple[np.ndarray, np.ndarray]
-
-
-def augment(images: np.ndarray, masks: np.ndarray, configuration: Configuration, rng: np.random.Generator) -> Batch:
-    """Return a batch with each patch turned, brightened and spread as the configuration asks.
-
-    Args:
-        images: (batch, size, size, 3) uint8.
-        masks: (batch, size, size) uint8, turned with their images.
-        configuration: Which changes, and how strong.
-        rng: Where chance comes from.
-
-    Returns:
-        New arrays of the same shapes and types.
-    """
-    images, masks = images.copy(), masks.copy()
-    for i in range(len(images)):
-        if configuration.flips_and_rotations:
-            turns, flip = rng.integers(4), rng.integers(2)
-            for array in (images, masks):
-                turned = np.rot90(array[i], turns)
-                array[i] = turned[:, ::-1] if flip else turned
-        if configuration.brightness or configuration.contrast:
-            gain = 1 + rng.uniform(-configuration.contrast, configuration.contrast)
-            shift = 255 * rng.uniform(-configuration.brightness, configuration.brightness)
-            # A look-up over the 256 values costs less than arithmetic on every pixel.
-            values = np.clip((np.arange(256) - 127.5) * gain + 127.5 + shift, 0, 255).astype(np.uint8)
-            images[i] = values[images[i]]
-    return images, masks
 
 
 def training_batches(
@@ -58,6 +29,7 @@ def training_batches(
         (images (batch, size, size, 3) uint8, class indices (batch, size, size) uint8); the last batch of an epoch may
         be smaller.
     """
+    windows = Windows(patches, part) if configuration.random_windows or configuration.zoom else None
 
     def generate() -> Iterator[Batch]:
         for epoch in range(first_epoch, configuration.epochs):
@@ -65,7 +37,12 @@ def training_batches(
             order = rng.permutation(part)
             for start in range(0, len(order), configuration.batch_size):
                 chosen = order[start : start + configuration.batch_size]
-                yield augment(patches.images[chosen], patches.masks[chosen], configuration, rng)
+                if windows:
+                    drawn = [windows.draw(index, configuration, rng) for index in chosen]
+                    images, masks = (np.stack(arrays) for arrays in zip(*drawn, strict=True))
+                else:
+                    images, masks = patches.images[chosen], patches.masks[chosen]
+                yield augment(images, masks, configuration, rng)
 
     steps = math.ceil(len(part) / configuration.batch_size)
     return _feed(generate, configuration.patch_size, steps * (configuration.epochs - first_epoch))

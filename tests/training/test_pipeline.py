@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from segmentation.data.patches import Patches
+from segmentation.training.augmentation import augment
 from segmentation.training.configuration import Configuration
-from segmentation.training.pipeline import augment, held_out_batches, training_batches
+from segmentation.training.pipeline import held_out_batches, training_batches
 
 SIZE = 8
 PART = np.array([1, 2, 4, 5, 7, 8, 9, 11, 12, 13])
