@@ -27,6 +27,7 @@ from segmentation.errors import (
     PARTLY,
     REFUSED,
     STOPPED,
+    ConfigurationError,
     DatasetNotFoundError,
     RunError,
     SegmentationError,
@@ -180,6 +181,7 @@ def evaluate(
     runs: Path = RUNS,
     protocol: Protocol | None = None,
     held_out_tile: str | None = None,
+    tta: bool = False,
     save: bool = False,
 ) -> int:
     """Score a run's model on the held-out part of a data set.
@@ -190,8 +192,11 @@ def evaluate(
         runs: Folder that holds the runs.
         protocol: What is held out; by default what the run was trained with.
         held_out_tile: The tile to score under the tile protocol.
+        tta: Test-time augmentation: average over the eight flips and rotations of each patch.
         save: Write metrics.json and patches.csv into the run folder.
     """
+    if tta and save:
+        raise ConfigurationError("The pages predict without test-time augmentation: save scores without --tta.")
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.config is None:
         raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
@@ -199,8 +204,8 @@ def evaluate(
     from segmentation.evaluation.evaluate import evaluate_run  # imports TensorFlow
 
     with progress_bar("done") as progress:
-        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress)
-    print_scores(chosen.name, metrics)
+        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta)
+    print_scores(f"{chosen.name} with test-time augmentation" if tta else chosen.name, metrics)
     return DONE
 
 
@@ -239,6 +244,7 @@ def print_scores(name: str, metrics: dict) -> None:
         print(f"  {title:<45}{_score(metrics[key])}")
     for class_name, value in metrics["iou"].items():
         print(f"  IoU {class_name:<41}{_score(value)}")
+    print(f"  {'expected calibration error':<45}{_score(metrics['calibration_error'])}")
 
 
 def _score(value: float | None) -> str:
@@ -251,6 +257,7 @@ def predict(
     output: Path,
     masks: Path | None = None,
     runs: Path = RUNS,
+    tta: bool = False,
 ) -> int:
     """Predict images: a coloured mask and an index mask each, and scores where there is a mask.
 
@@ -262,6 +269,7 @@ def predict(
         output: Folder for NAME-colours.png and NAME-indices.png, and scores.csv if there are masks.
         masks: Folder of masks with the images' names, in the colours of the run's classes.
         runs: Folder that holds the runs.
+        tta: Test-time augmentation: average over the eight flips and rotations of each patch.
     """
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.palette is None:
@@ -283,7 +291,7 @@ def predict(
             print(error, file=sys.stderr)
             failed += 1
             continue
-        classes = predictor.scene(image).classes
+        classes = predictor.scene(image, tta=tta).classes
         for suffix, pixels in (("colours", palette.decode(classes)), ("indices", classes)):
             with replacing(output / f"{path.stem}-{suffix}.png") as temporary:
                 Image.fromarray(pixels).save(temporary)

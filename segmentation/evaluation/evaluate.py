@@ -22,6 +22,7 @@ def evaluate_run(
     held_out_tile: str | None = None,
     save: bool = True,
     progress: Progress | None = None,
+    tta: bool = False,
 ) -> tuple[dict, pd.DataFrame]:
     """Score a run's model on a data set, held out as the run or the caller says.
 
@@ -32,6 +33,7 @@ def evaluate_run(
         held_out_tile: The tile to hold out under the tile protocol.
         save: Write metrics.json and patches.csv into the run folder.
         progress: Called with (done, total) while patches are read and predicted.
+        tta: Predict with test-time augmentation.
 
     Returns:
         The contents of metrics.json and of patches.csv.
@@ -49,7 +51,7 @@ def evaluate_run(
     patches = load_patches(dataset, predictor.patch_size, progress)
     test = held_out(patches.table, protocol, held_out_tile, trained_with["seed"])
     patches = replace(patches, masks=settle_void(patches.masks, protocol, dataset.palette))
-    metrics, table = evaluate(predictor, patches, test, dataset.palette, protocol, progress)
+    metrics, table = evaluate(predictor, patches, test, dataset.palette, protocol, progress, tta)
     if save:
         write_scores(run.folder, metrics, table)
     return metrics, table
@@ -62,6 +64,7 @@ def evaluate(
     palette: Palette,
     protocol: Protocol,
     progress: Progress | None = None,
+    tta: bool = False,
 ) -> tuple[dict, pd.DataFrame]:
     """Predict every patch and score it.
 
@@ -72,6 +75,7 @@ def evaluate(
         palette: The classes.
         protocol: The protocol that gave `test`, to be named beside the scores.
         progress: Called with (patches done, patches).
+        tta: Predict with test-time augmentation.
 
     Returns:
         The contents of metrics.json (scores of the held-out part) and of patches.csv (a row a patch).
@@ -79,18 +83,20 @@ def evaluate(
     count, classes = len(patches.masks), len(palette)
     matrices = np.empty((count, classes, classes), np.int64)
     intersection, total, confidence = (np.empty(count) for _ in range(3))
+    calibration = np.zeros((scores.CONFIDENCE_BINS, 3))
     done = 0
-    for probabilities in predictor.batches(patches.images):
+    for probabilities in predictor.batches(patches.images, tta):
         now = slice(done, done + len(probabilities))
         truth = patches.masks[now]
         matrices[now] = scores.confusion_matrices(truth, probabilities.argmax(-1).astype(np.uint8), classes)
         intersection[now], total[now] = scores.soft_overlap(truth, probabilities)
         confidence[now] = probabilities.max(-1).mean((1, 2))
+        calibration += scores.calibration(truth[test[now]], probabilities[test[now]])
         done += len(probabilities)
         if progress:
             progress(done, count)
     table = patch_scores(patches, test, matrices, confidence, palette)
-    metrics = summarize(matrices[test], intersection[test], total[test], palette, protocol)
+    metrics = summarize(matrices[test], intersection[test], total[test], calibration, palette, protocol)
     return metrics, table
 
 
@@ -114,11 +120,17 @@ def patch_scores(
 
 
 def summarize(
-    matrices: np.ndarray, intersection: np.ndarray, total: np.ndarray, palette: Palette, protocol: Protocol
+    matrices: np.ndarray,
+    intersection: np.ndarray,
+    total: np.ndarray,
+    calibration: np.ndarray,
+    palette: Palette,
+    protocol: Protocol,
 ) -> dict:
-    """Return the scores of a set of patches as metrics.json holds them, with the confusion matrix they come from."""
+    """Return the scores of a set of patches as metrics.json holds them, with the counts they come from."""
     matrix = matrices.sum(0)
     by_class = scores.iou(matrix)
+    pixels, confidence, right = calibration.T
     return {
         "protocol": protocol,
         "part": "test",
@@ -131,6 +143,12 @@ def summarize(
         "mean_iou_without_unlabeled": _number(scores.mean_iou(matrix, without=palette.unlabeled)),
         "iou": {name: _number(value) for name, value in zip(palette.names, by_class, strict=True)},
         "confusion_matrix": matrix.tolist(),
+        "calibration_error": _number(scores.calibration_error(calibration)),
+        "calibration": {
+            "pixels": pixels.astype(int).tolist(),
+            "confidence": confidence.round(1).tolist(),
+            "right": right.astype(int).tolist(),
+        },
     }
 
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from segmentation.data.palette import VOID
 
+CONFIDENCE_BINS = 15
+"""As many as Guo et al. (2017) use."""
+
 
 def confusion_matrices(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Count, image by image, how often each class was taken for which. Void in the truth is left out.
@@ -80,3 +83,31 @@ def soft_overlap(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
 def jaccard(intersection: np.ndarray, total: np.ndarray) -> np.ndarray:
     """Return the article's Jaccard index, (intersection + 1) / (total − intersection + 1), from `soft_overlap`."""
     return (intersection + 1) / (total - intersection + 1)
+
+
+def calibration(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Count pixels by confidence, the probability of the class predicted, in bins of equal width. Void is left out.
+
+    Args:
+        truth: (images, height, width) uint8 class indices, void 255.
+        probabilities: (images, height, width, classes) float32.
+
+    Returns:
+        (CONFIDENCE_BINS, 3) float64: each bin's number of pixels, sum of confidence, and number of pixels that are
+        right. Tables of different images add up.
+    """
+    labelled = truth != VOID
+    confidence = probabilities.max(-1)[labelled]
+    right = (probabilities.argmax(-1) == truth)[labelled]
+    place = np.minimum((confidence * CONFIDENCE_BINS).astype(np.intp), CONFIDENCE_BINS - 1)
+    columns = (np.bincount(place, weights, CONFIDENCE_BINS) for weights in (None, confidence, right))
+    return np.stack([np.asarray(column, float) for column in columns], axis=-1)
+
+
+def calibration_error(table: np.ndarray) -> float:
+    """Return the expected calibration error (Guo et al., 2017) of a `calibration` table; NaN without pixels.
+
+    It is the mean over pixels of |accuracy − mean confidence| of their bin.
+    """
+    pixels, confidence, right = table.T
+    return float(_divide(np.abs(right - confidence).sum(), pixels.sum()))

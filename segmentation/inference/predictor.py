@@ -47,12 +47,33 @@ class Predictor:
             autograph=False,  # there is no Python control flow to translate, and it warns of lambdas
         )
 
-    def batches(self, images: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield class probabilities (batch, size, size, classes) float32 for (patches, size, size, 3) uint8."""
-        for start in range(0, len(images), BATCH):
-            yield self._forward(images[start : start + BATCH]).numpy()
+    def batches(self, images: np.ndarray, tta: bool = False) -> Iterator[np.ndarray]:
+        """Yield class probabilities (batch, size, size, classes) float32 for (patches, size, size, 3) uint8.
 
-    def scene(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Prediction:
+        Args:
+            images: The patches.
+            tta: Test-time augmentation: predict each patch in its eight flips and rotations and average. Eight times
+                the time.
+        """
+        predict = self._all_ways_up if tta else self._as_it_is
+        for start in range(0, len(images), BATCH):
+            yield predict(images[start : start + BATCH])
+
+    def _as_it_is(self, images: np.ndarray) -> np.ndarray:
+        return self._forward(images).numpy()
+
+    def _all_ways_up(self, images: np.ndarray) -> np.ndarray:
+        """Return the mean of what is predicted for each flip and rotation, turned back."""
+        total = np.zeros((*images.shape[:3], self.classes), np.float32)
+        for turns in range(4):
+            turned = np.rot90(images, turns, axes=(1, 2))
+            total += np.rot90(self._as_it_is(turned), -turns, axes=(1, 2))
+            total += np.rot90(self._as_it_is(turned[:, :, ::-1])[:, :, ::-1], -turns, axes=(1, 2))
+        return total / 8
+
+    def scene(
+        self, image: np.ndarray, progress: Callable[[int, int], None] | None = None, tta: bool = False
+    ) -> Prediction:
         """Predict an image of any size, patch by patch from the top left as the article cuts.
 
         What is left over at the right and at the bottom is filled up to a whole patch with its own mirror image, so
@@ -61,6 +82,7 @@ class Predictor:
         Args:
             image: (height, width, 3) uint8.
             progress: Called with (patches done, patches) after every batch.
+            tta: Test-time augmentation, as in `batches`.
         """
         height, width = image.shape[:2]
         size = self.patch_size
@@ -69,7 +91,7 @@ class Predictor:
         classes = np.empty(patches.shape[:3], np.uint8)
         confidence = np.empty(patches.shape[:3], np.float32)
         done = 0
-        for probabilities in self.batches(patches):
+        for probabilities in self.batches(patches, tta):
             end = done + len(probabilities)
             classes[done:end] = probabilities.argmax(-1)
             confidence[done:end] = probabilities.max(-1)

@@ -195,6 +195,53 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
     return figure
 
 
+def reliability_figure(calibration: dict) -> go.Figure:
+    """Draw how often pixels are right against how sure the model is of them, and how many pixels are that sure.
+
+    Args:
+        calibration: As metrics.json holds it: ``pixels``, the sum of their ``confidence`` and how many are ``right``,
+            by bins of equal width.
+    """
+    pixels, confidence, right = (np.asarray(calibration[key], float) for key in ("pixels", "confidence", "right"))
+    filled = pixels > 0
+    edges = np.linspace(0, 1, len(pixels) + 1)
+    figure = go.Figure()
+    figure.add_bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=pixels / max(pixels.sum(), 1),
+        width=np.diff(edges),
+        name="share of the pixels",
+        marker={"color": QUIET, "opacity": 0.35},
+        customdata=np.stack([edges[:-1], edges[1:], pixels], axis=-1),
+        hovertemplate="confidence %{customdata[0]:.2f}–%{customdata[1]:.2f}<br>%{customdata[2]:,} pixels, "
+        "%{y:.1%}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name="as sure as right",
+        line={"color": QUIET, "dash": "dot"},
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=confidence[filled] / pixels[filled],
+        y=right[filled] / pixels[filled],
+        mode="lines+markers",
+        name="accuracy",
+        line={"color": ACCENT, "width": 2},
+        hovertemplate="mean confidence %{x:.3f}<br>accuracy %{y:.3f}<extra></extra>",
+    )
+    figure.update_layout(
+        xaxis={"title": "Confidence: probability of the class predicted", "range": [0, 1]},
+        yaxis={"title": "Accuracy, share of the pixels", "range": [0, 1.02]},
+        height=340,
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+    )
+    return figure
+
+
 def network_figure(description: dict) -> go.Figure:
     """Draw a network as a U: a box a block with its output shape, the way down, the way up, and the skips.
 

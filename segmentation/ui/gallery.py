@@ -8,7 +8,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.protocols import DESCRIPTIONS, settle_void
 from segmentation.data.scenes import Dataset
 from segmentation.runs.folder import Run
-from segmentation.ui.figures import class_bars, confusion_figure
+from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure
 from segmentation.ui.layout import EXPLORER, one_sentence, protocol_line, score, turn_pages
 from segmentation.ui.loaders import load_fingerprint, load_patch, predict
 from segmentation.ui.pictures import in_a_row
@@ -65,6 +65,14 @@ def summary(run: Run) -> None:
         by_class = [np.nan if value is None else value for value in metrics["iou"].values()]
         halves.plotly_chart(class_bars(by_class, run.palette, "IoU", share=False), key="class-iou")
         halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], run.palette), key="confusion")
+    if "calibration" in metrics:
+        with st.expander("Can its confidence be trusted?", icon=":material/verified:"):
+            st.plotly_chart(reliability_figure(metrics["calibration"]), key="reliability")
+            st.caption(
+                f"Expected calibration error **{score(metrics['calibration_error'])}**: how far apart accuracy and "
+                "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
+                "model is surer than it is right."
+            )
 
 
 def _filtered(table: pd.DataFrame, run: Run) -> pd.DataFrame:

@@ -44,9 +44,20 @@ CLASSES = {
 }
 
 SHORT = Configuration(
-    architecture="tiny", patch_size=32, epochs=4, batch_size=8, schedule="cosine", flips_and_rotations=True
+    architecture="tiny",
+    patch_size=32,
+    epochs=4,
+    batch_size=8,
+    schedule="cosine",
+    warm_up=1,
+    weight_decay=0.1,
+    ema=0.5,
+    flips_and_rotations=True,
+    random_windows=True,
+    zoom=0.5,
+    brightness=0.1,
 )
-"""Four epochs under the article's protocol, each with its own learning rate and augmentation."""
+"""Four epochs under the article's protocol, each with its own learning rate and augmentation, weights averaged."""
 
 STANDSTILL = Configuration(
     architecture="tiny", patch_size=32, epochs=6, batch_size=8, learning_rate=1e-30, early_stopping=2
@@ -322,8 +333,37 @@ def test_a_cosine_starts_at_the_full_rate_and_ends_near_nothing() -> None:
     assert rates == pytest.approx([0.5, 0.25 * (1 + half), 0.25, 0.25 * (1 - half)])
 
 
+def test_a_warm_up_rises_evenly_to_the_full_rate() -> None:
+    rates = [learning_rate(Configuration(learning_rate=0.5, warm_up=3), epoch) for epoch in range(5)]
+    assert rates == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5])
+
+
+def test_what_is_kept_and_validated_is_the_average_of_the_weights(small_dataset: Dataset, tmp_path: Path) -> None:
+    """With a momentum of nearly one the average stays at the first step's weights, whatever the others do."""
+    averaged = dataclasses.replace(SHORT, epochs=2, learning_rate=0.05, warm_up=0, ema=0.999999)
+    run = train(small_dataset, averaged, tmp_path / "averaged", verbose=0)
+    plain = train(small_dataset, dataclasses.replace(averaged, ema=0.0), tmp_path / "plain", verbose=0)
+    table, other = run.history.table, plain.history.table
+    assert table["loss"].tolist() == pytest.approx(other["loss"].tolist(), rel=1e-3)  # the steps are the same
+    assert table["val_loss"][0] != pytest.approx(other["val_loss"][0], rel=1e-3)
+    assert run.metrics["accuracy"] == pytest.approx(table["val_accuracy"].max(), abs=1e-4)
+
+
+def test_weight_decay_shrinks_kernels_and_spares_the_rest(small_dataset: Dataset, tmp_path: Path) -> None:
+    still = dataclasses.replace(SHORT, epochs=1, schedule="constant", warm_up=0, ema=0.0, learning_rate=1e-6)
+    runs = [
+        train(small_dataset, dataclasses.replace(still, weight_decay=decay), tmp_path / str(decay), verbose=0)
+        for decay in (0.0, 1e5)
+    ]
+    plain, shrunk = (keras.saving.load_model(run.model, compile=False) for run in runs)
+    for one, other in zip(plain.trainable_variables, shrunk.trainable_variables, strict=True):
+        ratio = np.linalg.norm(other) / max(np.linalg.norm(one), 1e-12)
+        assert ratio < 0.9 if "kernel" in one.path else ratio == pytest.approx(1, abs=0.01) or "bias" in one.path
+
+
 def test_the_history_tells_each_epochs_learning_rate(uncut: Run) -> None:
     expected = [1e-3 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)]
+    expected[0] /= 2  # one epoch of warming up
     assert uncut.history.table["learning_rate"].tolist() == pytest.approx(expected)
 
 
