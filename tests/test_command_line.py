@@ -104,6 +104,19 @@ def test_train_then_evaluate_give_the_same_scores(run: Run, tmp_path: Path) -> N
     assert scores in trained.stdout
 
 
+def test_evaluate_with_test_time_augmentation_says_so(run: Run) -> None:
+    done = run("evaluate", "--run", "tiny", "--tta")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "tiny with test-time augmentation, protocol scene" in done.stdout
+    assert "expected calibration error" in done.stdout
+
+
+def test_scores_with_test_time_augmentation_are_not_saved_for_pages_that_predict_without(run: Run) -> None:
+    done = run("evaluate", "--run", "tiny", "--tta", "--save")
+    assert done.returncode == 1
+    assert "save scores without --tta" in done.stderr.strip().splitlines()[-1]
+
+
 def test_evaluate_names_the_runs_there_are(run: Run) -> None:
     done = run("evaluate", "--run", "nothing")
     assert done.returncode == 1

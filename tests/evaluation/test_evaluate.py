@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -34,6 +35,20 @@ def test_scores_are_saved_into_the_run(trained: tuple, tmp_path: Path) -> None:
     run = Run(shutil.copytree(trained.run.folder, tmp_path / "run"))
     metrics, _ = evaluate_run(run, trained.dataset, "tile", "Tile 2")
     assert (Run(run.folder).metrics, len(Run(run.folder).patches)) == (metrics, 28)
+
+
+def test_test_time_augmentation_scores_another_prediction_of_the_same_pixels(trained: tuple) -> None:
+    metrics, _ = evaluate_run(trained.run, trained.dataset, save=False, tta=True)
+    assert metrics["pixels"] == trained.run.metrics["pixels"]
+    assert metrics["confusion_matrix"] != trained.run.metrics["confusion_matrix"]
+
+
+def test_the_calibration_is_of_the_held_out_pixels(trained: tuple) -> None:
+    metrics = trained.run.metrics
+    assert sum(metrics["calibration"]["pixels"]) == metrics["pixels"]
+    assert sum(metrics["calibration"]["right"]) / metrics["pixels"] == pytest.approx(metrics["accuracy"], abs=1e-6)
+    gaps = np.abs(np.subtract(metrics["calibration"]["right"], metrics["calibration"]["confidence"]))
+    assert metrics["calibration_error"] == pytest.approx(gaps.sum() / metrics["pixels"], abs=1e-5)
 
 
 def test_a_data_set_of_other_classes_is_refused(trained: tuple, tmp_path: Path) -> None:

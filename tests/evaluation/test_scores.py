@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from segmentation.data.palette import VOID
-from segmentation.evaluation.scores import accuracy, confusion_matrices, iou, jaccard, mean_iou, soft_overlap
+from segmentation.evaluation.scores import (
+    CONFIDENCE_BINS,
+    accuracy,
+    calibration,
+    calibration_error,
+    confusion_matrices,
+    iou,
+    jaccard,
+    mean_iou,
+    soft_overlap,
+)
 
 CLASSES = 4
 
@@ -212,6 +222,33 @@ def test_a_perfect_prediction_has_jaccard_one() -> None:
     truth, _ = pictures(1)
     perfect = np.eye(CLASSES, dtype=np.float32)[np.where(truth == VOID, 0, truth)]
     assert jaccard(*soft_overlap(truth, perfect)) == pytest.approx(np.ones(5))
+
+
+def test_calibration_counts_labelled_pixels_by_their_confidence() -> None:
+    truth, probabilities = soft_pictures()
+    table = calibration(truth, probabilities)
+    expected = np.zeros((CONFIDENCE_BINS, 3))
+    for place in np.argwhere(truth != VOID):
+        of_classes = probabilities[tuple(place)]
+        confidence = float(of_classes.max())
+        right = of_classes.argmax() == truth[tuple(place)]
+        expected[min(int(confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1)] += 1, confidence, right
+    assert table == pytest.approx(expected, rel=1e-5)
+    assert table[:, 0].sum() == (truth != VOID).sum()
+
+
+def test_full_confidence_falls_into_the_last_bin() -> None:
+    table = calibration(np.zeros((1, 1, 2), np.uint8), np.array([[[[1, 0], [0, 1]]]], np.float32))
+    assert table[-1].tolist() == [2, 2, 1]
+
+
+def test_the_calibration_error_is_the_mean_gap_of_accuracy_and_confidence() -> None:
+    table = np.array([[10, 6.0, 9], [30, 27.0, 24], [0, 0, 0]])  # 0.9 for 0.6, 0.8 for 0.9
+    assert calibration_error(table) == pytest.approx((10 * 0.3 + 30 * 0.1) / 40)
+
+
+def test_without_pixels_there_is_no_calibration_error() -> None:
+    assert math.isnan(calibration_error(calibration(np.full((1, 2, 2), VOID, np.uint8), np.ones((1, 2, 2, 3)))))
 
 
 def test_always_saying_land_scores_as_measured(real_counts: dict[str, np.ndarray]) -> None:

@@ -64,6 +64,28 @@ def test_a_prediction_is_the_same_every_time(predictor: Predictor) -> None:
     assert np.array_equal(one, other)
 
 
+def test_test_time_augmentation_is_the_mean_over_all_eight_ways_up(predictor: Predictor) -> None:
+    images = np.stack([image_of(SIZE, SIZE), image_of(SIZE + 3, SIZE)[3:]])
+    total = np.zeros((2, SIZE, SIZE, CLASSES))
+    for transpose in (False, True):
+        for up in (1, -1):
+            for left in (1, -1):
+                seen = (images.swapaxes(1, 2) if transpose else images)[:, ::up, ::left]
+                (probabilities,) = predictor.batches(np.ascontiguousarray(seen))
+                back = probabilities[:, ::up, ::left]
+                total += back.swapaxes(1, 2) if transpose else back
+    (averaged,) = predictor.batches(images, tta=True)
+    assert np.allclose(averaged, total / 8, atol=1e-5)
+    assert not np.allclose(averaged, next(predictor.batches(images)), atol=1e-3)
+
+
+def test_a_scene_can_be_predicted_with_test_time_augmentation(predictor: Predictor) -> None:
+    image = image_of(SIZE, SIZE)
+    (probabilities,) = predictor.batches(image[None], tta=True)
+    prediction = predictor.scene(image, tta=True)
+    assert_is_best(prediction.classes, prediction.confidence, probabilities[0])
+
+
 SCENES = [(1, 1), (1, 40), (5, 9), (16, 16), (33, 70), (48, 32), (31, 15)]
 
 

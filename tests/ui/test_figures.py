@@ -12,6 +12,7 @@ from segmentation.ui.figures import (
     confusion_figure,
     history_figure,
     network_figure,
+    reliability_figure,
     tile_shares,
 )
 
@@ -75,6 +76,14 @@ def test_confusion_rows_are_per_cent_of_the_true_class() -> None:
     heatmap = confusion_figure(matrix, DUBAI).data[0]
     assert list(heatmap.z[0][:2]) == [75.0, 25.0]
     assert np.isnan(heatmap.z[1]).all()
+
+
+def test_the_reliability_diagram_sets_accuracy_against_confidence() -> None:
+    calibration = {"pixels": [0, 10, 30], "confidence": [0.0, 5.0, 27.0], "right": [0, 6, 24]}
+    figure = traces(reliability_figure(calibration))
+    assert list(figure["accuracy"].x) == pytest.approx([0.5, 0.9])
+    assert list(figure["accuracy"].y) == pytest.approx([0.6, 0.8])
+    assert list(figure["share of the pixels"].y) == pytest.approx([0, 0.25, 0.75])
 
 
 def test_tile_shares_are_of_labelled_pixels() -> None:
