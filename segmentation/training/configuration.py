@@ -27,6 +27,8 @@ class Configuration:
     """The tile to hold out under the tile protocol, such as "Tile 7"."""
     start_from: str | None = None
     """A run of the same network whose weights to begin with, by its name; by default they are drawn at random."""
+    worst_share: float = 1.0
+    """Train only on this share of the training patches: those with the lowest mean IoU in the run of start_from."""
     epochs: int = 20
     """Passes over the training patches."""
     batch_size: int = 32
@@ -79,6 +81,10 @@ class Configuration:
         for name in ("ema", "brightness", "contrast", "haze", "hue"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigurationError(f"Expected {name} from 0 to below 1. Received: {getattr(self, name)}")
+        if not 0 < self.worst_share <= 1:
+            raise ConfigurationError(f"Expected worst_share above 0 and up to 1. Received: {self.worst_share}")
+        if self.worst_share < 1 and self.start_from is None:
+            raise ConfigurationError("worst_share needs start_from: the run that does worst on those patches.")
         if any(weight < 0 for weight in self.class_weights) or (self.class_weights and not any(self.class_weights)):
             raise ConfigurationError(f"Expected class_weights of at least 0, not all 0. Received: {self.class_weights}")
         _ = self.loss_terms  # refuses what it cannot read

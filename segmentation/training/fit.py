@@ -61,8 +61,9 @@ def train(
             f"Expected a class weight for each of the {len(dataset.palette)} classes. "
             f"Received: {configuration.class_weights}"
         )
-    if configuration.start_from:
-        _start_from(model, configuration.start_from, folder.parent)
+    first = _run_to_start_from(configuration.start_from, folder.parent) if configuration.start_from else None
+    if first:
+        _start_from(model, first)
     patches = load_patches(dataset, configuration.patch_size, progress)
     test = held_out(patches.table, configuration.protocol, configuration.held_out_tile, configuration.seed)
     patches = dataclasses.replace(patches, masks=settle_void(patches.masks, configuration.protocol, dataset.palette))
@@ -84,7 +85,10 @@ def train(
 
     try:
         write_status(folder, "running", phase="starting", progress=0.0)
-        _fit(model, patches, test, configuration, folder, verbose)
+        part = np.flatnonzero(~test)
+        if configuration.worst_share < 1:
+            part = worst_patches(part, patches, first, configuration.worst_share)
+        _fit(model, patches, part, test, configuration, folder, verbose)
         evaluated(0, len(test))
         _finish(folder, patches, test, dataset, configuration, evaluated)
     except KeyboardInterrupt:
@@ -98,28 +102,56 @@ def train(
     return Run(folder)
 
 
-def _start_from(model: keras.Model, name: str, runs: Path) -> None:
-    """Give the network the weights of the run called `name`, which is in `runs` or comes with the project."""
+def _run_to_start_from(name: str, runs: Path) -> Run:
+    """Return the run called `name`, which is in `runs` or comes with the project."""
     run = next((run for run in find_runs(runs, SHIPPED) if run.name == name and run.model), None)
     if run is None:
         raise RunError(f"There is no run {name} with a model to start from in {runs.name} or among the shipped ones.")
+    return run
+
+
+def _start_from(model: keras.Model, run: Run) -> None:
+    """Give the network the weights of a run."""
     weights = keras.saving.load_model(run.model, compile=False).get_weights()
     if [array.shape for array in weights] != [array.shape for array in model.get_weights()]:
-        raise ConfigurationError(f"{name} is another network, or knows another number of classes: start from its like.")
+        raise ConfigurationError(
+            f"{run.name} is another network, or knows another number of classes: start from its like."
+        )
     model.set_weights(weights)
+
+
+def worst_patches(part: np.ndarray, patches: Patches, run: Run, share: float) -> np.ndarray:
+    """Return the share of the patches on which a run does worst: the subset that the article would fine-tune on.
+
+    Args:
+        part: (n,) indices of the patches to choose from.
+        patches: All patches.
+        run: An evaluated run.
+        share: How many of `part` to return, above 0 and up to 1.
+
+    Returns:
+        Their indices in the patches' order: those with the lowest mean IoU.
+
+    Raises:
+        RunError: If the run has not been evaluated.
+    """
+    if run.patches is None:
+        raise RunError(f"{run.name} has not been evaluated: python -m segmentation evaluate --run {run.name} --save")
+    scores = run.patches.set_index("patch")["mean_iou"].reindex(patches.table["patch"].iloc[part]).to_numpy()
+    return np.sort(part[np.argsort(scores, kind="stable")[: math.ceil(share * len(part))]])  # without a score: last
 
 
 def _fit(
     model: keras.Model,
     patches: Patches,
+    part: np.ndarray,
     test: np.ndarray,
     configuration: Configuration,
     folder: Path,
     verbose: int | str,
 ) -> None:
-    """Compile and fit, from the last snapshot if there is one."""
+    """Compile and fit on the patches of `part`, from the last snapshot if there is one."""
     first_epoch = Snapshot.restore(folder)
-    part = np.flatnonzero(~test)
     steps = math.ceil(len(part) / configuration.batch_size)
     model.compile(
         _optimizer(configuration),

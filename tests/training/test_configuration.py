@@ -17,6 +17,7 @@ def test_the_defaults_are_the_articles_recipe() -> None:
         "protocol": "patch",
         "held_out_tile": None,
         "start_from": None,
+        "worst_share": 1.0,
         "epochs": 20,
         "batch_size": 32,
         "learning_rate": 1e-3,
@@ -52,6 +53,7 @@ def test_the_defaults_are_the_articles_recipe() -> None:
         {"contrast": 1.5},
         {"contrast": float("nan")},
         {"warm_up": -1},
+        {"worst_share": 0.0},
         {"weight_decay": -0.1},
         {"ema": 1.0},
         {"zoom": float("inf")},
@@ -77,6 +79,12 @@ def test_the_tile_protocol_and_the_tile_go_together(options: dict[str, str]) -> 
 
 def test_the_tile_protocol_with_a_tile_is_accepted() -> None:
     assert Configuration(protocol="tile", held_out_tile="Tile 7").held_out_tile == "Tile 7"
+
+
+def test_the_worst_share_needs_a_run_that_says_which_are_worst() -> None:
+    with pytest.raises(ConfigurationError, match="worst_share needs start_from"):
+        Configuration(worst_share=0.5)
+    assert Configuration(worst_share=0.5, start_from="first").worst_share == 0.5
 
 
 def test_a_configuration_cannot_be_changed() -> None:

@@ -22,15 +22,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import ConfigurationError, RunError
 from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
 from segmentation.runs.folder import Run
-from segmentation.training.callbacks import Snapshot
+from segmentation.training.callbacks import Heartbeat, Snapshot
 from segmentation.training.configuration import Configuration
-from segmentation.training.fit import learning_rate, train
+from segmentation.training.fit import learning_rate, train, worst_patches
 
 PROJECT = Path(__file__).parents[2]
 FILES = {"config.json", "history.csv", "best.keras", "metrics.json", "patches.csv", "status.json"}
@@ -399,6 +400,37 @@ def test_a_training_can_start_from_another_runs_weights(small_dataset: Dataset, 
     run = train(small_dataset, standing, tmp_path / "second", verbose=0)
     assert run.metrics["accuracy"] == pytest.approx(uncut.metrics["accuracy"], abs=1e-3)
     assert run.metrics["jaccard"] == pytest.approx(uncut.metrics["jaccard"], abs=1e-3)
+
+
+def test_the_worst_share_is_that_with_the_lowest_mean_iou(small_dataset: Dataset, uncut: Run) -> None:
+    patches = load_patches(small_dataset, 32)
+    part = np.flatnonzero(uncut.patches["part"] == "train")
+    chosen = worst_patches(part, patches, uncut, 0.25)
+    train_rows = uncut.patches.iloc[part].sort_values("mean_iou", kind="stable")
+    assert chosen.tolist() == sorted(train_rows.index[:7])  # a quarter of 25, rounded up
+
+
+def test_a_training_can_keep_to_the_patches_that_failed(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    shutil.copytree(uncut.folder, tmp_path / "first")
+    worst = dataclasses.replace(SHORT, start_from="first", worst_share=0.25, epochs=1, batch_size=1)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Heartbeat, "on_train_batch_begin", lambda self, batch, logs=None: seen.append(batch))
+        run = train(small_dataset, worst, tmp_path / "second", verbose=0)
+    assert seen == list(range(7))
+    assert run.metrics["patches"] == 3  # what is held out stays the same
+
+
+def test_a_run_without_a_table_of_patches_knows_no_worst(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    shutil.copytree(uncut.folder, tmp_path / "first")
+    (tmp_path / "first" / "patches.csv").unlink()
+    with pytest.raises(RunError, match="first has not been evaluated"):
+        train(
+            small_dataset,
+            dataclasses.replace(SHORT, start_from="first", worst_share=0.5),
+            tmp_path / "second",
+            verbose=0,
+        )
 
 
 def test_starting_from_a_run_that_is_not_there_is_refused(small_dataset: Dataset, tmp_path: Path) -> None:
