@@ -1,4 +1,4 @@
-"""Prediction explorer: image, ground truth and prediction side by side, for the data set's scenes or an upload."""
+"""Prediction explorer: image, ground truth and prediction, linked, for the data set's scenes or an upload."""
 
 import streamlit as st
 
@@ -16,6 +16,7 @@ if run is None or run.model is None or run.palette is None:
 source = explorer.choose_source(dataset)
 legend(run.palette, void=True)
 with one_sentence():
-    subject = explorer.choose_scene(dataset, run) if source == explorer.DATASET else explorer.choose_upload(run)
-    if subject:
-        explorer.compare(subject, run)
+    if source == explorer.RANDOM:
+        explorer.random_patches(dataset, run)
+    elif subject := explorer.choose_scene(dataset, run) if source == explorer.DATASET else explorer.choose_upload(run):
+        explorer.compare(subject, run, explorer.choose_view(run))

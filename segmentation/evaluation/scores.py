@@ -8,6 +8,9 @@ import numpy as np
 
 from segmentation.data.palette import VOID
 
+_NEIGHBOURS = ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]))
+"""What meets when a picture is laid over itself, moved by one row or one column."""
+
 CONFIDENCE_BINS = 15
 """As many as Guo et al. (2017) use."""
 
@@ -35,6 +38,30 @@ def confusion_matrices(truth: np.ndarray, predicted: np.ndarray, classes: int) -
     cells += np.arange(len(truth))[:, None, None] * classes**2
     counts = np.bincount(cells[labelled], minlength=len(truth) * classes**2)
     return counts.reshape(len(truth), classes, classes)
+
+
+def near_edges(truth: np.ndarray, distance: int) -> np.ndarray:
+    """Tell which pixels are near an edge between two classes, where masks are drawn roughly and models fail most.
+
+    Args:
+        truth: (height, width) uint8 class indices, void 255.
+        distance: How far from the edge a pixel may be, in rows and columns; 1 is the pixels that touch it.
+
+    Returns:
+        (height, width) bool.
+    """
+    near = np.zeros(truth.shape, bool)
+    for before, after in _NEIGHBOURS:
+        edge = truth[before] != truth[after]
+        near[before] |= edge
+        near[after] |= edge
+    for _ in range(distance - 1):
+        for before, after in _NEIGHBOURS:
+            grown = near.copy()
+            grown[before] |= near[after]
+            grown[after] |= near[before]
+            near = grown
+    return near
 
 
 def accuracy(matrix: np.ndarray) -> np.ndarray:

@@ -1,18 +1,36 @@
 """What a model sees in a picture (no TensorFlow, so that pages can name the type without loading it)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable class of every pixel.
+    """Every pixel's class, and how sure the model is of it.
 
     Args:
-        classes: (height, width) uint8 class indices.
+        classes: (height, width) uint8 class indices: the most probable ones.
         confidence: (height, width) float32: the probability of that class.
+        probabilities: (height, width, classes) float16: of every class, to three decimals or so.
     """
 
     classes: np.ndarray
     confidence: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the arrays take, in bytes."""
+        return self.classes.nbytes + self.confidence.nbytes + self.probabilities.nbytes
+
+    @cached_property
+    def entropy(self) -> np.ndarray:
+        """(height, width) float32: how evenly the classes share the probability, from 0, one has all, to 1."""
+        classes = self.probabilities.shape[-1]
+        total = np.zeros(self.classes.shape, np.float32)
+        for index in range(classes):  # one class at a time: as float32, all at once would be twice the memory
+            p = self.probabilities[..., index].astype(np.float32)
+            total -= p * np.log(np.maximum(p, 1e-8))
+        return np.clip(total / np.log(max(2, classes)), 0, 1)

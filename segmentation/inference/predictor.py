@@ -90,15 +90,15 @@ class Predictor:
         patches = cut(filled, size)
         classes = np.empty(patches.shape[:3], np.uint8)
         confidence = np.empty(patches.shape[:3], np.float32)
+        of_classes = np.empty((*patches.shape[:3], self.classes), np.float16)
         done = 0
         for probabilities in self.batches(patches, tta):
             end = done + len(probabilities)
             classes[done:end] = probabilities.argmax(-1)
             confidence[done:end] = probabilities.max(-1)
+            of_classes[done:end] = probabilities
             done = end
             if progress:
                 progress(done, len(patches))
         rows, columns = filled.shape[0] // size, filled.shape[1] // size
-        return Prediction(
-            join(classes, rows, columns)[:height, :width], join(confidence, rows, columns)[:height, :width]
-        )
+        return Prediction(*(join(part, rows, columns)[:height, :width] for part in (classes, confidence, of_classes)))

@@ -1,5 +1,7 @@
-"""The parts of the prediction explorer: what to look at, the pictures side by side, scores and downloads."""
+"""The parts of the prediction explorer: what to look at, linked pictures, scores and downloads."""
 
+import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +17,25 @@ from segmentation.errors import ImageFileError
 from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.folder import Run
-from segmentation.ui.figures import class_bars
-from segmentation.ui.layout import one_sentence, score
+from segmentation.ui.figures import class_bars, confusion_figure
+from segmentation.ui.layout import EXPLORER, known_runs, one_sentence, score
 from segmentation.ui.loaders import load_patch, load_scene, predict
-from segmentation.ui.pictures import fit
+from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
+from segmentation.ui.viewer import Pane, Reading, viewer
 
-DATASET, UPLOAD = "Data set", "Upload"
+DATASET, RANDOM, UPLOAD = "Data set", "Random patches", "Upload"
 
 WHOLE = "Whole scene"
+
+IMAGE, TRUTH, PREDICTION, ERRORS = "Image", "Ground truth", "Prediction", "Errors"
+SECOND, DIFFERENCE = "Second run", "Where they differ"
+CONFIDENCE, ENTROPY, PROBABILITY = "Confidence", "Entropy", "One class"
+
+ALWAYS = (SECOND, DIFFERENCE)
+"""Whoever chooses a second run wants to see it."""
+
+EDGE = 3
+"""Pixels up to so far from an edge between classes count as near it."""
 
 UPLOADS = "explorer_uploads"
 """Session state: (file name, bytes) by role, since an uploader forgets its file on a change of page."""
@@ -46,15 +59,15 @@ class Subject:
 
 
 def choose_source(dataset: Dataset | None) -> str:
-    """Let the user choose between the data set and an upload."""
+    """Let the user choose between the data set, random patches of it, and an upload."""
     return st.segmented_control(
         "Source",
-        [DATASET, UPLOAD],
+        [DATASET, RANDOM, UPLOAD],
         default=DATASET if dataset else UPLOAD,
         required=True,
         key="source",
         bind="query-params",
-        help="A scene or patch of the data set, or files of your own.",
+        help="A scene or patch of the data set, some held-out patches drawn at random, or files of your own.",
         label_visibility="collapsed",
     )
 
@@ -155,61 +168,234 @@ def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndar
     return mask
 
 
-def compare(subject: Subject, run: Run) -> None:
-    """Show image, ground truth and prediction side by side, the scores, and the downloads."""
-    prediction = predict(run.model, subject.image)
-    protocol = run.protocol
-    truth = None if subject.mask is None else settle_void(subject.mask, protocol, run.palette)
-    palette = run.palette
+@dataclass(frozen=True)
+class View:
+    """How the pictures are to be drawn, as the sidebar says.
+
+    Args:
+        opacity: How much a mask covers of the image, 0–1.
+        outlined: Draw the classes' borders only.
+        classes: The class indices to draw; None for all.
+        least_confidence: Below it, a prediction is drawn as void.
+        tta: Predict with test-time augmentation.
+        second: Another run to compare with.
+    """
+
+    opacity: float
+    outlined: bool
+    classes: list[int] | None
+    least_confidence: float
+    tta: bool
+    second: Run | None
+
+
+def choose_view(run: Run) -> View:
+    """Draw the sidebar's last part."""
+    sidebar = st.sidebar
+    sidebar.subheader("View", anchor=False)
+    others = {
+        other.name: other
+        for other in reversed(known_runs())
+        if other.model and other.palette == run.palette and other.name != run.name
+    }
+    second = sidebar.selectbox(
+        "Compare with",
+        list(reversed(others)),
+        index=None,
+        key="with",
+        bind="query-params",
+        placeholder="No other run",
+        help="A second run on the same picture, and where the two differ.",
+    )
+    opacity = sidebar.slider(
+        "Mask opacity, %",
+        0,
+        100,
+        100,
+        step=5,
+        key="opacity",
+        bind="query-params",
+        help="How much masks cover of the image.",
+    )
+    outlined = sidebar.toggle("Outlines", key="outlines", bind="query-params", help="Draw only the classes' borders.")
+    shown = sidebar.multiselect(
+        "Classes shown",
+        run.palette.names,
+        key="only",
+        bind="query-params",
+        placeholder="All classes",
+        help="Lay only these classes over the image.",
+    )
+    least = sidebar.slider(
+        "Least confidence, %",
+        0,
+        100,
+        0,
+        step=5,
+        key="least",
+        bind="query-params",
+        help="Pixels that the model is less sure of are drawn as No class. Scores do not change.",
+    )
+    tta = sidebar.toggle(
+        "Test-time augmentation",
+        key="tta",
+        bind="query-params",
+        help="Predict the eight flips and rotations of every patch and average them: often better, eight times slower.",
+    )
+    return View(
+        opacity / 100,
+        outlined,
+        [run.palette.names.index(name) for name in shown] or None,
+        least / 100,
+        tta,
+        others.get(second),
+    )
+
+
+def compare(subject: Subject, run: Run, view: View) -> None:
+    """Show the pictures linked with one another, the scores, and the downloads."""
+    prediction = predict(run.model, subject.image, view.tta)
+    second = predict(view.second.model, subject.image, view.tta) if view.second else None
+    truth = None if subject.mask is None else settle_void(subject.mask, run.protocol, run.palette)
     height, width = subject.image.shape[:2]
     st.caption(" · ".join(filter(None, [f"{subject.name}, {height:,} × {width:,} px", subject.remark])))
 
-    pictures = [("Image", fit(subject.image, smooth=True))]
+    pictures = _pictures(subject.image, truth, prediction, second, run, view)
+    shown, wipe = _choose_pictures(pictures)
+    panes = [pictures[name]() for name in shown]
+    readings = [Reading(PREDICTION, prediction.classes, run.palette)]
     if truth is not None:
-        pictures.append(("Ground truth", fit(palette.decode(truth))))
-    pictures.append((f"Prediction of {run.name}", fit(palette.decode(prediction.classes))))
-    with st.container(key="pixels-comparison"):
-        for column, (caption, picture) in zip(st.columns(len(pictures)), pictures, strict=True):
-            column.image(png_bytes(picture), caption=caption, width="stretch", output_format="PNG")
+        readings.insert(0, Reading(TRUTH, truth, run.palette))
+    if second:
+        readings.append(Reading(view.second.name, second.classes, run.palette))
+    readings.append(Reading(CONFIDENCE, (prediction.confidence * 255).astype(np.uint8)))
+    viewer(subject.name, panes, readings, key="viewer", wipe=wipe)
 
-    if truth is None:
-        _show_shares(prediction, run)
-    else:
-        _show_scores(subject, truth, prediction, run, protocol)
-    _downloads(subject, prediction, run)
+    predictions = {run.name: prediction} | ({view.second.name: second} if second else {})
+    table = _show_shares(predictions, run) if truth is None else _show_scores(truth, predictions, run)
+    _downloads(subject, panes, prediction, table, run)
 
 
-def _show_scores(subject: Subject, truth: np.ndarray, prediction: Prediction, run: Run, protocol: str) -> None:
-    """Show what the confusion matrix of this picture says."""
+def _pictures(
+    image: np.ndarray,
+    truth: np.ndarray | None,
+    prediction: Prediction,
+    second: Prediction | None,
+    run: Run,
+    view: View,
+) -> dict[str, Callable[[], Pane]]:
+    """Return what draws each picture that can be had, by its name in the choice."""
     palette = run.palette
-    matrix = scores.confusion_matrices(truth[None], prediction.classes[None], len(palette))[0]
-    by_class = scores.iou(matrix)
-    counted = int(np.isfinite(by_class).sum())
-    figures = st.grid(4, min_column_width=120)
-    figures.metric("Accuracy", score(float(scores.accuracy(matrix))), help="Share of labelled pixels that are right.")
-    figures.metric(
-        "Mean IoU",
-        score(float(scores.mean_iou(matrix))),
-        help=f"Mean over the {counted} classes in mask or prediction.",
+
+    def masked(title: str, classes: np.ndarray) -> Pane:
+        if view.outlined:
+            return Pane(title, outline(image, classes, palette, view.classes), smooth=True)
+        # Half laid over is a photograph; the bare mask must keep hard edges.
+        return Pane(title, overlay(image, classes, palette, view.opacity, view.classes), smooth=view.opacity < 1)
+
+    def predicted(name: str, of: Prediction) -> Pane:
+        return masked(
+            f"Prediction of {name}", np.where(of.confidence >= view.least_confidence, of.classes, np.uint8(VOID))
+        )
+
+    def one_class() -> Pane:
+        name = st.selectbox(
+            "Probability of", palette.names, key="probability", bind="query-params", help="The class to draw."
+        )
+        probability = prediction.probabilities[..., palette.names.index(name)]
+        return Pane(f"Probability of {name}: blue 0, yellow 1", heat(probability))
+
+    pictures = {IMAGE: lambda: Pane(IMAGE, image, smooth=True)}
+    if truth is not None:
+        pictures[TRUTH] = lambda: masked(TRUTH, truth)
+    pictures[PREDICTION] = lambda: predicted(run.name, prediction)
+    if second:
+        pictures[SECOND] = lambda: predicted(view.second.name, second)
+        pictures[DIFFERENCE] = lambda: Pane(
+            f"Where {view.second.name} differs: what it says",
+            error_map(image, prediction.classes, second.classes, palette),
+        )
+    if truth is not None:
+        pictures[ERRORS] = lambda: Pane(
+            f"Errors of {run.name}: what wrong pixels were taken for",
+            error_map(image, truth, prediction.classes, palette),
+        )
+    pictures[CONFIDENCE] = lambda: Pane("Confidence: blue 0, yellow 1", heat(prediction.confidence))
+    pictures[ENTROPY] = lambda: Pane("Entropy: blue sure, yellow torn", heat(prediction.entropy))
+    pictures[PROBABILITY] = one_class
+    return pictures
+
+
+def _choose_pictures(pictures: dict[str, Callable[[], Pane]]) -> tuple[list[str], bool]:
+    """Let the user choose which pictures to see; return their names and whether to wipe between two of them."""
+    names = list(pictures)
+    if st.sidebar.toggle(
+        "Wipe", key="wipe", bind="query-params", help="Two pictures in one place, with a slider between them."
+    ):
+        left, right = st.columns(2)
+        compared = [name for name in (PREDICTION, SECOND if SECOND in names else TRUTH, IMAGE) if name in names]
+        one = left.selectbox("Left of the slider", names, names.index(compared[1]), key="left", bind="query-params")
+        other = right.selectbox("Right of the slider", names, names.index(PREDICTION), key="right", bind="query-params")
+        return [one, other], True
+    chosen = st.pills(
+        "Pictures",
+        [IMAGE, TRUTH, PREDICTION, ERRORS, CONFIDENCE, ENTROPY, PROBABILITY],
+        selection_mode="multi",
+        default=[IMAGE, TRUTH, PREDICTION],
+        key="show",
+        bind="query-params",
+        help="What to see; ground truth and errors need a mask. The cursor reads classes and confidence in all.",
     )
-    figures.metric(
-        "Confidence", score(float(prediction.confidence.mean())), help="Mean probability of the class shown."
+    return [name for name in names if name in chosen or name in ALWAYS] or [IMAGE], False
+
+
+def _show_scores(truth: np.ndarray, predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
+    """Show what the confusion matrix of each prediction says; return the scores by class."""
+    palette = run.palette
+    near = scores.near_edges(truth, EDGE)
+    table = pd.DataFrame({"class": palette.names})
+    matrices = {}
+    for name, prediction in predictions.items():
+        matrix = scores.confusion_matrices(truth[None], prediction.classes[None], len(palette))[0]
+        matrices[name] = matrix
+        by_class = scores.iou(matrix)
+        at_edges = scores.confusion_matrices(
+            np.where(near, truth, np.uint8(VOID))[None], prediction.classes[None], len(palette)
+        )[0]
+        counted = int(np.isfinite(by_class).sum())
+        if len(predictions) > 1:
+            st.markdown(f"**{name}**")
+        figures = st.grid(5, min_column_width=150)
+        figures.metric(
+            "Accuracy", score(float(scores.accuracy(matrix))), help="Share of labelled pixels that are right."
+        )
+        figures.metric(
+            "Mean IoU",
+            score(float(scores.mean_iou(matrix))),
+            help=f"Mean over the {counted} classes in mask or prediction.",
+        )
+        figures.metric(
+            "Accuracy at edges",
+            score(float(scores.accuracy(at_edges))),
+            help=f"Of the {at_edges.sum():,} labelled pixels up to {EDGE} px from an edge between two classes.",
+        )
+        figures.metric(
+            "Confidence", score(float(prediction.confidence.mean())), help="Mean probability of the class shown."
+        )
+        figures.metric("Labelled pixels", f"{matrix.sum():,}")
+        of = f" of {name}" if len(predictions) > 1 else ""
+        table[f"IoU{of}"] = by_class
+        table[f"pixels predicted{of}"] = matrix.sum(0)
+        table[f"pixels in both{of}"] = np.diagonal(matrix)
+    table.insert(1, "pixels in the mask", matrix.sum(1))
+    void = (
+        "void counts as Unlabeled" if run.protocol == "patch" and palette.unlabeled is not None else "void is left out"
     )
-    figures.metric("Labelled pixels", f"{matrix.sum():,}")
-    void = "void counts as Unlabeled" if protocol == "patch" and palette.unlabeled is not None else "void is left out"
-    st.caption(f"Mean IoU over the {counted} classes that occur in the mask or in the prediction; {void}.")
-    table = pd.DataFrame(
-        {
-            "class": palette.names,
-            "IoU": by_class,
-            "pixels in the mask": matrix.sum(1),
-            "pixels predicted": matrix.sum(0),
-            "pixels in both": np.diagonal(matrix),
-        }
-    )
+    st.caption(f"Mean IoU over the classes that occur in the mask or in the prediction; {void}.")
     halves = st.grid(2, min_column_width=400, gap="medium")
+    first = scores.iou(matrices[run.name])
     halves.plotly_chart(
-        class_bars(by_class, palette, "IoU", share=False), key="iou-bars", config={"displayModeBar": False}
+        class_bars(first, palette, f"IoU of {run.name}", share=False), key="iou-bars", config={"displayModeBar": False}
     )
     halves.dataframe(
         table,
@@ -217,52 +403,145 @@ def _show_scores(subject: Subject, truth: np.ndarray, prediction: Prediction, ru
         key="iou-table",
         placeholder="–",
         column_config={
-            "IoU": st.column_config.NumberColumn(format="%.3f"),
-            **{c: st.column_config.NumberColumn(format="localized") for c in table.columns[2:]},
+            name: st.column_config.NumberColumn(format="%.3f" if name.startswith("IoU") else "localized")
+            for name in table.columns[1:]
         },
     )
-    st.session_state["explorer_scores"] = table.to_csv(index=False)
+    with st.expander("Confusion matrix", icon=":material/grid_on:"):
+        charts = st.grid(2, min_column_width=380, gap="medium")
+        for name, matrix in matrices.items():
+            with charts.cell():
+                st.markdown(f"**{name}**")
+                st.plotly_chart(confusion_figure(matrix, palette), key=f"confusion-{name}")
+    return table
 
 
-def _show_shares(prediction: Prediction, run: Run) -> None:
-    """Without a mask: how the classes share the picture, as predicted."""
-    counts = np.bincount(prediction.classes.ravel(), minlength=len(run.palette))
-    left, right = st.columns([3, 1], gap="large")
-    left.plotly_chart(
-        class_bars(counts / prediction.classes.size, run.palette, "Share of the picture, predicted, %", share=True),
-        key="share-bars",
-        config={"displayModeBar": False},
-    )
-    right.metric("Confidence", score(float(prediction.confidence.mean())), help="Mean probability of the class shown.")
-    right.caption("Upload a mask to get scores.")
-    st.session_state.pop("explorer_scores", None)
+def _show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
+    """Without a mask: how the classes share the picture, as predicted; return that as a table."""
+    table = pd.DataFrame({"class": run.palette.names})
+    charts = st.grid(2, min_column_width=400, gap="large")
+    for name, prediction in predictions.items():
+        counts = np.bincount(prediction.classes.ravel(), minlength=len(run.palette))
+        with charts.cell():
+            st.metric(
+                f"Confidence of {name}" if len(predictions) > 1 else "Confidence",
+                score(float(prediction.confidence.mean())),
+                help="Mean probability of the class shown.",
+            )
+            st.plotly_chart(
+                class_bars(
+                    counts / prediction.classes.size, run.palette, "Share of the picture, predicted, %", share=True
+                ),
+                key=f"share-bars-{name}",
+                config={"displayModeBar": False},
+            )
+        table[f"pixels predicted by {name}"] = counts
+    st.caption("Upload a mask to get scores.")
+    return table
 
 
-def _downloads(subject: Subject, prediction: Prediction, run: Run) -> None:
-    """Offer the prediction as colours and as class indices, and the scores."""
+def _downloads(subject: Subject, panes: list[Pane], prediction: Prediction, table: pd.DataFrame, run: Run) -> None:
+    """Offer the prediction as colours, class indices and probabilities, the table, and all pictures in one."""
     stem = slug(subject.name.rsplit(".", 1)[0]).replace("/", "-")
+
+    def probabilities() -> bytes:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, probabilities=prediction.probabilities, classes=np.array(run.palette.names))
+        return buffer.getvalue()
+
+    # What takes long to pack is packed when it is asked for.
+    offers = (
+        (
+            "Coloured mask",
+            f"{stem}-colours.png",
+            "image/png",
+            lambda: png_bytes(run.palette.decode(prediction.classes)),
+            "PNG in the legend's colours.",
+        ),
+        (
+            "Index mask",
+            f"{stem}-indices.png",
+            "image/png",
+            lambda: png_bytes(prediction.classes),
+            "PNG of one byte a pixel: the class index.",
+        ),
+        (
+            "Probabilities",
+            f"{stem}-probabilities.npz",
+            "application/octet-stream",
+            probabilities,
+            "NumPy archive: probabilities (height, width, classes) in half precision, and the classes' names.",
+        ),
+        (
+            "Scores" if subject.mask is not None else "Shares",
+            f"{stem}-scores.csv",
+            "text/csv",
+            lambda: table.to_csv(index=False),
+            "A row a class.",
+        ),
+        (
+            "All in one picture",
+            f"{stem}-report.png",
+            "image/png",
+            lambda: png_bytes(titled([(pane.title, pane.pixels) for pane in panes], run.palette)),
+            "PNG of the pictures in sight, with titles and legend.",
+        ),
+    )
     with st.container(horizontal=True):
-        for label, suffix, pixels, note in (
-            ("Coloured mask", "colours", run.palette.decode(prediction.classes), "PNG in the legend's colours."),
-            ("Index mask", "indices", prediction.classes, "PNG of one byte a pixel: the class index."),
-        ):
+        for label, name, kind, content, note in offers:
             st.download_button(
                 label,
-                png_bytes(pixels),
-                f"{stem}-{suffix}.png",
-                "image/png",
-                key=f"download-{suffix}",
+                content,
+                name,
+                kind,
+                key=f"download-{label}",
                 icon=":material/download:",
                 help=note,
                 on_click="ignore",
             )
-        if "explorer_scores" in st.session_state:
-            st.download_button(
-                "Scores",
-                st.session_state["explorer_scores"],
-                f"{stem}-scores.csv",
-                "text/csv",
-                key="download-scores",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+
+
+def random_patches(dataset: Dataset | None, run: Run) -> None:
+    """Show held-out patches drawn at random, each as image, ground truth and prediction, as the article's figure 8."""
+    if dataset is None or run.patches is None or dataset.palette != run.palette:
+        st.info("Random patches need a data set of the run's classes and an evaluated run: choose them in the sidebar.")
+        return
+    known = {scene.name for scene in dataset.scenes}
+    table = run.patches[(run.patches["part"] == "test") & run.patches["scene"].isin(known)]
+    if table.empty:
+        st.info(f"{run.name} held none of this data set's patches out: choose another data set or run.")
+        return
+    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
+    count = left.slider(
+        "Patches", 1, min(24, len(table)), min(6, len(table)), key="n", bind="query-params", help="How many to draw."
+    )
+    if "reshuffled" in st.session_state:  # a widget's value can only be set before it is drawn
+        st.session_state["seed"] = st.session_state.pop("reshuffled")
+    seed = middle.number_input(
+        "Seed", 0, 2**31 - 1, 0, key="seed", bind="query-params", help="The same seed draws the same patches."
+    )
+    if right.button("Reshuffle", icon=":material/shuffle:", width="stretch", help="Draw with the next seed."):
+        st.session_state["reshuffled"] = seed + 1
+        st.rerun()
+    chosen = table.iloc[np.random.default_rng(seed).permutation(len(table))[:count]]
+    st.caption(
+        f"{count} of {len(table):,} held-out patches, seed {seed}: image, ground truth and prediction of {run.name}."
+    )
+    cards = st.grid(2, min_column_width=400)
+    for row in chosen.itertuples():
+        with cards, st.container(border=True), one_sentence():
+            image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size)
+            truth = settle_void(mask, run.protocol, run.palette)
+            pictures = [image, *(run.palette.decode(classes) for classes in (truth, predict(run.model, image).classes))]
+            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                st.markdown(f"`{row.patch}`")
+                st.page_link(
+                    EXPLORER,
+                    label="Explore",
+                    icon=":material/compare:",
+                    help="Open it by itself.",
+                    query_params={"scene": row.scene, "patch": row.patch.rsplit("/", 1)[1], "run": run.name},
+                )
+            with st.container(key=f"pixels-{row.patch}"):
+                st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
+            st.caption(f"Mean IoU {row.mean_iou:.3f} of {int(row.classes)} classes · accuracy {row.accuracy:.3f}")

@@ -144,23 +144,31 @@ def _predictor(path: Path, modified_ns: int) -> "Predictor":
 
 @remembered(
     400 * MEGABYTE,
-    key=lambda path, modified_ns, digest, image, progress: (path, modified_ns, digest),
-    size=lambda prediction: prediction.classes.nbytes + prediction.confidence.nbytes,
+    key=lambda path, modified_ns, digest, tta, image, progress: (path, modified_ns, digest, tta),
+    size=lambda prediction: prediction.nbytes,
 )
-def _predict(path: Path, modified_ns: int, digest: str, image: np.ndarray, progress: Progress) -> "Prediction":
+def _predict(
+    path: Path, modified_ns: int, digest: str, tta: bool, image: np.ndarray, progress: Progress
+) -> "Prediction":
     with st.spinner("Loading the model …"):
         predictor = _predictor(path, modified_ns)
-    prediction = predictor.scene(image, progress)
-    prediction.classes.flags.writeable = prediction.confidence.flags.writeable = False
+    prediction = predictor.scene(image, progress, tta)
+    for array in (prediction.classes, prediction.confidence, prediction.probabilities):
+        array.flags.writeable = False
     return prediction
 
 
-def predict(path: Path, image: np.ndarray) -> "Prediction":
+def predict(path: Path, image: np.ndarray, tta: bool = False) -> "Prediction":
     """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar.
+
+    Args:
+        path: A run's model.
+        image: The picture.
+        tta: With test-time augmentation.
 
     Raises:
         RunError: If the model cannot be loaded.
     """
     digest = hashlib.sha256(np.ascontiguousarray(image)).hexdigest() + str(image.shape)
     with progress_bar("Predicting, patches …") as progress:
-        return _predict(path, path.stat().st_mtime_ns, digest, image, progress)
+        return _predict(path, path.stat().st_mtime_ns, digest, tta, image, progress)

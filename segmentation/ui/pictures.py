@@ -3,10 +3,12 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+from plotly.colors import sample_colorscale, unlabel_rgb
 
-from segmentation.data.palette import Palette
+from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.patches import grid
+from segmentation.evaluation.scores import near_edges
 
 LONGEST = 1400
 """Longest side of a picture sent to the browser, in pixels: Streamlit would smooth larger ones."""
@@ -55,6 +57,102 @@ def overlay(
         weight[[index for index in range(len(palette)) if index not in classes]] = 0
     weight = weight[indices][..., None]
     return (image * (1 - weight) + colors * weight + 0.5).astype(np.uint8)
+
+
+def outline(
+    image: np.ndarray, indices: np.ndarray, palette: Palette, classes: Collection[int] | None = None
+) -> np.ndarray:
+    """Draw the borders of the classes over an image, two pixels wide, each side in its class's colour.
+
+    Args:
+        image: (height, width, 3) uint8.
+        indices: (height, width) uint8 class indices, void 255.
+        palette: The classes' colours.
+        classes: The class indices to draw; all, and void, by default.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    border = near_edges(indices, 1)
+    if classes is not None:
+        border &= np.isin(indices, list(classes))
+    drawn = image.copy()
+    drawn[border] = palette.decode(indices)[border]
+    return drawn
+
+
+def error_map(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, palette: Palette) -> np.ndarray:
+    """Show wrong pixels in the colour of the class they were taken for, over a faded grey image.
+
+    Args:
+        image: (height, width, 3) uint8.
+        truth: (height, width) uint8 class indices; void, 255, is neither right nor wrong.
+        predicted: (height, width) uint8 class indices.
+        palette: The classes' colours.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    grey = (image.mean(-1, keepdims=True) * 0.35 + 160).astype(np.uint8)
+    wrong = (truth != predicted) & (truth != VOID)
+    return np.where(wrong[..., None], palette.decode(predicted), np.repeat(grey, 3, axis=-1))
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """Colour values from 0, dark blue, to 1, yellow: Cividis, which colour-blind eyes read alike.
+
+    Args:
+        values: (height, width) float in 0–1.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    return _CIVIDIS[np.clip(values.astype(np.float32) * 255 + 0.5, 0, 255).astype(np.uint8)]
+
+
+_CIVIDIS = np.array([unlabel_rgb(c) for c in sample_colorscale("Cividis", np.linspace(0, 1, 256))]).astype(np.uint8)
+
+
+def titled(pictures: Sequence[tuple[str, np.ndarray]], palette: Palette) -> np.ndarray:
+    """Put pictures of one shape side by side with their titles above and the legend below, for a report.
+
+    Args:
+        pictures: (title, (height, width, 3) uint8) each.
+        palette: For the legend, with void.
+
+    Returns:
+        (height, width, 3) uint8 on white.
+    """
+    height, width = pictures[0][1].shape[:2]
+    # Letters keep their proportion to the pictures; small pictures are enlarged by whole pixels to make room.
+    times = max(1, -(-300 // width))
+    height, width = height * times, width * times
+    font = ImageFont.load_default(max(14, width // 40))
+    line = round(font.size * 1.8)
+    gap = line // 2
+    names = [*palette.names, VOID_NAME]
+    lengths = [font.getlength(name) + 2.4 * font.size for name in names]
+    total = len(pictures) * (width + gap) + gap
+    rows, across = [[]], 0.0
+    for entry, length in zip(zip(names, [*range(len(palette)), VOID], strict=True), lengths, strict=True):
+        if across + length > total - gap and rows[-1]:
+            rows.append([])
+            across = 0.0
+        rows[-1].append((gap + across, *entry))
+        across += length
+    page = Image.new("RGB", (total, height + line * (len(rows) + 1) + gap), "white")
+    draw = ImageDraw.Draw(page)
+    for place, (title, pixels) in enumerate(pictures):
+        left = gap + place * (width + gap)
+        draw.text((left, line / 2), title, "black", font, anchor="lm")
+        page.paste(Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST), (left, line))
+    for number, row in enumerate(rows):
+        middle = line + height + gap + line * (number + 0.5)
+        half = font.size / 2
+        for left, name, index in row:
+            draw.rectangle((left, middle - half, left + 2 * half, middle + half), palette.hex(index), "grey")
+            draw.text((left + 1.5 * font.size, middle), name, "black", font, anchor="lm")
+    return np.asarray(page)
 
 
 def draw_patch_grid(image: np.ndarray, size: int) -> np.ndarray:

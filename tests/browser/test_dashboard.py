@@ -1,5 +1,6 @@
 """What a person does with the dashboard, in a real Chromium."""
 
+import base64
 import io
 import re
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from segmentation.data.demo import make_demo
 from segmentation.data.scenes import Dataset, find_dataset
@@ -17,6 +18,8 @@ from segmentation.runs.folder import SHIPPED, write_status
 pytestmark = pytest.mark.browser
 
 COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
+
+NAMES = ("Building", "Land", "Road", "Vegetation", "Water", "Unlabeled")
 
 PAGES = {
     "home": "/",
@@ -81,6 +84,44 @@ def scores_by_hand(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, flo
     return (truth == predicted).mean(), float(np.mean(ious))
 
 
+def canvas_pixels(canvas: Locator) -> np.ndarray:
+    """What a canvas holds, (height, width, 4) uint8."""
+    address = canvas.evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))))
+
+
+def fitted(canvas: Locator, shape: tuple[int, int]) -> tuple[float, float, float]:
+    """Screen pixels a picture pixel, and where the picture begins from the left and the top, where all is in sight."""
+    width, height = canvas.evaluate("canvas => [canvas.clientWidth, canvas.clientHeight]")
+    scale = min(width / shape[1], height / shape[0])
+    return scale, (width - shape[1] * scale) / 2, (height - shape[0] * scale) / 2
+
+
+def sampled(canvas: Locator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of the picture that lie under each pixel of a canvas; row -1 beside the picture."""
+    scale, left, top = fitted(canvas, shape)
+    height, width = canvas_pixels(canvas).shape[:2]
+    down, right = np.mgrid[:height, :width] + 0.5
+    rows, columns = np.floor((down - top) / scale).astype(int), np.floor((right - left) / scale).astype(int)
+    beside = (rows < 0) | (rows >= shape[0]) | (columns < 0) | (columns >= shape[1])
+    return np.where(beside, -1, rows), np.where(beside, -1, columns)
+
+
+def near_edge(classes: np.ndarray) -> np.ndarray:
+    """Pixels with another class within two pixels: which of them a shrunk picture shows is the browser's choice."""
+    near = np.zeros(classes.shape, bool)
+    for down in range(-2, 3):
+        for right in range(-2, 3):
+            near |= np.roll(classes, (down, right), (0, 1)) != classes
+    return near
+
+
+def hover(canvas: Locator, row: int, column: int, shape: tuple[int, int]) -> None:
+    """Point at a pixel of the picture."""
+    scale, left, top = fitted(canvas, shape)
+    canvas.hover(position={"x": left + (column + 0.5) * scale, "y": top + (row + 0.5) * scale})
+
+
 @pytest.fixture(scope="session")
 def load_by_hand() -> Callable[[str], object]:
     def load(run: str) -> object:
@@ -118,33 +159,91 @@ def test_a_real_scene_and_its_mask_are_compared_side_by_side(
     expect(page.get_by_text("image_part_001.jpg, 644 × 797 px")).to_be_visible()
     settle(page)
     uploads.nth(1).set_input_files(scene / "masks" / "image_part_001.png")
-    expect(page.get_by_text("Ground truth")).to_be_visible()
+    expect(page.locator(".viewer canvas")).to_have_count(3)
     settle(page)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
-    pictures = page.locator(".st-key-pixels-comparison img")
+    pictures = page.locator(".viewer[data-state=shown] canvas")
     expect(pictures).to_have_count(3)
     boxes = [pictures.nth(index).bounding_box() for index in range(3)]
-    assert len({(box["y"], box["width"], box["height"]) for box in boxes}) == 1
+    assert len({(round(box["y"]), round(box["width"]), round(box["height"])) for box in boxes}) == 1
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
     assert boxes[1]["x"] + boxes[1]["width"] <= boxes[2]["x"]
 
-    shown = []
-    for index in range(3):
-        address = pictures.nth(index).evaluate("image => image.src")
-        shown.append(np.asarray(Image.open(io.BytesIO(page.request.get(address).body())).convert("RGB")))
     image = np.asarray(Image.open(scene / "images" / "image_part_001.jpg").convert("RGB"))
-    mask = np.asarray(Image.open(scene / "masks" / "image_part_001.png").convert("RGB"))
-    assert np.array_equal(shown[0], image)
-    assert np.array_equal(shown[1], mask)
-    truth = colours_to_indices(mask)
-    predicted = predict_by_hand(load_by_hand("dubai-unet"), image)
-    assert (colours_to_indices(shown[2]) == predicted).mean() > 0.9999  # a batch rounds unlike a single patch
+    truth = colours_to_indices(np.asarray(Image.open(scene / "masks" / "image_part_001.png").convert("RGB")))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Index mask").click()
+    predicted = np.asarray(Image.open(download.value.path()))
+    by_hand = predict_by_hand(load_by_hand("dubai-unet"), image)
+    assert (predicted == by_hand).mean() > 0.9999  # a batch rounds unlike a single patch
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Coloured mask").click()
+    assert np.array_equal(colours_to_indices(np.asarray(Image.open(download.value.path()))), predicted)
 
-    accuracy, mean_iou = scores_by_hand(truth, colours_to_indices(shown[2]))
+    rows, columns = sampled(pictures.nth(0), truth.shape)
+    photograph = canvas_pixels(pictures.nth(0)).astype(int)[(rows >= 0)][:, :3]
+    assert np.abs(photograph - image[rows, columns][(rows >= 0)]).mean() < 20  # shrunk smoothly, but not elsewhere
+    for canvas, classes in ((pictures.nth(1), truth), (pictures.nth(2), predicted)):
+        rows, columns = sampled(canvas, classes.shape)
+        inside = ~near_edge(classes)[rows, columns] & (rows >= 0)
+        drawn = colours_to_indices(canvas_pixels(canvas)[..., :3])
+        assert (drawn == classes[rows, columns])[inside].all()
+
+    for row, column in ((10, 15), (300, 400), (600, 700)):
+        hover(pictures.nth(2), row, column, truth.shape)
+        reading = f"row {row}, column {column} · Ground truth: {NAMES[truth[row, column]]}"
+        expect(page.locator(".reading")).to_contain_text(reading)
+        expect(page.locator(".reading")).to_contain_text(f"Prediction: {NAMES[predicted[row, column]]} ·")
+
+    accuracy, mean_iou = scores_by_hand(truth, predicted)
     assert metric(page, "Accuracy") == f"{accuracy:.3f}"
     assert metric(page, "Mean IoU") == f"{mean_iou:.3f}"
     assert metric(page, "Labelled pixels") == f"{truth.size:,}"
+
+
+def test_zoom_pan_and_cursor_are_shared_by_all_pictures(demo_address: str, open_page: Open) -> None:
+    page = open_page(f"{demo_address}/Prediction_explorer?scene=tile-1%2Fimage_part_005&opacity=100")
+    viewer = page.locator(".viewer[data-state=shown]")
+    canvases = viewer.locator("canvas")
+    expect(canvases).to_have_count(3)
+    whole = [canvas_pixels(canvases.nth(index)) for index in range(3)]
+    canvases.nth(1).click()
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowRight")
+    expect(viewer).to_have_attribute("data-zoom", "1.50")
+    moved = [canvas_pixels(canvases.nth(index)) for index in range(3)]
+    assert all((before != after).any() for before, after in zip(whole, moved, strict=True))
+    before = viewer.get_attribute("data-centre")
+    canvases.nth(2).drag_to(canvases.nth(2), source_position={"x": 100, "y": 100}, target_position={"x": 60, "y": 80})
+    expect(viewer).not_to_have_attribute("data-centre", before)
+    canvases.nth(0).hover(position={"x": 50, "y": 50})
+    expect(viewer.locator(".reading")).to_contain_text("Ground truth: ")
+    # Another setting of the same scene keeps the place.
+    centre = viewer.get_attribute("data-centre")
+    page.get_by_text("Errors", exact=True).click()
+    expect(canvases).to_have_count(4)
+    expect(viewer).to_have_attribute("data-zoom", "1.50")
+    expect(viewer).to_have_attribute("data-centre", centre)
+    viewer.get_by_role("button", name="See it all").click()
+    expect(viewer).to_have_attribute("data-zoom", "1.00")
+
+
+def test_one_picture_is_wiped_over_the_other(demo_address: str, open_page: Open) -> None:
+    page = open_page(f"{demo_address}/Prediction_explorer?scene=tile-1%2Fimage_part_005&wipe=true&left=Image")
+    canvas = page.locator(".viewer[data-state=shown] canvas")
+    expect(canvas).to_have_count(1)
+    slider = page.locator(".viewer").get_by_role("slider")
+    slider.fill("0")
+    all_right = canvas_pixels(canvas)
+    slider.fill("100")
+    all_left = canvas_pixels(canvas)
+    slider.fill("50")
+    half = canvas_pixels(canvas)
+    middle = half.shape[1] // 2
+    assert np.array_equal(half[:, : middle - 4], all_left[:, : middle - 4])
+    assert np.array_equal(half[:, middle + 4 :], all_right[:, middle + 4 :])
+    assert (all_left != all_right).any()
 
 
 @pytest.mark.parametrize("run", ["demo-unet", "dubai-unet"])
@@ -241,11 +340,11 @@ def test_odd_and_broken_files_are_handled_or_refused_in_one_sentence(
         expect(page.get_by_text(f"{name}, {size} px")).to_be_visible()
         settle(page)
         expect(alert).to_have_count(0)
-        expect(page.locator(".st-key-pixels-comparison img")).to_have_count(2)
+        expect(page.locator(".viewer canvas")).to_have_count(2)
     mask.set_input_files(files["small-mask.png"])
     expect(alert).to_contain_text("The mask small-mask.png has 64 × 32 pixels, the image grey.png 200 × 180")
     settle(page)
-    expect(page.locator(".st-key-pixels-comparison img")).to_have_count(2)
+    expect(page.locator(".viewer canvas")).to_have_count(2)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
 

@@ -16,6 +16,7 @@ from segmentation.evaluation.scores import (
     iou,
     jaccard,
     mean_iou,
+    near_edges,
     soft_overlap,
 )
 
@@ -222,6 +223,30 @@ def test_a_perfect_prediction_has_jaccard_one() -> None:
     truth, _ = pictures(1)
     perfect = np.eye(CLASSES, dtype=np.float32)[np.where(truth == VOID, 0, truth)]
     assert jaccard(*soft_overlap(truth, perfect)) == pytest.approx(np.ones(5))
+
+
+@pytest.mark.parametrize("distance", [1, 2, 4])
+def test_pixels_near_an_edge_are_those_with_another_class_so_close(distance: int) -> None:
+    truth, _ = pictures(0)
+    truth = truth[0].repeat(4, 0).repeat(4, 1)  # blocks, so that some pixels are far from any edge
+    near = near_edges(truth, distance)
+    for row, column in np.ndindex(truth.shape):
+        around = [
+            truth[r, c]
+            for r in range(max(0, row - distance), min(truth.shape[0], row + distance + 1))
+            for c in range(max(0, column - distance), min(truth.shape[1], column + distance + 1))
+            # the edge is between pixels that touch side by side, not at corners
+            if distance > 1 or abs(r - row) + abs(c - column) <= 1
+        ]
+        if distance == 1:
+            assert near[row, column] == (len(set(around)) > 1)
+        elif near[row, column]:
+            assert len(set(around)) > 1
+    assert near.any()
+
+
+def test_one_class_has_no_edges() -> None:
+    assert not near_edges(np.full((5, 6), 3, np.uint8), 3).any()
 
 
 def test_calibration_counts_labelled_pixels_by_their_confidence() -> None:

@@ -138,6 +138,22 @@ def test_what_is_left_over_is_filled_up_with_its_mirror_image(predictor: Predict
     assert_is_best(prediction.classes[corner], prediction.confidence[corner], inside)
 
 
+def test_a_scenes_probabilities_are_the_models_to_half_precision(predictor: Predictor) -> None:
+    image = image_of(33, 70)
+    prediction = predictor.scene(image)
+    (probabilities,) = predictor.batches(image[:SIZE, SIZE : 2 * SIZE][None])
+    assert prediction.probabilities.shape == (33, 70, CLASSES)
+    here = prediction.probabilities[:SIZE, SIZE : 2 * SIZE].astype(float)
+    assert np.allclose(here, probabilities[0], atol=1e-3)
+
+
+def test_entropy_is_that_of_the_probabilities_scaled_to_one(predictor: Predictor) -> None:
+    prediction = predictor.scene(image_of(20, 20))
+    p = np.maximum(prediction.probabilities.astype(float), 1e-12)
+    assert np.allclose(prediction.entropy, -(p * np.log(p)).sum(-1) / np.log(CLASSES), atol=2e-3)
+    assert prediction.entropy.max() <= 1
+
+
 def test_a_scene_reports_every_batch(predictor: Predictor) -> None:
     calls = []
     predictor.scene(image_of(5 * SIZE, 8 * SIZE), lambda done, total: calls.append((done, total)))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -314,6 +315,91 @@ def test_a_link_opens_the_explorer_on_its_patch(open_page: Open, trained: object
     assert f"{row['patch']}, 32 × 32 px" in texts(at)
     assert metrics(at)["Mean IoU"] == f"{row['mean_iou']:.3f}"
     assert metrics(at)["Accuracy"] == f"{row['accuracy']:.3f}"
+
+
+def test_two_runs_are_scored_on_the_same_picture(open_page: Open, trained: object, tmp_path: Path) -> None:
+    import keras
+
+    runs = trained.run.folder.parent
+    second = runs / "second"
+    shutil.copytree(trained.run.folder, second)
+    try:
+        model = keras.saving.load_model(second / "best.keras", compile=False)
+        rng = np.random.default_rng(0)
+        model.set_weights([w + rng.normal(0, 0.2, w.shape) for w in model.get_weights()])
+        model.save(second / "best.keras")
+        scene = trained.dataset.scenes[1]
+        at = open_page("explorer", run="tiny", scene=scene.name, patch="r00c00", **{"with": "second"})
+        assert not at.exception
+        image, truth = read_scene(scene, trained.dataset.palette)
+        predicted = np.asarray(model(image[None, :32, :32].astype("float32")))[0].argmax(-1)
+        accuracies = [m.value for m in at.metric if m.label == "Accuracy"]
+        labelled = truth[:32, :32] != 255
+        assert len(accuracies) == 2
+        assert accuracies[1] == f"{(predicted == truth[:32, :32])[labelled].mean():.3f}"
+        table = at.dataframe[0].value
+        assert table["pixels predicted of second"].tolist() == [int((predicted == c).sum()) for c in range(6)]
+    finally:
+        shutil.rmtree(second)
+
+
+def test_accuracy_at_edges_is_that_of_the_pixels_near_another_class(open_page: Open, trained: object) -> None:
+    import keras
+
+    scene = trained.dataset.scenes[1]
+    at = open_page("explorer", scene=scene.name, patch="r00c00")
+    image, truth = (array[:32, :32] for array in read_scene(scene, trained.dataset.palette))
+    model = keras.saving.load_model(trained.run.folder / "best.keras", compile=False)
+    predicted = np.asarray(model(image[None].astype("float32")))[0].argmax(-1)
+    right, counted = 0, 0
+    for row, column in np.ndindex(32, 32):
+        # within three rows and columns there is a pixel that has another class beside it
+        around = [
+            (r, c)
+            for r in range(max(0, row - 2), min(32, row + 3))
+            for c in range(max(0, column - 2), min(32, column + 3))
+        ]
+        near = any(
+            0 <= r + d < 32 and 0 <= c + e < 32 and truth[r + d, c + e] != truth[r, c]
+            for r, c in around
+            for d, e in ((0, 1), (1, 0), (0, -1), (-1, 0))
+        )
+        if near and truth[row, column] != 255:
+            counted += 1
+            right += predicted[row, column] == truth[row, column]
+    assert metrics(at)["Accuracy at edges"] == f"{right / counted:.3f}"
+
+
+def test_test_time_augmentation_is_a_switch(open_page: Open, trained: object) -> None:
+    from segmentation.inference.predictor import Predictor
+
+    scene = trained.dataset.scenes[1]
+    at = open_page("explorer", scene=scene.name, patch="r00c00", tta="true")
+    image, truth = (array[:32, :32] for array in read_scene(scene, trained.dataset.palette))
+    (probabilities,) = Predictor(trained.run.model).batches(image[None], tta=True)
+    labelled = truth != 255
+    assert metrics(at)["Accuracy"] == f"{(probabilities[0].argmax(-1) == truth)[labelled].mean():.3f}"
+
+
+def test_random_patches_are_held_out_and_the_same_for_the_same_seed(open_page: Open, trained: object) -> None:
+    held_out = set(trained.run.patches.query("part == 'test'")["patch"])
+
+    def drawn(**query: str) -> list[str]:
+        at = open_page("explorer", source="Random patches", **query)
+        assert not at.exception
+        return [m.value.strip("`") for m in at.markdown if m.value.startswith("`")]
+
+    first = drawn(n="4", seed="5")
+    assert len(set(first)) == 4
+    assert set(first) <= held_out
+    assert drawn(n="4", seed="5") == first
+    assert drawn(n="4", seed="6") != first
+
+
+def test_reshuffle_takes_the_next_seed(open_page: Open) -> None:
+    at = open_page("explorer", source="Random patches", n="3", seed="5")
+    next(button for button in at.button if button.label == "Reshuffle").click().run()
+    assert at.number_input(key="seed").value == 6
 
 
 def shown_patches(at: AppTest) -> list[str]:

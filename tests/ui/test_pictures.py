@@ -3,7 +3,7 @@
 import numpy as np
 
 from segmentation.data.palette import DUBAI, VOID
-from segmentation.ui.pictures import draw_patch_grid, fit, in_a_row, overlay
+from segmentation.ui.pictures import draw_patch_grid, error_map, fit, heat, in_a_row, outline, overlay, titled
 
 
 def test_a_small_picture_is_left_alone() -> None:
@@ -55,3 +55,53 @@ def test_a_row_keeps_every_pixel_and_separates_by_transparency() -> None:
     assert (row[:, :5, :3] == 10).all()
     assert (row[:, 5:7, 3] == 0).all()
     assert (row[:, 7:, :3] == 20).all()
+
+
+def test_an_outline_touches_the_borders_only_each_side_in_its_colour() -> None:
+    image = np.full((6, 8, 3), 100, np.uint8)
+    mask = np.zeros((6, 8), np.uint8)
+    mask[:, 4:] = 3
+    drawn = outline(image, mask, DUBAI)
+    assert (drawn[:, 3] == DUBAI.colors[0]).all()
+    assert (drawn[:, 4] == DUBAI.colors[3]).all()
+    assert (np.delete(drawn, (3, 4), axis=1) == 100).all()
+    only = outline(image, mask, DUBAI, classes=[3])
+    assert (only[:, 3] == 100).all()
+    assert (only[:, 4] == DUBAI.colors[3]).all()
+
+
+def test_an_error_map_colours_wrong_pixels_by_what_they_were_taken_for() -> None:
+    image = np.full((1, 3, 3), 100, np.uint8)
+    truth, predicted = np.array([[2, 2, VOID]], np.uint8), np.array([[2, 4, 4]], np.uint8)
+    drawn = error_map(image, truth, predicted, DUBAI)
+    assert drawn[0, 1].tolist() == list(DUBAI.colors[4])
+    assert (drawn[0, 0] == drawn[0, 2]).all()  # right and void are both faded
+    assert len(set(drawn[0, 0].tolist())) == 1  # to grey
+
+
+def test_heat_rises_from_dark_to_light() -> None:
+    row = heat(np.linspace(0, 1, 11)[None])[0].astype(int)
+    assert (np.diff(row.sum(1)) > 0).all()
+    assert (heat(np.array([[-1.0, 2.0]]))[0] == heat(np.array([[0.0, 1.0]]))[0]).all()
+
+
+def test_a_report_holds_the_pictures_unchanged_but_for_whole_pixels() -> None:
+    rng = np.random.default_rng(0)
+    masks = [DUBAI.decode(rng.integers(0, 6, (50, 160), dtype=np.uint8)) for _ in range(2)]
+    page = titled([("one", masks[0]), ("other", masks[1])], DUBAI)
+    enlarged = [mask.repeat(2, 0).repeat(2, 1) for mask in masks]
+    places = []
+    for wanted in enlarged:
+        height, width = wanted.shape[:2]
+        places += [
+            (top, left)
+            for top in range(page.shape[0] - height + 1)
+            for left in range(page.shape[1] - width + 1)
+            if (page[top, left] == wanted[0, 0]).all()
+            and np.array_equal(page[top : top + height, left : left + width], wanted)
+        ]
+    assert len(places) == 2
+    assert places[0][0] == places[1][0]
+    legend = page[places[0][0] + 100 :]
+    for color in DUBAI.colors:
+        assert (legend == color).all(-1).sum() > 50

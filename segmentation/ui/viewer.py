@@ -1,0 +1,112 @@
+"""One place in several pictures: zoom, pan and cursor linked, or one picture wiped over another."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from segmentation.data.images import png_bytes
+from segmentation.data.palette import VOID, VOID_NAME, Palette
+from segmentation.ui.pictures import fit
+
+LONGEST = 2400
+"""Longest side of a picture sent to the browser, in pixels."""
+
+HINT = "Drag to pan · Ctrl + wheel, double click or + and − to zoom · 0 to see it all"
+
+_HERE = Path(__file__).parent
+
+_component = st.components.v2.component(
+    "segmentation_viewer",
+    html="""
+    <div class="viewer" tabindex="0" role="group" aria-label="Pictures with linked zoom; + − 0 and arrow keys">
+      <div class="bar">
+        <button value="in" title="Zoom in (+)" aria-label="Zoom in">+</button>
+        <button value="out" title="Zoom out (−)" aria-label="Zoom out">−</button>
+        <button value="fit" title="See it all (0)" aria-label="See it all">Fit</button>
+        <span class="reading"></span>
+      </div>
+      <div class="panes"></div>
+      <input class="wipe" type="range" min="0" max="100" value="50" step="0.5" aria-label="Wipe between the two" hidden>
+    </div>
+    """,
+    css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
+    js=(_HERE / "viewer.js").read_text(encoding="utf-8"),
+)
+
+
+class Pane(NamedTuple):
+    """One picture.
+
+    Args:
+        title: What it shows.
+        pixels: (height, width, 3) uint8.
+        smooth: Shrink it by averaging, as photographs are; masks keep hard edges.
+    """
+
+    title: str
+    pixels: np.ndarray
+    smooth: bool = False
+
+
+class Reading(NamedTuple):
+    """What the cursor reads, whichever picture it is in.
+
+    Args:
+        label: What is read.
+        values: (height, width) uint8: class indices, or shares of 255.
+        palette: Names the class indices; without it a share is shown with two decimals.
+    """
+
+    label: str
+    values: np.ndarray
+    palette: Palette | None = None
+
+
+def viewer(subject: str, panes: Sequence[Pane], readings: Sequence[Reading], key: str, wipe: bool = False) -> None:
+    """Show pictures of one place side by side, or the second wiped over the first.
+
+    Args:
+        subject: What they show: another subject is shown whole, the same one stays as it was zoomed.
+        panes: Pictures of one shape; exactly two if `wipe`.
+        readings: Arrays of that shape.
+        key: The widget's key.
+        wipe: One picture with a slider between the two.
+    """
+    height, width = panes[0].pixels.shape[:2]
+    data = {
+        "subject": f"{subject} {height} {width}",
+        "width": width,
+        "height": height,
+        "wipe": wipe,
+        "hint": HINT,
+        "panes": [{"title": pane.title, "smooth": pane.smooth, "source": _source(pane)} for pane in panes],
+        "readings": [
+            {
+                "label": reading.label,
+                "names": reading.palette and {**dict(enumerate(reading.palette.names)), VOID: VOID_NAME},
+                "source": _data_uri(png_bytes(fit(reading.values, LONGEST)), "png"),
+            }
+            for reading in readings
+        ],
+    }
+    _component(data=data, key=key)
+
+
+def _source(pane: Pane) -> str:
+    """Encode a photograph as JPEG, which is quick and small, and a mask without loss."""
+    pixels = fit(pane.pixels, LONGEST, pane.smooth)
+    if not pane.smooth:
+        return _data_uri(png_bytes(pixels), "png")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0)
+    return _data_uri(buffer.getvalue(), "jpeg")
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
