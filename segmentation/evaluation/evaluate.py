@@ -12,7 +12,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.evaluation import scores
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.folder import BEST, Run, write_scores
+from segmentation.runs.folder import BEST, Run, confusion_column, write_scores
 
 
 def evaluate_run(
@@ -82,28 +82,34 @@ def evaluate(
     """
     count, classes = len(patches.masks), len(palette)
     matrices = np.empty((count, classes, classes), np.int64)
-    intersection, total, confidence = (np.empty(count) for _ in range(3))
+    intersection, total, confidence, confidence_wrong, surely_wrong = (np.empty(count) for _ in range(5))
     calibration = np.zeros((scores.CONFIDENCE_BINS, 3))
     done = 0
     for probabilities in predictor.batches(patches.images, tta):
         now = slice(done, done + len(probabilities))
         truth = patches.masks[now]
-        matrices[now] = scores.confusion_matrices(truth, probabilities.argmax(-1).astype(np.uint8), classes)
+        predicted, sure = probabilities.argmax(-1).astype(np.uint8), probabilities.max(-1)
+        matrices[now] = scores.confusion_matrices(truth, predicted, classes)
         intersection[now], total[now] = scores.soft_overlap(truth, probabilities)
-        confidence[now] = probabilities.max(-1).mean((1, 2))
+        confidence[now] = sure.mean((1, 2))
+        confidence_wrong[now], surely_wrong[now] = scores.sureness_when_wrong(truth, predicted, sure)
         calibration += scores.calibration(truth[test[now]], probabilities[test[now]])
         done += len(probabilities)
         if progress:
             progress(done, count)
-    table = patch_scores(patches, test, matrices, confidence, palette)
+    sureness = {"confidence": confidence, "confidence_wrong": confidence_wrong, "surely_wrong": surely_wrong}
+    table = patch_scores(patches, test, matrices, sureness, palette)
     metrics = summarize(matrices[test], intersection[test], total[test], calibration, palette, protocol)
     return metrics, table
 
 
 def patch_scores(
-    patches: Patches, test: np.ndarray, matrices: np.ndarray, confidence: np.ndarray, palette: Palette
+    patches: Patches, test: np.ndarray, matrices: np.ndarray, sureness: dict[str, np.ndarray], palette: Palette
 ) -> pd.DataFrame:
-    """Return patches.csv: a row a patch with its part, IoU by class, mean IoU, accuracy and statistics of its image."""
+    """Return patches.csv: a row a patch with its part, scores, how sure the model was, and what its image is like.
+
+    The last columns are its confusion matrix, a column a cell, such as ``Road as Land``: true, then predicted.
+    """
     brightness, contrast = image_statistics(patches.images)
     by_class = scores.iou(matrices)
     return patches.table.assign(
@@ -113,9 +119,14 @@ def patch_scores(
         classes=np.isfinite(by_class).sum(1),
         accuracy=scores.accuracy(matrices),
         pixels=matrices.sum((1, 2)),
-        confidence=confidence,
+        **sureness,
         brightness=brightness,
         contrast=contrast,
+        **{
+            confusion_column(true, predicted): matrices[:, i, j]
+            for i, true in enumerate(palette.names)
+            for j, predicted in enumerate(palette.names)
+        },
     ).round(6)
 
 

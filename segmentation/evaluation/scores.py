@@ -11,6 +11,9 @@ from segmentation.data.palette import VOID
 _NEIGHBOURS = ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]))
 """What meets when a picture is laid over itself, moved by one row or one column."""
 
+SURE = 0.9
+"""From this confidence on a model counts as sure."""
+
 CONFIDENCE_BINS = 15
 """As many as Guo et al. (2017) use."""
 
@@ -110,6 +113,28 @@ def soft_overlap(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
 def jaccard(intersection: np.ndarray, total: np.ndarray) -> np.ndarray:
     """Return the article's Jaccard index, (intersection + 1) / (total − intersection + 1), from `soft_overlap`."""
     return (intersection + 1) / (total - intersection + 1)
+
+
+def sureness_when_wrong(
+    truth: np.ndarray, predicted: np.ndarray, confidence: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tell how sure a model was where it was wrong: where it was very sure, the mask itself may be wrong.
+
+    Args:
+        truth: (images, height, width) uint8 class indices, void 255.
+        predicted: (images, height, width) uint8 class indices.
+        confidence: (images, height, width) float32: the probability of the class predicted.
+
+    Returns:
+        Each image's mean confidence over its wrong pixels, NaN if there are none, and the share of its labelled pixels
+        that are wrong with a confidence of `SURE` or more: two (images,) float64.
+    """
+    labelled = truth != VOID
+    wrong = labelled & (predicted != truth)
+    count = wrong.sum((1, 2))
+    total = np.sum(confidence, axis=(1, 2), where=wrong, dtype=np.float64)
+    surely = (wrong & (confidence >= SURE)).sum((1, 2))
+    return _divide(total, count), _divide(surely, labelled.sum((1, 2)))
 
 
 def calibration(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

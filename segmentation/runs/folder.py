@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from segmentation.data.palette import Palette
@@ -43,6 +44,12 @@ SCORES = {
 }
 PATCH_COLUMNS = {"patch", "tile", "scene", "row", "column", "part", "mean_iou", "accuracy", "classes", "confidence"}
 """What these files hold at the least: one that lacks any of it counts as unreadable."""
+
+
+def confusion_column(true: str, predicted: str) -> str:
+    """Return the name of the column of patches.csv that counts pixels of one class taken for another."""
+    return f"{true} as {predicted}"
+
 
 SILENT_SECONDS = 120
 """A running training that has not written its status for so long has stalled."""
@@ -100,6 +107,18 @@ class Run:
             return Palette.from_dict(self.config["palette"])
         except (PaletteError, TypeError, KeyError, ValueError, AttributeError):
             return None
+
+    @cached_property
+    def confusion_matrices(self) -> np.ndarray | None:
+        """Return each patch's confusion matrix (patches, classes, classes) int64, in `patches`' order.
+
+        None if the run was evaluated before these were kept.
+        """
+        names = self.palette.names if self.palette else ()
+        columns = [confusion_column(true, predicted) for true in names for predicted in names]
+        if self.patches is None or not set(columns) <= set(self.patches.columns):
+            return None
+        return self.patches[columns].to_numpy(np.int64).reshape(-1, len(names), len(names))
 
     @property
     def patch_size(self) -> int:

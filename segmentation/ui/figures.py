@@ -12,6 +12,8 @@ from segmentation.runs.history import History
 
 ACCENT = "#0f766e"
 QUIET = "#8a8f94"
+POINTS = "#159a8c"
+"""The accent, light enough to be seen as a point on dark ground too."""
 
 RUN_COLORS = ("#0f766e", "#b45309", "#475569", "#be185d", "#4d7c0f", "#0369a1")
 """One a run; none is a class colour of the Dubai palette."""
@@ -186,10 +188,54 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
             hovertemplate="%{y} taken for %{x}: %{z:.1f} %<br>%{customdata:,} pixels<extra></extra>",
         )
     )
+    # A heat map's cells cannot be clicked in Streamlit, points can: one that nobody sees lies over each cell.
+    figure.add_scatter(
+        x=[name for _ in palette.names for name in palette.names],
+        y=[name for name in palette.names for _ in palette.names],
+        mode="markers",
+        marker={"symbol": "square", "size": 40, "opacity": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
     figure.update_layout(
         xaxis={"title": "Predicted", "side": "bottom"},
         yaxis={"title": "True", "autorange": "reversed"},
         height=110 + 44 * len(palette),
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+    )
+    return figure
+
+
+def scatter_figure(
+    x: pd.Series, y: pd.Series, names: pd.Series, x_title: str, y_title: str, diagonal: bool = False
+) -> go.Figure:
+    """Draw a point a patch.
+
+    Args:
+        x: Across.
+        y: A score, 0–1, upwards.
+        names: What each point is called.
+        x_title: Of the axis.
+        y_title: Of the axis.
+        diagonal: Draw the line where both are equal.
+    """
+    figure = go.Figure()
+    if diagonal:
+        line = {"color": QUIET, "dash": "dot"}
+        figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={"color": POINTS, "opacity": 0.7, "size": 7},
+        customdata=names.to_numpy()[:, None],
+        hovertemplate=f"%{{customdata[0]}}<br>{x_title} %{{x:.3g}}<br>{y_title} %{{y:.3f}}<extra></extra>",
+        showlegend=False,
+    )
+    figure.update_layout(
+        xaxis={"title": x_title},
+        yaxis={"title": y_title, "range": [-0.03, 1.03]},
+        height=380,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
     )
     return figure

@@ -1,21 +1,35 @@
-"""The parts of the worst-case gallery: the run's scores, the filters, and the ranked patches."""
+"""The parts of the worst-case gallery: scores, ranked patches, confusions, causes, suspect labels, two runs."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from segmentation.data.images import png_bytes
+from segmentation.data.locate import runs_folder
 from segmentation.data.protocols import DESCRIPTIONS, settle_void
 from segmentation.data.scenes import Dataset
-from segmentation.runs.folder import Run
-from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure
-from segmentation.ui.layout import EXPLORER, one_sentence, protocol_line, score, turn_pages
+from segmentation.evaluation import diagnosis, scores
+from segmentation.runs.folder import Run, confusion_column
+from segmentation.runs.reviews import VERDICTS, Reviews
+from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
+from segmentation.ui.layout import EXPLORER, known_runs, one_sentence, protocol_line, score, turn_pages
 from segmentation.ui.loaders import load_fingerprint, load_patch, predict
 from segmentation.ui.pictures import in_a_row
 
 PATCHES_A_PAGE = 8
 
 PARTS = {"Held out": "test", "Trained on": "train"}
+
+MEAN_IOU, CLASS_IOU, ACCURACY, SURELY_WRONG = "Mean IoU", "IoU of the class", "Accuracy", "Surely wrong"
+RANKS = {
+    MEAN_IOU: "mean over the classes in mask or prediction",
+    CLASS_IOU: "IoU of the class chosen above",
+    ACCURACY: "share of labelled pixels that are right",
+    SURELY_WRONG: f"share of labelled pixels that are wrong with a confidence of {scores.SURE} or more",
+}
+"""What patches can be ranked by, and what it means."""
 
 
 def can_show(dataset: Dataset | None, run: Run | None) -> bool:
@@ -75,9 +89,9 @@ def summary(run: Run) -> None:
             )
 
 
-def _filtered(table: pd.DataFrame, run: Run) -> pd.DataFrame:
-    """Draw the sidebar's filters and order, and return the patches in that order."""
-    sidebar = st.sidebar
+def _choose_patches(run: Run) -> pd.DataFrame:
+    """Draw the sidebar's filters and return the patches that pass them."""
+    table, sidebar = run.patches, st.sidebar
     sidebar.subheader("Filters", anchor=False)
     part = sidebar.segmented_control(
         "Part",
@@ -86,7 +100,7 @@ def _filtered(table: pd.DataFrame, run: Run) -> pd.DataFrame:
         required=True,
         key="part",
         bind="query-params",
-        help="Held-out patches tell how the model does on what it has not seen.",
+        help="Held-out patches tell how the model does on what it has not seen. The two are never mixed.",
     )
     tiles = sidebar.multiselect(
         "Tiles",
@@ -105,66 +119,194 @@ def _filtered(table: pd.DataFrame, run: Run) -> pd.DataFrame:
         placeholder="Any class",
         help="Only patches that hold this class in mask or prediction.",
     )
-    sidebar.subheader("View", anchor=False)
-    order = sidebar.segmented_control(
+    table = table[table["part"] == PARTS[part]]
+    if tiles:
+        table = table[table["tile"].isin(tiles)]
+    if class_name:
+        table = table[table[f"iou_{class_name}"].notna()]
+    return table
+
+
+def _needs_confusions(run: Run) -> bool:
+    """Tell whether each patch's confusion matrix is known; say what to do if not."""
+    if run.confusion_matrices is not None:
+        return True
+    st.info(
+        f"{run.name} was evaluated before confusion matrices were kept by patch: "
+        f"`python -m segmentation evaluate --run {run.name} --save` adds them.",
+        icon=":material/query_stats:",
+    )
+    return False
+
+
+def _choose_order() -> bool:
+    """Let the user choose the order; true for worst first."""
+    order = st.sidebar.segmented_control(
         "Order",
         ["Worst first", "Best first"],
         default="Worst first",
         required=True,
         key="order",
         bind="query-params",
-        help="By the patch's mean IoU.",
+        help="Which end of the ranking comes first.",
     )
-    table = table[table["part"] == PARTS[part]]
-    if tiles:
-        table = table[table["tile"].isin(tiles)]
-    if class_name:
-        table = table[table[f"iou_{class_name}"].notna()]
-    # Equal scores keep the patches' own order, so that the ranking is the same every time.
-    return table.dropna(subset="mean_iou").sort_values("mean_iou", ascending=order == "Worst first", kind="stable")
+    return order == "Worst first"
 
 
 def ranking(dataset: Dataset, run: Run) -> None:
-    """Show the patches in their order, each as image, ground truth and prediction, with its scores and its place."""
-    table = _filtered(run.patches, run)
-    ranked = table.assign(rank=range(1, len(table) + 1))
-    shown = turn_pages(ranked, PATCHES_A_PAGE, len(run.patches), "patches")
-    if shown.empty:
-        return
-    st.caption(
-        "Each patch as image, ground truth and prediction. Its mean IoU is over the classes in mask or prediction."
+    """Show patches, scenes or tiles in the order of a score."""
+    table = _choose_patches(run)
+    st.sidebar.subheader("View", anchor=False)
+    unit = st.sidebar.segmented_control(
+        "Rank",
+        ["Patches", "Scenes", "Tiles"],
+        default="Patches",
+        required=True,
+        key="rank",
+        bind="query-params",
+        help="Scenes and tiles are scored by the sum of their patches' confusion matrices.",
     )
-    cards = st.grid(2, min_column_width=400)
-    for _, row in shown.iterrows():
-        with cards, st.container(border=True), one_sentence():
-            _card(dataset, run, row)
+    class_name = st.session_state.get("class")
+    known = [name for name in RANKS if name != SURELY_WRONG or "surely_wrong" in table]
+    by = st.sidebar.selectbox(
+        "By",
+        [name for name in known if name != CLASS_IOU or class_name],
+        key="by",
+        bind="query-params",
+        help="  \n".join(f"**{name}**: {RANKS[name]}." for name in known),
+    )
+    worst_first = _choose_order()
+    column = {
+        MEAN_IOU: "mean_iou",
+        CLASS_IOU: f"iou_{class_name}",
+        ACCURACY: "accuracy",
+        SURELY_WRONG: "surely_wrong",
+    }[by]
+    if unit != "Patches":
+        _rank_groups(run, table, unit, column, worst_first)
+        return
+    # Equal scores keep the patches' own order, so that the ranking is the same every time.
+    table = table.dropna(subset=column).sort_values(
+        column, ascending=worst_first != (by == SURELY_WRONG), kind="stable"
+    )
+    _cards(dataset, run, table, f"Ranked by {by.lower()}: {RANKS[by]}.")
+    _export(run, table)
+
+
+def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_first: bool) -> None:
+    """Show scenes or tiles in the order of a score, as a table."""
+    if not _needs_confusions(run):
+        return
+    by = unit.lower().removesuffix("s")
+    groups = diagnosis.grouped_scores(table, run.confusion_matrices[table.index], by, run.palette.names)
+    if groups.empty or column not in groups:
+        st.info("Nothing to rank: loosen the filters, or rank by another score, in the sidebar.")
+        return
+    groups = groups.sort_values(column, ascending=worst_first, kind="stable", na_position="last")
+    st.markdown(f"**{len(groups):,}** {unit.lower()} of {len(table):,} patches")
+    event = st.dataframe(
+        groups,
+        hide_index=True,
+        key="groups",
+        placeholder="–",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            by: unit.removesuffix("s"),
+            "patches": st.column_config.NumberColumn("Patches", format="localized"),
+            "pixels": st.column_config.NumberColumn("Pixels", format="localized"),
+            "mean_iou": st.column_config.ProgressColumn("Mean IoU", format="%.3f", min_value=0, max_value=1),
+            "accuracy": st.column_config.NumberColumn("Accuracy", format="%.3f"),
+            **{
+                f"iou_{name}": st.column_config.NumberColumn(f"IoU {name}", format="%.3f") for name in run.palette.names
+            },
+        },
+    )
+    with st.container(horizontal=True):
+        rows = event.selection.rows
+        if by == "scene":
+            st.page_link(
+                EXPLORER,
+                label="Explore the scene",
+                icon=":material/compare:",
+                disabled=not rows,
+                help="Choose a row first.",
+                query_params={"scene": groups.iloc[rows[0]]["scene"] if rows else "", "run": run.name},
+            )
+        st.download_button(
+            "Download the table",
+            groups.to_csv(index=False),
+            f"{run.name}-{unit.lower()}.csv",
+            "text/csv",
+            key="download-groups",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def _export(run: Run, table: pd.DataFrame) -> None:
+    """Offer the patches of a view as a file: to look at elsewhere, or to train on."""
     st.download_button(
         "Download the ranking",
-        ranked.to_csv(index=False),
+        table.assign(rank=range(1, len(table) + 1)).to_csv(index=False),
         f"{run.name}-ranking.csv",
         "text/csv",
         key="download-ranking",
         icon=":material/download:",
         on_click="ignore",
+        help="A row a patch, in this order, with all its scores.",
     )
 
 
-def _card(dataset: Dataset, run: Run, row: pd.Series) -> None:
-    """One patch: its place and scores, its three pictures, and the way to the explorer."""
+def _cards(
+    dataset: Dataset,
+    run: Run,
+    table: pd.DataFrame,
+    caption: str,
+    second: Run | None = None,
+    below: Callable[[pd.Series], None] | None = None,
+) -> None:
+    """Show patches in their order, page by page, each as image, ground truth and prediction.
+
+    Args:
+        dataset: Where the pictures are.
+        run: Whose predictions and scores to show.
+        table: The patches in order.
+        caption: What the order is.
+        second: Another run whose prediction to show beside.
+        below: What to draw under each card, from the patch's row.
+    """
+    ranked = table.assign(rank=range(1, len(table) + 1))
+    shown = turn_pages(ranked, PATCHES_A_PAGE, len(run.patches), "patches")
+    if shown.empty:
+        return
+    pictures = f"image, ground truth, prediction of {run.name}" + (f" and of {second.name}" if second else "")
+    st.caption(f"{caption} Each patch: {pictures}.")
+    cards = st.grid(2, min_column_width=400)
+    for _, row in shown.iterrows():
+        with cards, st.container(border=True), one_sentence():
+            _card(dataset, run, row, second)
+            if below:
+                below(row)
+
+
+def _card(dataset: Dataset, run: Run, row: pd.Series, second: Run | None = None) -> None:
+    """One patch: its place and scores, its pictures, and the way to the explorer."""
     place = row["patch"].rsplit("/", 1)[1]
+    number = f"**{row['rank']}.** " if "rank" in row else ""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"**{row['rank']}.** `{row['patch']}`")
+        st.markdown(f"{number}`{row['patch']}`")
         st.page_link(
             EXPLORER,
             label="Explore",
             icon=":material/compare:",
             help="Open it in the prediction explorer.",
-            query_params={"scene": row["scene"], "patch": place, "run": run.name},
+            query_params={"scene": row["scene"], "patch": place, "run": run.name}
+            | ({"with": second.name} if second else {}),
         )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size)
     pictures = [image, run.palette.decode(settle_void(mask, run.protocol, run.palette))]
-    if run.model:
-        pictures.append(run.palette.decode(predict(run.model, image).classes))
+    pictures += [run.palette.decode(predict(of.model, image).classes) for of in (run, second) if of and of.model]
     with st.container(key=f"pixels-{row['patch']}"):
         st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
     by_class = ", ".join(
@@ -175,3 +317,227 @@ def _card(dataset: Dataset, run: Run, row: pd.Series) -> None:
         f"confidence {row['confidence']:.2f}"
     )
     st.caption(f"IoU: {by_class}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")
+
+
+def confusions(dataset: Dataset, run: Run) -> None:
+    """Show which patches make a cell of the confusion matrix, most of its pixels first."""
+    table = _choose_patches(run)
+    if not _needs_confusions(run):
+        return
+    names = run.palette.names
+    matrix = run.confusion_matrices[table.index].sum(0)
+    wrong = matrix - np.diag(np.diagonal(matrix))
+    first = np.unravel_index(wrong.argmax(), wrong.shape)
+    clicked = st.session_state.get("confusions", {}).get("selection", {}).get("points", [])
+    cell = (clicked[0]["y"], clicked[0]["x"]) if clicked else None
+    if cell and cell != st.session_state.get("confusions-followed"):
+        st.session_state["confusions-followed"] = cell
+        st.session_state["true"], st.session_state["taken"] = cell
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    with halves.cell():
+        st.plotly_chart(
+            confusion_figure(matrix, run.palette),
+            key="confusions",
+            on_select="rerun",
+            selection_mode="points",
+            config={"displayModeBar": False},
+        )
+        st.caption("Click a cell to see the patches that make it.")
+    with halves.cell():
+        true = st.selectbox("True class", names, int(first[0]), key="true", bind="query-params", help="What it is.")
+        taken = st.selectbox(
+            "Taken for", names, int(first[1]), key="taken", bind="query-params", help="What the model says."
+        )
+        count = int(matrix[names.index(true), names.index(taken)])
+        of_class = int(matrix[names.index(true)].sum())
+        share = f", {100 * count / of_class:.1f} % of all {true}" if of_class else ""
+        st.metric(f"{true} taken for {taken}, pixels", f"{count:,}", help="In the patches that pass the filters.")
+        column = confusion_column(true, taken)
+        making = table[table[column] > 0].sort_values(column, ascending=False, kind="stable")
+        half = int((making[column].cumsum() < count / 2).sum()) + 1 if count else 0
+        st.markdown(f"{len(making):,} patches make this cell{share}; half of it is in {half:,} of them.")
+    _cards(dataset, run, making, f"Ranked by pixels of {true} taken for {taken}.")
+    _export(run, making)
+
+
+def causes(dataset: Dataset, run: Run) -> None:
+    """Show what the patches' scores go with, and test the article's claim that very bright patches fail."""
+    table = _choose_patches(run).dropna(subset="mean_iou")
+    if not _needs_confusions(run):
+        return
+    if len(table) < 3:
+        st.info("Too few patches to tell: loosen the filters in the sidebar.")
+        return
+    values = diagnosis.circumstances(run.patches, run.confusion_matrices, run.palette.names).loc[table.index]
+    correlations = pd.DataFrame(
+        {
+            "goes with": values.columns,
+            "rank correlation": [diagnosis.rank_correlation(values[name], table["mean_iou"]) for name in values],
+        }
+    ).sort_values("rank correlation", key=abs, ascending=False, na_position="last")
+    limit, bright, others = diagnosis.brightness_claim(table)
+    of_brightness = correlations.set_index("goes with")["rank correlation"]["Brightness"]
+    st.markdown(
+        f"The article says that very bright images fail. Here the brightest tenth (brightness {limit:.2f} and more) "
+        f"has a mean IoU of **{bright:.3f}**, all other patches **{others:.3f}**; over all {len(table):,} patches "
+        f"brightness and mean IoU have a rank correlation of **{of_brightness:+.2f}**."
+    )
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    with halves.cell():
+        name = st.selectbox(
+            "Mean IoU against", values.columns, key="against", bind="query-params", help="What it may depend on."
+        )
+        event = st.plotly_chart(
+            scatter_figure(values[name], table["mean_iou"], table["patch"], name, "Mean IoU of the patch"),
+            key="causes",
+            on_select="rerun",
+            selection_mode="points",
+            config={"displayModeBar": False},
+        )
+    halves.dataframe(
+        correlations,
+        hide_index=True,
+        height="content",
+        key="correlations",
+        placeholder="–",
+        column_config={
+            "goes with": "Mean IoU goes with",
+            "rank correlation": st.column_config.NumberColumn(
+                "Rank correlation",
+                format="%+.2f",
+                help="Spearman's: +1 if one always rises with the other, −1 if it falls, 0 if they are unrelated.",
+            ),
+        },
+    )
+    points = event.selection.points
+    if not points:
+        st.caption("Click a point to see its patch.")
+        return
+    with st.container(border=True), one_sentence():
+        _card(dataset, run, table[table["patch"] == points[0]["customdata"][0]].iloc[0])
+
+
+def suspects(dataset: Dataset, run: Run) -> None:
+    """Show patches where the model is sure and the mask disagrees, to be reviewed."""
+    table = _choose_patches(run)
+    if "surely_wrong" not in table:
+        _needs_confusions(run)
+        return
+    reviews = Reviews(runs_folder(), load_fingerprint(dataset))
+    known = reviews.read().set_index("patch")
+    st.sidebar.subheader("View", anchor=False)
+    which = st.sidebar.segmented_control(
+        "Reviews",
+        ["All", "To do", "Done"],
+        default="All",
+        required=True,
+        key="reviews",
+        bind="query-params",
+        help="Patches that were reviewed, that were not, or both.",
+    )
+    table = table[table["surely_wrong"] > 0].sort_values("surely_wrong", ascending=False, kind="stable")
+    if which != "All":
+        table = table[table["patch"].isin(known.index) == (which == "Done")]
+
+    def review(row: pd.Series) -> None:
+        patch = row["patch"]
+        of_patch = known.loc[patch] if patch in known.index else {"verdict": "", "note": ""}
+        st.markdown(
+            f"**{100 * row['surely_wrong']:.1f} %** of its pixels are wrong with a confidence of {scores.SURE} or more."
+        )
+        verdict = st.pills(
+            "Verdict",
+            list(VERDICTS),
+            default=of_patch["verdict"] or None,
+            key=f"verdict-{patch}",
+            help="  \n".join(f"**{name}**: {meaning}" for name, meaning in VERDICTS.items()),
+        )
+        note = st.text_input(
+            "Note", of_patch["note"], key=f"note-{patch}", max_chars=300, help="Kept with the verdict."
+        )
+        if (verdict or "", note) != (of_patch["verdict"], of_patch["note"]):
+            reviews.add(patch, verdict or "", note, run.name)
+            st.rerun()
+
+    _cards(
+        dataset,
+        run,
+        table,
+        "Patches where the model is sure and the mask disagrees: is the label wrong? The most such pixels first.",
+        below=review,
+    )
+    if not known.empty:
+        st.download_button(
+            "Download the reviews",
+            known.reset_index().to_csv(index=False),
+            f"{dataset.root.name}-reviews.csv",
+            "text/csv",
+            key="download-reviews",
+            icon=":material/download:",
+            on_click="ignore",
+            help="A row a reviewed patch: verdict, note, run and time.",
+        )
+
+
+def two_runs(dataset: Dataset, run: Run) -> None:
+    """Show which patches another run does better or worse."""
+    others = {
+        other.name: other
+        for other in reversed(known_runs())
+        if other.name != run.name and other.palette == run.palette and other.patches is not None
+    }
+    name = st.selectbox(
+        "Other run",
+        list(reversed(others)),
+        index=None,
+        key="with",
+        bind="query-params",
+        placeholder="Choose another run of these classes",
+        help="Its scores of the same patches are set against this run's.",
+    )
+    table = _choose_patches(run)
+    st.sidebar.subheader("View", anchor=False)
+    worst_first = _choose_order()
+    if name is None:
+        st.info("Choose another run to see what got better and what got worse.", icon=":material/compare_arrows:")
+        return
+    other = others[name]
+    both = diagnosis.compare_runs(table, other.patches, PARTS[st.session_state["part"]])
+    both = both.dropna(subset="gain").sort_values("gain", ascending=worst_first, kind="stable")
+    if both.empty:
+        st.info(f"{run.name} and {name} have no patch of this part in common: choose another run or part.")
+        return
+    figures = st.grid(4, min_column_width=170)
+    figures.metric("Patches of both", f"{len(both):,}")
+    figures.metric(f"{name} is better on", f"{(both['gain'] > 0).sum():,}")
+    figures.metric(f"{name} is worse on", f"{(both['gain'] < 0).sum():,}")
+    figures.metric("Mean gain of mean IoU", f"{both['gain'].mean():+.3f}", help=f"{name} less {run.name}, by patch.")
+    st.plotly_chart(
+        scatter_figure(
+            both["mean_iou"],
+            both["other_mean_iou"],
+            both["patch"],
+            f"Mean IoU of {run.name}",
+            f"Mean IoU of {name}",
+            diagonal=True,
+        ),
+        key="two-runs",
+        config={"displayModeBar": False},
+    )
+
+    def gain(row: pd.Series) -> None:
+        st.markdown(f"{name}: mean IoU {row['other_mean_iou']:.3f}, **{row['gain']:+.3f}**")
+
+    order = "What got worse comes first." if worst_first else "What got better comes first."
+    _cards(dataset, run, both, f"Ranked by the gain of {name} over {run.name}. {order}", other, gain)
+    _export(run, both)
+
+
+VIEWS: dict[str, Callable[[Dataset, Run], None]] = {
+    "Ranking": ranking,
+    "Confusions": confusions,
+    "Causes": causes,
+    "Suspect labels": suspects,
+    "Two runs": two_runs,
+}
+"""The gallery's views by the name in its switch."""

@@ -18,6 +18,7 @@ from segmentation.evaluation.scores import (
     mean_iou,
     near_edges,
     soft_overlap,
+    sureness_when_wrong,
 )
 
 CLASSES = 4
@@ -243,6 +244,15 @@ def test_pixels_near_an_edge_are_those_with_another_class_so_close(distance: int
         elif near[row, column]:
             assert len(set(around)) > 1
     assert near.any()
+
+
+def test_sureness_when_wrong_is_over_the_wrong_labelled_pixels() -> None:
+    truth = np.array([[[0, 1, VOID, 1]], [[0, 0, 0, 0]]], np.uint8)
+    predicted = np.array([[[1, 0, 0, 1]], [[0, 0, 0, 0]]], np.uint8)
+    confidence = np.array([[[0.95, 0.5, 0.99, 0.99]], [[0.9, 0.9, 0.9, 0.9]]], np.float32)
+    mean, surely = sureness_when_wrong(truth, predicted, confidence)
+    assert mean == pytest.approx([(0.95 + 0.5) / 2, math.nan], nan_ok=True)
+    assert surely == pytest.approx([1 / 3, 0])
 
 
 def test_one_class_has_no_edges() -> None:

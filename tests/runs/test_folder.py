@@ -219,3 +219,8 @@ def test_reading_runs_does_not_import_tensorflow() -> None:
     code = "import sys, segmentation.runs.folder; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     project = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=project, check=False).returncode == 0
+
+
+def test_a_table_from_before_confusion_matrices_were_kept_has_none(whole: Path) -> None:
+    assert Run(whole).patches is not None
+    assert Run(whole).confusion_matrices is None

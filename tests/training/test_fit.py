@@ -299,6 +299,21 @@ def test_the_table_has_the_scores_of_every_patch(judged: tuple) -> None:
         assert row["part"] == ("test" if test[index] else "train")
 
 
+def test_the_table_has_every_patchs_confusion_matrix_and_how_sure_it_was_when_wrong(judged: tuple) -> None:
+    _, run, _, masks, probabilities, _ = judged
+    table, matrices = pd.read_csv(run.folder / "patches.csv"), Run(run.folder).confusion_matrices
+    assert matrices.shape == (28, 6, 6)
+    for index, row in table.iterrows():
+        predicted, sure = probabilities[index].argmax(-1), probabilities[index].max(-1)
+        labelled = masks[index] != 255
+        wrong = labelled & (predicted != masks[index])
+        expected = [[((masks[index] == t) & (predicted == p)).sum() for p in range(6)] for t in range(6)]
+        assert matrices[index].tolist() == expected
+        assert row["Land as Road"] == expected[1][2]
+        assert row["confidence_wrong"] == pytest.approx(sure[wrong].mean(), abs=1e-5)
+        assert row["surely_wrong"] == pytest.approx((wrong & (sure >= 0.9)).sum() / labelled.sum(), abs=1e-3)
+
+
 def test_the_table_has_the_brightness_and_contrast_of_every_patch(judged: tuple) -> None:
     _, run, images, _, _, _ = judged
     table = pd.read_csv(run.folder / "patches.csv")

@@ -427,6 +427,117 @@ def test_the_gallery_filters_by_class(open_page: Open, trained: object) -> None:
     assert f"**{len(expected)}** of {len(table)} patches" in texts(at)
 
 
+@pytest.mark.parametrize(
+    ("by", "column", "falling"), [("Accuracy", "accuracy", False), ("Surely wrong", "surely_wrong", True)]
+)
+def test_the_gallery_ranks_by_other_scores(
+    open_page: Open, trained: object, by: str, column: str, falling: bool
+) -> None:
+    at = open_page("gallery", by=by)
+    table = trained.run.patches.query("part == 'test'")
+    expected = table.sort_values(column, ascending=not falling, kind="stable")
+    assert shown_patches(at) == list(expected["patch"][:8])
+
+
+def test_the_gallery_ranks_by_the_iou_of_a_class(open_page: Open, trained: object) -> None:
+    at = open_page("gallery", by="IoU of the class", **{"class": "Road"})
+    expected = (
+        trained.run.patches.query("part == 'test'").dropna(subset="iou_Road").sort_values("iou_Road", kind="stable")
+    )
+    assert shown_patches(at) == list(expected["patch"][:8])
+
+
+@pytest.mark.parametrize("rank", ["Scenes", "Tiles"])
+def test_the_gallery_ranks_scenes_and_tiles_by_all_their_pixels(open_page: Open, trained: object, rank: str) -> None:
+    at = open_page("gallery", rank=rank)
+    shown = next(frame.value for frame in at.dataframe if "patches" in frame.value)
+    by = rank.lower()[:-1]
+    patches = trained.run.patches.query("part == 'test'")
+    expected = {}
+    for name, rows in patches.groupby(by):
+        right = sum(rows[f"{c} as {c}"].sum() for c in trained.dataset.palette.names)
+        expected[name] = right / rows["pixels"].sum()
+    assert dict(zip(shown[by], shown["accuracy"], strict=True)) == pytest.approx(expected)
+    assert shown["mean_iou"].is_monotonic_increasing
+
+
+def test_a_cell_of_the_confusion_matrix_shows_the_patches_that_make_it(open_page: Open, trained: object) -> None:
+    at = open_page("gallery", view="Confusions", true="Land", taken="Road")
+    assert not at.exception
+    table = trained.run.patches.query("part == 'test' and `Land as Road` > 0")
+    expected = table.sort_values("Land as Road", ascending=False, kind="stable")
+    assert metrics(at)["Land taken for Road, pixels"] == f"{expected['Land as Road'].sum():,}"
+    assert shown_patches(at) == list(expected["patch"][:8])
+
+
+def test_the_confusions_begin_with_the_greatest(open_page: Open, trained: object) -> None:
+    at = open_page("gallery", view="Confusions")
+    names = trained.dataset.palette.names
+    table = trained.run.patches.query("part == 'test'")
+    cells = {(t, p): table[f"{t} as {p}"].sum() for t in names for p in names if t != p}
+    assert (at.selectbox(key="true").value, at.selectbox(key="taken").value) == max(cells, key=cells.get)
+
+
+def test_the_causes_state_each_correlation_and_test_the_articles_claim(open_page: Open, trained: object) -> None:
+    at = open_page("gallery", view="Causes")
+    assert not at.exception
+    table = trained.run.patches.query("part == 'test'")
+    shown = next(frame.value for frame in at.dataframe if "rank correlation" in frame.value).set_index("goes with")
+    for name in ("brightness", "contrast", "confidence"):
+        expected = np.corrcoef(table[name].rank(), table["mean_iou"].rank())[0, 1]
+        assert shown.loc[name.capitalize(), "rank correlation"] == pytest.approx(expected)
+    bright = table["brightness"] >= table["brightness"].quantile(0.9)
+    assert f"mean IoU of **{table['mean_iou'][bright].mean():.3f}**" in texts(at)
+    assert f"all other patches **{table['mean_iou'][~bright].mean():.3f}**" in texts(at)
+
+
+def test_a_verdict_on_a_suspect_label_is_kept(
+    open_page: Open, trained: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(trained.run.folder, tmp_path / "tiny")
+    table = trained.run.patches.assign(surely_wrong=np.linspace(0, 0.5, 28))
+    table.to_csv(tmp_path / "tiny" / "patches.csv", index=False)
+
+    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))  # `open_page` has named another folder
+    at = open_page("gallery", run="tiny", view="Suspect labels")
+    held_out = table.query("part == 'test' and surely_wrong > 0").sort_values("surely_wrong", ascending=False)
+    first = held_out.iloc[0]["patch"]
+    assert shown_patches(at)[0] == first
+    at.pills(key=f"verdict-{first}").set_value("wrong label").run()
+    at.text_input(key=f"note-{first}").set_value("a road is missing").run()
+    assert not at.exception
+    (file,) = (tmp_path / "reviews").iterdir()
+    kept = pd.read_csv(file)
+    assert kept.iloc[-1][["patch", "verdict", "note", "run"]].tolist() == [
+        first,
+        "wrong label",
+        "a road is missing",
+        "tiny",
+    ]
+    at.segmented_control(key="reviews").set_value("Done").run()
+    assert shown_patches(at) == [first]
+    at.segmented_control(key="reviews").set_value("To do").run()
+    assert first not in shown_patches(at)
+
+
+def test_two_runs_are_set_against_each_other_patch_by_patch(open_page: Open, trained: object) -> None:
+    second = trained.run.folder.parent / "second"
+    shutil.copytree(trained.run.folder, second)
+    try:
+        table = trained.run.patches
+        changed = table.assign(mean_iou=(table["mean_iou"] + np.linspace(-0.2, 0.2, 28)).clip(0, 1))
+        changed.to_csv(second / "patches.csv", index=False)
+        at = open_page("gallery", run="tiny", view="Two runs", **{"with": "second"})
+        assert not at.exception
+        gain = (changed["mean_iou"] - table["mean_iou"])[table["part"] == "test"]
+        assert metrics(at)["second is better on"] == str((gain > 0).sum())
+        assert metrics(at)["second is worse on"] == str((gain < 0).sum())
+        assert metrics(at)["Mean gain of mean IoU"] == f"{gain.mean():+.3f}"
+        assert shown_patches(at) == list(table.loc[gain.sort_values(kind="stable").index, "patch"][:8])
+    finally:
+        shutil.rmtree(second)
+
+
 def test_the_gallery_says_what_is_missing_in_a_run_that_was_not_evaluated(
     trained: object, open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
