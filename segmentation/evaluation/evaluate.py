@@ -31,12 +31,12 @@ def evaluate_run(
         dataset: The scenes; its classes must be the run's.
         protocol: What is held out; by default what the run was trained with.
         held_out_tile: The tile to hold out under the tile protocol.
-        save: Write metrics.json and patches.csv into the run folder.
+        save: Write metrics.json and patches.csv into the run folder. Otherwise only held-out patches are predicted.
         progress: Called with (done, total) while patches are read and predicted.
         tta: Predict with test-time augmentation.
 
     Returns:
-        The contents of metrics.json and of patches.csv.
+        The contents of metrics.json, and of patches.csv or its held-out part.
 
     Raises:
         RunError: If the run's classes are not the data set's, or its model cannot be loaded.
@@ -51,6 +51,12 @@ def evaluate_run(
     patches = load_patches(dataset, predictor.patch_size, progress)
     test = held_out(patches.table, protocol, held_out_tile, trained_with["seed"])
     patches = replace(patches, masks=settle_void(patches.masks, protocol, dataset.palette))
+    if not save:
+        table = patches.table[test].reset_index(drop=True)
+        patches, test = (
+            replace(patches, images=patches.images[test], masks=patches.masks[test], table=table),
+            test[test],
+        )
     metrics, table = evaluate(predictor, patches, test, dataset.palette, protocol, progress, tta)
     if save:
         write_scores(run.folder, metrics, table)
