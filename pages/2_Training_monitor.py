@@ -9,8 +9,10 @@ begin_page("Training monitor", "Is my training going well? Training and validati
 dataset = choose_dataset()
 run = choose_run(dataset)
 logs = monitor.choose_logs(run)
+monitor.train_form(dataset)
 if not logs:
     st.info("Nothing to draw yet: choose a run, or give a CSVLogger file.", icon=":material/show_chart:")
     st.stop()
-monitor.curves(logs)
+monitor.controls(logs)
+monitor.curves(logs, monitor.choose_drawing())
 monitor.details(logs)

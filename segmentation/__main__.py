@@ -33,7 +33,7 @@ from segmentation.errors import (
     SegmentationError,
 )
 from segmentation.files import replacing
-from segmentation.runs.folder import SHIPPED, Run, find_runs
+from segmentation.runs.folder import SHIPPED, Run, check_run_name, find_runs
 from segmentation.training.configuration import Configuration
 
 RUNS = runs_folder()
@@ -164,8 +164,7 @@ def train(
         runs: Folder that holds the runs.
         resume: Go on where a training of this name was cut.
     """
-    if Path(name).name != name or name.startswith("."):
-        raise RunError(f"{name!r} cannot be a folder's name: use letters, digits and hyphens.")
+    check_run_name(name)
     dataset = find_dataset(dataset_folder(data))
     from segmentation.training.fit import train as fit  # imports TensorFlow
 

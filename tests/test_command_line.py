@@ -84,7 +84,7 @@ def test_summary_draws_the_articles_network(run: Run) -> None:
 def test_training_refuses_a_name_that_leaves_the_runs_folder(run: Run) -> None:
     done = run("train", "--name", "../elsewhere")
     assert done.returncode == 1
-    assert "cannot be a folder's name" in done.stderr
+    assert "cannot be a run's name" in done.stderr
 
 
 def test_training_refuses_a_patch_size_that_the_network_cannot_halve(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +45,16 @@ SCORES = {
 }
 PATCH_COLUMNS = {"patch", "tile", "scene", "row", "column", "part", "mean_iou", "accuracy", "classes", "confidence"}
 """What these files hold at the least: one that lacks any of it counts as unreadable."""
+
+
+def check_run_name(name: str) -> None:
+    """Refuse a run's name that is no plain folder's name.
+
+    Raises:
+        RunError: If it is empty, begins with a dot, is too long, or holds a character that leads elsewhere.
+    """
+    if not re.fullmatch(r"\w[\w .+-]{0,99}", name):
+        raise RunError(f"{name!r} cannot be a run's name: use up to 100 letters, digits, hyphens and underscores.")
 
 
 def confusion_column(true: str, predicted: str) -> str:

@@ -33,6 +33,47 @@ class History:
         ]
 
 
+def gap(table: pd.DataFrame, metric: str, high_is_good: bool) -> pd.Series | None:
+    """Return by how much a metric is better in training than in validation, epoch by epoch; None without both.
+
+    Args:
+        table: `History.table`.
+        metric: A column, without ``val_``.
+        high_is_good: As it is for an accuracy; a loss is the other way round.
+    """
+    if metric not in table or f"val_{metric}" not in table:
+        return None
+    difference = table[metric] - table[f"val_{metric}"]
+    return difference if high_is_good else -difference
+
+
+def widens_from(gaps: pd.Series) -> int | None:
+    """Return the position from which a gap widens to the end: the place where, smoothed, it is narrowest.
+
+    None if it does not widen by more than three times what it wavers from epoch to epoch.
+    """
+    known = gaps.dropna()
+    if len(known) < 4:
+        return None
+    smoothed = known.rolling(max(3, len(known) // 5), center=True, min_periods=1).mean()
+    narrowest = smoothed.argmin()
+    risen = smoothed.iloc[-1] - smoothed.iloc[narrowest]
+    wavering = known.diff().std() / np.sqrt(2)  # a steady rise has none
+    if narrowest == len(known) - 1 or risen <= 3 * wavering:
+        return None
+    return int(gaps.index.get_loc(known.index[narrowest]))
+
+
+def smooth(values: pd.Series, weight: float) -> pd.Series:
+    """Return the exponential moving average of a curve, as TensorBoard draws it, without the pull to its start.
+
+    Args:
+        values: An epoch each.
+        weight: How much of the past each value keeps, from 0, nothing, to below 1.
+    """
+    return values.ewm(alpha=1 - weight, adjust=True).mean() if weight else values
+
+
 def read_history(source: Path | bytes) -> History:
     """Read a CSVLogger file as far as it goes.
 

@@ -1,7 +1,6 @@
 """Keras' callbacks with their traps handled: what a run writes is whole, and a resumed run goes on as if never cut."""
 
 import json
-import os
 import shutil
 import signal
 import threading
@@ -152,13 +151,14 @@ def stopped_early(run: Path, patience: int | None) -> bool:
 
 
 class Heartbeat(keras.callbacks.Callback):
-    """Keep status.json fresh, so that a page can tell a running training from a dead one."""
+    """Keep status.json fresh, so that a page can tell a running training from a dead one, and say when it will end."""
 
     def __init__(self, run: Path, epochs: int, steps: int) -> None:
         super().__init__()
         self.run, self.epochs, self.steps = run, epochs, steps
         self.epoch = 0
         self.next = 0.0
+        self.began: tuple[float, float] | None = None  # time and progress after the first step, which is slow
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Remember the epoch, counted from 0."""
@@ -170,7 +170,21 @@ class Heartbeat(keras.callbacks.Callback):
         if now >= self.next:
             self.next = now + STATUS_SECONDS
             progress = (self.epoch + (batch + 1) / self.steps) / self.epochs
-            write_status(self.run, "running", phase="training", progress=round(progress, 4), pid=os.getpid())
+            pace = {}
+            if self.began is None:
+                self.began = now, progress
+            elif progress > self.began[1]:
+                seconds = (now - self.began[0]) / (progress - self.began[1])  # for the whole training
+                pace = {"seconds_an_epoch": seconds / self.epochs, "seconds_left": (1 - progress) * seconds}
+            write_status(
+                self.run,
+                "running",
+                phase="training",
+                progress=round(progress, 4),
+                epoch=self.epoch + 1,
+                epochs=self.epochs,
+                **{name: round(value, 1) for name, value in pace.items()},
+            )
 
 
 class StopBetweenBatches(keras.callbacks.Callback):

@@ -10,6 +10,9 @@ from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
 from segmentation.errors import ConfigurationError
 
+ARCHITECTURES = ("unet", "lite0-unet")
+"""The networks in the registry, which cannot be asked without loading Keras."""
+
 LossName = Literal["cross_entropy", "focal", "jaccard", "dice"]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from segmentation.data.palette import Palette
-from segmentation.runs.history import History
+from segmentation.runs.history import History, gap, smooth, widens_from
 
 ACCENT = "#0f766e"
 QUIET = "#8a8f94"
@@ -47,56 +47,122 @@ def best_epoch(values: pd.Series, metric: str) -> int | None:
     return int(values.argmax() if best_is_high(metric) else values.argmin())
 
 
-def history_figure(histories: dict[str, History], metric: str) -> go.Figure:
-    """Draw one metric of any number of runs: training dotted, validation solid, the best epoch marked.
+def history_figure(
+    histories: dict[str, History], metric: str, smoothing: float = 0.0, logarithmic: bool = False
+) -> go.Figure:
+    """Draw one metric of any number of runs: training dotted, validation solid, the best epoch of each marked.
+
+    Args:
+        histories: By the run's name.
+        metric: A column of theirs, without ``val_``.
+        smoothing: Weight of the moving average, 0–1; what it smooths stays visible behind it.
+        logarithmic: Draw the metric on a logarithmic scale.
+    """
+    figure = go.Figure()
+    last = max(
+        (int(history.table["epoch"].max()) + 1 for history in histories.values() if len(history.table)), default=1
+    )
+    parts = ((metric, "training", "dot"), (f"val_{metric}", "validation", "solid"))
+    if metric == "learning_rate":
+        parts, smoothing = ((metric, "", "solid"),), 0.0
+    for place, (name, history) in enumerate(histories.items()):
+        color = RUN_COLORS[place % len(RUN_COLORS)]
+        epochs = history.table["epoch"] + 1
+        for column, part, dash in parts:
+            if column not in history.table:
+                continue
+            values = history.table[column]
+            label = ", ".join(word for word in (name if len(histories) > 1 else "", part) if word)
+            line = {"color": color, "dash": dash, "width": 2}
+            mode = "lines+markers" if len(values) < 2 else "lines"
+            if smoothing:
+                thin = {**line, "width": 1}
+                figure.add_scatter(x=epochs, y=values, line=thin, opacity=0.35, showlegend=False, hoverinfo="skip")
+            hover = f"{label}<br>epoch %{{x}}: %{{customdata:.4g}}<extra></extra>"
+            figure.add_scatter(
+                x=epochs,
+                y=smooth(values, smoothing),
+                customdata=values,
+                name=label,
+                mode=mode,
+                line=line,
+                hovertemplate=hover,
+            )
+            best = best_epoch(values, metric)
+            if best is not None and part:
+                _mark_best(figure, epochs.iloc[best], values.iloc[best], metric, label, part, color)
+    figure.update_layout(
+        title={"text": title_of(metric), "font": {"size": 15}},
+        xaxis={"title": "Epoch", "tickformat": "d", "range": [0.5, last + 0.5]},
+        yaxis={
+            "title": title_of(metric),
+            "type": "log" if logarithmic else "linear",
+            "rangemode": "tozero" if metric == "learning_rate" else "normal",
+        },
+        height=320,
+        margin={"l": 10, "r": 10, "t": 60, "b": 10},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+        uirevision=f"{metric} {logarithmic}",  # a live update keeps the zoom
+    )
+    return figure
+
+
+def _mark_best(figure: go.Figure, epoch: int, value: float, metric: str, label: str, part: str, color: str) -> None:
+    """Mark a curve's best epoch: a full star with its value for validation, an open one for training."""
+    validation = part == "validation"
+    figure.add_scatter(
+        x=[epoch],
+        y=[value],
+        mode="markers+text" if validation else "markers",
+        text=[f"{value:.4g}"],
+        textposition="bottom center" if best_is_high(metric) else "top center",
+        marker={"color": color, "size": 11, "symbol": "star" if validation else "star-open"},
+        name=f"best of {label}",
+        cliponaxis=False,
+        showlegend=False,
+        hovertemplate=f"best of {label}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+    )
+
+
+def gap_figure(histories: dict[str, History], metric: str) -> go.Figure:
+    """Draw by how much a metric is better in training than in validation, and the epoch from which that widens.
 
     Args:
         histories: By the run's name.
         metric: A column of theirs, without ``val_``.
     """
     figure = go.Figure()
-    last = max(
-        (int(history.table["epoch"].max()) + 1 for history in histories.values() if len(history.table)), default=1
-    )
     for place, (name, history) in enumerate(histories.items()):
         color = RUN_COLORS[place % len(RUN_COLORS)]
-        epochs = history.table["epoch"] + 1
-        for column, part, dash in (
-            (metric, "training", "dot" if metric != "learning_rate" else "solid"),
-            (f"val_{metric}", "validation", "solid"),
-        ):
-            if column not in history.table:
-                continue
-            values = history.table[column]
-            label = ", ".join(
-                word for word in (name if len(histories) > 1 else "", part if metric != "learning_rate" else "") if word
+        epochs, gaps = history.table["epoch"] + 1, gap(history.table, metric, best_is_high(metric))
+        if gaps is None:
+            continue
+        figure.add_scatter(
+            x=epochs,
+            y=gaps,
+            mode="lines" if len(gaps) > 1 else "markers",
+            name=name,
+            line={"color": color, "width": 2},
+            hovertemplate=f"{name}<br>epoch %{{x}}: %{{y:+.4f}}<extra></extra>",
+        )
+        widening = widens_from(gaps)
+        if widening is not None:
+            figure.add_vline(
+                x=int(epochs.iloc[widening]),
+                line={"color": color, "dash": "dash", "width": 1},
+                annotation={"text": f"widens from epoch {int(epochs.iloc[widening])}", "font": {"color": color}},
             )
-            hover = f"{label}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>"
-            line = {"color": color, "dash": dash, "width": 2}
-            mode = "lines+markers" if len(values) < 2 else "lines"
-            figure.add_scatter(x=epochs, y=values, name=label, mode=mode, line=line, hovertemplate=hover)
-            best = best_epoch(values, metric)
-            if best is not None and part == "validation":
-                figure.add_scatter(
-                    x=[epochs.iloc[best]],
-                    y=[values.iloc[best]],
-                    mode="markers+text",
-                    text=[f"{values.iloc[best]:.4g}"],
-                    textposition="bottom center" if best_is_high(metric) else "top center",
-                    marker={"color": color, "size": 11, "symbol": "star"},
-                    name=f"best of {label}",
-                    cliponaxis=False,
-                    showlegend=False,
-                    hovertemplate=f"best of {label}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
-                )
+    figure.add_hline(y=0, line={"color": QUIET, "width": 1})
+    title = f"{title_of(metric)}: training better than validation by"
     figure.update_layout(
-        title={"text": title_of(metric), "font": {"size": 15}},
-        xaxis={"title": "Epoch", "tickformat": "d", "range": [0.5, last + 0.5]},
-        yaxis={"title": title_of(metric), "rangemode": "tozero" if metric == "learning_rate" else "normal"},
+        title={"text": title, "font": {"size": 15}},
+        xaxis={"title": "Epoch", "tickformat": "d"},
+        yaxis={"title": "Gap"},
         height=320,
         margin={"l": 10, "r": 10, "t": 60, "b": 10},
+        showlegend=len(histories) > 1,
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
-        uirevision=metric,  # a live update keeps the zoom
+        uirevision=f"gap {metric}",
     )
     return figure
 

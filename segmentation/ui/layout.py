@@ -24,6 +24,9 @@ FOLDERS = "dataset_folders"
 CHOSEN = "chosen_dataset"
 """Session state: the label of a data set to choose at the next run of the page."""
 
+CHOSEN_RUN = "chosen_run"
+"""Session state: the name of a run to choose at the next run of the page."""
+
 STYLE = """
 <style>
   /* Masks keep hard edges however the browser scales them. */
@@ -143,6 +146,8 @@ def choose_run(dataset: Dataset | None) -> Run | None:
         st.sidebar.info("No run yet: train one with `python -m segmentation train --name first`.")
         return None
     names = list(dict.fromkeys(run.name for run in runs))
+    if st.session_state.get(CHOSEN_RUN) in names:  # a widget's value can only be set before it is drawn
+        st.session_state["run"] = st.session_state.pop(CHOSEN_RUN)
     default = names.index(runs[run_of(dataset, runs)].name) if dataset else 0
     name = st.sidebar.selectbox(
         "Run",

@@ -1,23 +1,37 @@
-"""The parts of the training monitor: which logs, live curves, and the details behind them."""
+"""The parts of the training monitor: which logs, live curves, the details behind them, and trainings from here."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
+from segmentation.data.locate import runs_folder
+from segmentation.data.protocols import PROTOCOLS
+from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.runs.folder import Run
 from segmentation.runs.history import History, read_history
-from segmentation.ui.figures import best_epoch, history_figure, network_figure, title_of
-from segmentation.ui.layout import known_runs, one_sentence
+from segmentation.training import launch
+from segmentation.training.configuration import ARCHITECTURES, Configuration
+from segmentation.ui.figures import best_epoch, best_is_high, gap_figure, history_figure, network_figure, title_of
+from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence
 
 POLL_SECONDS = 3.0
 """How often a running training's log is read again."""
 
 UPLOADS = "uploaded_logs"
 """Session state: uploaded logs' bytes by file name, since an uploader forgets them on a change of page."""
+
+DATA = "data_to_train_on"
+"""Session state: folder of the data set in use."""
+
+GAPS = ("loss", "accuracy", "mean_iou")
+"""The gap between training and validation is drawn for these."""
+
+STARTED = "started_training"
+"""Session state: (name, process) of a training that was started from the page and has not shown up yet."""
 
 FIRST = ("loss", "accuracy", "jaccard", "mean_iou")
 """These metrics are drawn first."""
@@ -41,21 +55,25 @@ class Log:
 
 
 def choose_logs(run: Run | None) -> list[Log]:
-    """Let the user choose runs, name a file, or upload files; the sidebar's run is there from the start.
+    """Let the user choose further runs, name a file, or upload files; the sidebar's run is always there.
 
     Args:
         run: The run in use.
     """
     runs = {known.name: known for known in reversed(known_runs()) if (known.folder / "history.csv").exists()}
-    names = list(reversed(runs))
+    others = [name for name in reversed(runs) if run is None or name != run.name]
     chosen = st.multiselect(
-        "Runs",
-        names,
-        default=[run.name] if run and run.name in runs else names[:1],
-        key=f"runs-{run.name if run else ''}",
+        "Compare with",
+        others,
+        key="with",
+        bind="query-params",
+        placeholder="No other run",
         help="Runs are drawn over one another, a colour each.",
     )
-    logs = [Log(name, runs[name].folder / "history.csv", runs[name]) for name in chosen]
+    names = ([run.name] if run and run.name in runs else []) + chosen
+    logs = [Log(name, runs[name].folder / "history.csv", runs[name]) for name in names]
+    if run and run.name not in runs and run.status.get("state") == "running":
+        logs.insert(0, Log(run.name, run.folder / "history.csv", run))
     with st.expander("Another log: a path or an upload", icon=":material/upload_file:"):
         path = st.text_input(
             "Path of a CSVLogger file", key="log-path", persist_state="session", placeholder="/home/me/run/log.csv"
@@ -73,17 +91,44 @@ def choose_logs(run: Run | None) -> list[Log]:
     return logs
 
 
-def curves(logs: list[Log]) -> None:
+@dataclass(frozen=True)
+class Drawing:
+    """How curves are to be drawn, as the sidebar says: smoothing 0–1, and a logarithmic scale for losses."""
+
+    smoothing: float
+    logarithmic: bool
+
+
+def choose_drawing() -> Drawing:
+    """Draw the sidebar's last part."""
+    st.sidebar.subheader("View", anchor=False)
+    percent = st.sidebar.slider(
+        "Smoothing, %",
+        0,
+        95,
+        0,
+        step=5,
+        key="smoothing",
+        bind="query-params",
+        help="Exponential moving average; the curve itself stays visible behind it, and its best epoch is marked.",
+    )
+    logarithmic = st.sidebar.toggle(
+        "Logarithmic losses", key="log", bind="query-params", help="Draw losses on a logarithmic scale."
+    )
+    return Drawing(percent / 100, logarithmic)
+
+
+def curves(logs: list[Log], drawing: Drawing) -> None:
     """Draw the curves, again and again while one of the runs is being written."""
     live = any(log.run and log.run.status.get("state") == "running" for log in logs)
-    st.fragment(_draw_curves, run_every=POLL_SECONDS if live else None)(logs, live)
+    st.fragment(_draw_curves, run_every=POLL_SECONDS if live else None)(logs, live, drawing)
 
 
-def _draw_curves(logs: list[Log], live: bool) -> None:
+def _draw_curves(logs: list[Log], live: bool, drawing: Drawing) -> None:
     """One drawing of all curves from what the files hold now."""
-    states = [_state_line(Run(log.run.folder)) for log in logs if log.run]
-    for line in states:
-        st.markdown(line)
+    for log in logs:
+        if log.run:
+            _state(Run(log.run.folder))
     if live and not any(Run(log.run.folder).status.get("state") == "running" for log in logs if log.run):
         st.rerun()  # it has ended: the whole page follows once, and the polling stops
     histories = _read(logs)
@@ -100,8 +145,21 @@ def _draw_curves(logs: list[Log], live: bool) -> None:
     _best_row(drawn)
     charts = st.grid(2, min_column_width=400, gap="medium")
     for metric in metrics:
-        charts.plotly_chart(history_figure(drawn, metric), key=f"curve-{metric}")
-    st.caption("Validation solid, training dotted; a star marks the best validation value.")
+        logarithmic = drawing.logarithmic and not best_is_high(metric)
+        charts.plotly_chart(history_figure(drawn, metric, drawing.smoothing, logarithmic), key=f"curve-{metric}")
+    st.caption(
+        "Validation solid, training dotted. A full star marks the best in validation, an open one the best in training."
+    )
+    paired = [m for m in GAPS if any(m in h.table and f"val_{m}" in h.table for h in drawn.values())]
+    if paired:
+        st.subheader("Gap between training and validation", anchor=False)
+        charts = st.grid(2, min_column_width=400, gap="medium")
+        for metric in paired:
+            charts.plotly_chart(gap_figure(drawn, metric), key=f"gap-{metric}")
+        st.caption(
+            "Above zero the run does better on what it trains on. A gap that widens while validation gains no more is "
+            "overfitting; below zero, augmentation or dropout make training the harder part."
+        )
 
 
 def _read(logs: list[Log]) -> dict[str, History]:
@@ -110,22 +168,72 @@ def _read(logs: list[Log]) -> dict[str, History]:
         try:
             histories[log.name] = log.read()
         except RunError as error:
+            if log.run and log.run.status.get("state") == "running":
+                continue  # its first epoch has not ended yet: the state says so
             st.error(f"{log.name}: {error}", icon=":material/error:")
     return histories
 
 
-def _state_line(run: Run) -> str:
-    """Say in one line how a run stands: state, epoch, time an epoch, and the time it will end."""
+def _state(run: Run) -> None:
+    """Say how a run stands: state, epoch, time an epoch, when it will end."""
     status = run.status
     parts = [f"**{run.name}** is {status.get('state')}"]
     if status.get("reason"):
         parts.append(status["reason"])
-    if status.get("state") == "running":
-        parts.append(f"{status.get('phase', '')}, {100 * status.get('progress', 0):.0f} % done")
-        parts.append(f"last sign of life {time.time() - status['heartbeat']:.0f} s ago")
-    if status.get("state") in ("stopped", "failed", "stalled"):
-        parts.append(f"go on with `python -m segmentation train --name {run.name} --resume` and its other options")
-    return " · ".join(parts)
+    if status.get("state") != "running":
+        st.markdown(" · ".join(parts))
+        return
+    progress = min(max(float(status.get("progress", 0)), 0.0), 1.0)
+    parts.append(f"epoch {status['epoch']} of {status['epochs']}" if "epochs" in status else status.get("phase", ""))
+    parts.append(f"{100 * progress:.0f} % done")
+    if "seconds_left" in status:
+        parts.append(f"{duration(status['seconds_an_epoch'])} an epoch")
+        end = time.localtime(status["heartbeat"] + status["seconds_left"])
+        parts.append(f"{duration(status['seconds_left'])} left, until {time.strftime('%H:%M', end)}")
+    parts.append(f"last sign of life {time.time() - status['heartbeat']:.0f} s ago")
+    st.progress(progress, " · ".join(parts))
+
+
+def controls(logs: list[Log]) -> None:
+    """Offer to stop what is running, and to go on with what was cut.
+
+    The buttons are not where the curves are: those are drawn anew every few seconds, under the pointer.
+    """
+    for run in (log.run for log in logs if log.run):
+        state = run.status.get("state")
+        if state == "running" and st.button(
+            f"Stop {run.name}",
+            key=f"stop-{run.name}",
+            icon=":material/stop_circle:",
+            help="After the batch under way; it can be resumed.",
+        ):
+            with one_sentence():
+                launch.stop(run)
+                st.toast(f"{run.name} stops after the batch under way.")
+        if state in ("stopped", "failed", "stalled") and run.config and run.folder.parent == runs_folder():
+            data = st.session_state[DATA]
+            if st.button(
+                f"Resume {run.name}",
+                key=f"resume-{run.name}",
+                icon=":material/play_circle:",
+                disabled=data is None,
+                help="Go on where it was cut, on the data set in use.",
+            ):
+                with one_sentence():
+                    known = {field.name for field in fields(Configuration)}
+                    values = {k: v for k, v in run.config["configuration"].items() if k in known}
+                    _launch(run.name, Configuration(**values), data)
+
+
+def duration(seconds: float) -> str:
+    """Say a time as a person would: 45 s, 3 min 20 s, 2 h 5 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s" if minutes < 10 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _best_row(histories: dict[str, History]) -> None:
@@ -146,29 +254,162 @@ def _best_row(histories: dict[str, History]) -> None:
 
 
 def details(logs: list[Log]) -> None:
-    """Show each log's epochs as a table, its hyper-parameters, its network, and downloads."""
+    """Show the runs' hyper-parameters side by side, each log's epochs as a table, and its network."""
+    table = side_by_side([log.run for log in logs if log.run])
+    if not table.empty:
+        st.subheader("Hyper-parameters", anchor=False)
+        differing = (
+            st.toggle("Only what differs", key="differing", bind="query-params", help="Hide what all runs share.")
+            if table.shape[1] > 3
+            else False
+        )
+        st.dataframe(
+            table[table["differs"]] if differing else table,
+            hide_index=True,
+            key="hyper-parameters",
+            placeholder="–",
+            column_config={"name": "Hyper-parameter", "differs": "Differs" if table.shape[1] > 3 else None},
+        )
+        st.download_button(
+            "Download the hyper-parameters",
+            table.to_csv(index=False),
+            "hyper-parameters.csv",
+            "text/csv",
+            key="download-hyper-parameters",
+            icon=":material/download:",
+            on_click="ignore",
+        )
     for log in logs:
-        with st.expander(f"{log.name}: epochs, hyper-parameters, network", icon=":material/table_rows:"):
-            with one_sentence():
-                table = log.read().table
-                st.dataframe(table.assign(epoch=table["epoch"] + 1), hide_index=True, key=f"epochs-{log.name}")
-                st.download_button(
-                    "Download the epochs",
-                    table.to_csv(index=False),
-                    f"{log.name}-epochs.csv",
-                    "text/csv",
-                    key=f"download-{log.name}",
-                    icon=":material/download:",
-                )
+        with st.expander(f"{log.name}: epochs and network", icon=":material/table_rows:"), one_sentence():
+            table = log.read().table
+            st.dataframe(table.assign(epoch=table["epoch"] + 1), hide_index=True, key=f"epochs-{log.name}")
+            st.download_button(
+                "Download the epochs",
+                table.to_csv(index=False),
+                f"{log.name}-epochs.csv",
+                "text/csv",
+                key=f"download-{log.name}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
             config = (log.run.config if log.run else None) or {}
-            if "configuration" in config:
-                values = {**config["configuration"], **config.get("dataset", {}), **config.get("versions", {})}
-                st.dataframe(
-                    pd.DataFrame({"hyper-parameter": values.keys(), "value": [str(v) for v in values.values()]}),
-                    hide_index=True,
-                    key=f"config-{log.name}",
-                )
             if "architecture" in config:
                 st.plotly_chart(
                     network_figure(config["architecture"]), key=f"network-{log.name}", config={"displayModeBar": False}
                 )
+
+
+def side_by_side(runs: list[Run]) -> pd.DataFrame:
+    """Return the runs' hyper-parameters, data and versions, what differs first: ``name``, a column a run, ``differs``.
+
+    A hyper-parameter that is younger than a run had its default then.
+    """
+    columns = {}
+    for run in runs:
+        if run.config:
+            of_run = {**Configuration().to_dict(), **run.config["configuration"], **run.config["dataset"]}
+            columns[run.name] = {
+                name: str(value) for name, value in {**of_run, **run.config.get("versions", {})}.items()
+            }
+    if not columns:
+        return pd.DataFrame()
+    table = pd.DataFrame(columns)
+    differs = table.nunique(axis=1, dropna=False) > 1
+    table = table.assign(differs=differs).rename_axis("name").reset_index()
+    return table.sort_values("differs", ascending=False, kind="stable", ignore_index=True)
+
+
+def train_form(dataset: Dataset | None) -> None:
+    """Let the user start a training of the data set in use, as the train command would."""
+    st.session_state[DATA] = dataset.root if dataset else None
+    if STARTED in st.session_state:
+        _await_start()
+    if dataset is None:
+        return
+    with st.expander("Train a run", icon=":material/model_training:"), st.form("train", border=False):
+        cells = st.grid(4, min_column_width=160)
+        name = cells.text_input(
+            "Name", key="train-name", placeholder="first-try", help="The run's folder is called so."
+        )
+        architecture = cells.selectbox(
+            "Network",
+            ARCHITECTURES,
+            key="train-architecture",
+            help="lite0-unet starts from weights trained on ImageNet.",
+        )
+        protocol = cells.selectbox("Protocol", PROTOCOLS, key="train-protocol", help="What is held out to be scored.")
+        tile = cells.selectbox(
+            "Tile held out", dataset.tiles, key="train-tile", help="Under the tile protocol: the place never seen."
+        )
+        epochs = cells.number_input("Epochs", 1, 10_000, 20, key="train-epochs", help="Passes over the patches.")
+        batch = cells.number_input("Patches a step", 1, 1024, 16, key="train-batch", help="Batch size.")
+        rate = cells.number_input(
+            "Learning rate", 1e-6, 1.0, 1e-3, format="%g", step=1e-4, key="train-rate", help="In the first epoch."
+        )
+        schedule = cells.selectbox(
+            "Schedule", ["cosine", "constant"], key="train-schedule", help="How the learning rate goes on."
+        )
+        loss = cells.text_input(
+            "Loss", "cross_entropy", key="train-loss", help='Or a sum such as "cross_entropy+0.5*jaccard".'
+        )
+        size = cells.number_input("Patch size, px", 16, 1024, 160, step=16, key="train-size", help="Side of a patch.")
+        start_from = cells.selectbox(
+            "Start from",
+            [run.name for run in known_runs() if run.model],
+            index=None,
+            key="train-from",
+            placeholder="Fresh weights",
+            help="A run of the same network whose weights to begin with.",
+        )
+        turns = cells.toggle("Flips and rotations", key="train-turns", help="Show patches in their eight ways up.")
+        windows = cells.toggle(
+            "Random windows", key="train-windows", help="Cut patches off their grid, anew each epoch."
+        )
+        if st.form_submit_button("Start the training", type="primary", icon=":material/play_circle:"):
+            with one_sentence():
+                if any(run.name == name for run in known_runs()):
+                    raise RunError(f"There is a run {name} already: choose another name.")
+                configuration = Configuration(
+                    architecture=architecture,
+                    patch_size=size,
+                    protocol=protocol,
+                    held_out_tile=tile if protocol == "tile" else None,
+                    start_from=start_from,
+                    epochs=epochs,
+                    batch_size=batch,
+                    learning_rate=rate,
+                    schedule=schedule,
+                    flips_and_rotations=turns,
+                    random_windows=windows,
+                    loss=loss,
+                )
+                _launch(name, configuration, dataset.root)
+
+
+def _launch(name: str, configuration: Configuration, data: Path) -> None:
+    """Start a training in a process of its own, and draw the page again."""
+    process = launch.start(name, configuration, data, runs_folder())
+    st.session_state[STARTED] = name, process
+    st.rerun()
+
+
+@st.fragment(run_every=1.0)
+def _await_start() -> None:
+    """Say that a training is starting, until its run shows up or its process has ended."""
+    name, process = st.session_state[STARTED]
+    run = Run(runs_folder() / name)
+    if run.config and run.status.get("state") == "running":
+        del st.session_state[STARTED]
+        st.session_state[CHOSEN_RUN] = name
+        st.rerun()
+    if process.poll() is None:
+        st.info(
+            f"{name} is starting: TensorFlow is loaded and the patches are prepared …", icon=":material/hourglass_top:"
+        )
+        return
+    log = launch.log_of(name, runs_folder()).read_text(encoding="utf-8", errors="replace")
+    last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "it said nothing")
+    st.error(f"{name} did not start: {last}", icon=":material/error:")
+    if st.button("All right", key="dismiss-start"):
+        del st.session_state[STARTED]
+        st.rerun()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from segmentation.errors import RunError
-from segmentation.runs.history import read_history
+from segmentation.runs.history import gap, read_history, smooth, widens_from
 
 NORMAL = b"epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.25,0.4,1.5\n1,0.6,1.0,0.55,1.125\n"
 
@@ -238,3 +238,30 @@ def test_a_log_with_any_bytes_changed_is_read_or_refused() -> None:
 def test_a_missing_file_is_a_run_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"gone\.csv cannot be read: check the path\.$"):
         read_history(tmp_path / "gone.csv")
+
+
+def test_the_gap_is_positive_where_training_is_better() -> None:
+    table = pd.DataFrame(
+        {"loss": [1.0, 0.5], "val_loss": [0.9, 0.8], "accuracy": [0.5, 0.9], "val_accuracy": [0.6, 0.7]}
+    )
+    assert gap(table, "loss", high_is_good=False).tolist() == pytest.approx([-0.1, 0.3])
+    assert gap(table, "accuracy", high_is_good=True).tolist() == pytest.approx([-0.1, 0.2])
+    assert gap(table, "jaccard", high_is_good=True) is None
+
+
+def test_a_gap_widens_from_where_it_is_narrowest() -> None:
+    assert widens_from(pd.Series([0.3, 0.2, 0.1, 0.1, 0.1, 0.2, 0.3, 0.4, 0.5])) == 3
+    assert widens_from(pd.Series([0.5, 0.4, 0.3, 0.2, 0.1])) is None
+    assert widens_from(pd.Series([0.1, 0.2, 0.1])) is None  # too short to tell
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_gap_that_only_wavers_does_not_widen(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    assert widens_from(pd.Series(rng.normal(0, 0.1, 50))) is None
+
+
+def test_smoothing_is_a_moving_average_that_starts_at_the_first_value() -> None:
+    smoothed = smooth(pd.Series([1.0, 0.0, 0.0]), 0.5)
+    assert smoothed.tolist() == pytest.approx([1, 0.5 / 1.5, 0.25 / 1.75])
+    assert smooth(pd.Series([3.0, 1.0]), 0).tolist() == [3, 1]

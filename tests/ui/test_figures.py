@@ -10,6 +10,7 @@ from segmentation.ui.figures import (
     best_epoch,
     class_bars,
     confusion_figure,
+    gap_figure,
     history_figure,
     network_figure,
     reliability_figure,
@@ -62,6 +63,38 @@ def test_runs_have_their_own_colours_and_names(history: History) -> None:
 
 def test_a_metric_without_validation_is_drawn_alone(history: History) -> None:
     assert len(history_figure({"a": history}, "learning_rate").data) == 1
+
+
+def test_the_best_of_training_is_marked_too(history: History) -> None:
+    star = traces(history_figure({"a": history}, "accuracy"))["best of training"]
+    assert (star.x[0], star.y[0], star.marker.symbol) == (3, 0.8, "star-open")
+
+
+def test_smoothing_keeps_the_curve_in_sight_and_its_best_epoch(history: History) -> None:
+    figure = history_figure({"a": history}, "loss", smoothing=0.5)
+    thin = [trace for trace in figure.data if trace.opacity == 0.35]
+    assert [list(trace.y) for trace in thin] == [[1.0, 0.6, 0.5], [0.9, 0.7, 0.8]]
+    drawn = traces(figure)
+    assert drawn["validation"].y[1] == pytest.approx((0.5 * 0.9 + 0.7) / 1.5)  # the past counts half
+    assert list(drawn["validation"].customdata) == [0.9, 0.7, 0.8]
+    assert (drawn["best of validation"].x[0], drawn["best of validation"].y[0]) == (2, 0.7)
+
+
+def test_losses_can_be_drawn_logarithmically(history: History) -> None:
+    assert history_figure({"a": history}, "loss", logarithmic=True).layout.yaxis.type == "log"
+
+
+def test_the_gap_is_how_much_better_training_is(history: History) -> None:
+    assert list(gap_figure({"a": history}, "loss").data[0].y) == pytest.approx([-0.1, 0.1, 0.3])
+    assert list(gap_figure({"a": history}, "accuracy").data[0].y) == pytest.approx([-0.1, 0.05, 0.05])
+
+
+def test_the_epoch_from_which_a_gap_widens_is_marked() -> None:
+    epochs = np.arange(10)
+    table = pd.DataFrame({"epoch": epochs, "loss": 1 - 0.1 * epochs, "val_loss": 1 - 0.1 * np.minimum(epochs, 5)})
+    figure = gap_figure({"a": History(table)}, "loss")
+    assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] != []
+    assert "widens from epoch" in figure.layout.annotations[0].text
 
 
 def test_class_bars_show_nan_as_a_dash() -> None:

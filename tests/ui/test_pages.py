@@ -1,10 +1,12 @@
 """Every page does its main job, driven through Streamlit's own test harness on a small data set and a real run."""
 
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, read_scene
 from segmentation.runs.folder import Run
+from segmentation.ui.monitor import duration, side_by_side
 
 PAGES = {
     "browser": "pages/1_Dataset_browser.py",
@@ -205,6 +208,70 @@ def test_the_monitor_reads_a_path(open_page: Open, tmp_path: Path) -> None:
     at = open_page("monitor")
     at.text_input(key="log-path").input(str(tmp_path / "mine.csv")).run()
     assert "**mine.csv**: 2 epochs, best is epoch 2" in texts(at)
+
+
+def test_a_link_opens_the_monitor_with_both_runs(open_page: Open, trained: object) -> None:
+    second = trained.run.folder.parent / "second"
+    shutil.copytree(trained.run.folder, second)
+    try:
+        at = open_page("monitor", run="tiny", **{"with": "second"})
+        assert not at.exception
+        assert "**tiny** is finished" in texts(at)
+        assert "**second** is finished" in texts(at)
+    finally:
+        shutil.rmtree(second)
+
+
+def test_hyper_parameters_stand_side_by_side_what_differs_first(trained: object, tmp_path: Path) -> None:
+    for name, rate in (("one", 0.001), ("other", 0.5)):
+        shutil.copytree(trained.run.folder, tmp_path / name)
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        config["configuration"]["learning_rate"] = rate
+        if name == "one":
+            del config["configuration"]["haze"]  # from before there was any
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    table = side_by_side([Run(tmp_path / "one"), Run(tmp_path / "other")])
+    assert table.iloc[0].tolist() == ["learning_rate", "0.001", "0.5", True]
+    assert table["differs"].sum() == 1
+    assert table.set_index("name").loc["haze", "one"] == "0.0"
+
+
+def test_the_monitor_starts_a_training_as_the_command_line_would(
+    open_page: Open, trained: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    at = open_page("monitor")
+    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))
+    at.text_input(key="train-name").input("from-here")
+    at.number_input(key="train-epochs").set_value(500)
+    at.number_input(key="train-size").set_value(32)
+    next(button for button in at.button if button.label == "Start the training").click().run()
+    assert not at.exception
+    run, until = Run(tmp_path / "from-here"), time.monotonic() + 90
+    while Run(run.folder).history is None and time.monotonic() < until:
+        continue
+    assert Run(run.folder).config["configuration"]["epochs"] == 500
+    at.run()
+    assert at.selectbox(key="run").value == "from-here"
+    at.button(key="stop-from-here").click().run()
+    while Run(run.folder).status["state"] == "running" and time.monotonic() < until:
+        continue
+    assert Run(run.folder).status["state"] == "stopped"
+    at.run()
+    assert at.button(key="resume-from-here").label == "Resume from-here"
+
+
+def test_a_name_that_is_taken_is_refused_on_the_page(open_page: Open) -> None:
+    at = open_page("monitor")
+    at.text_input(key="train-name").input("tiny")
+    next(button for button in at.button if button.label == "Start the training").click().run()
+    assert "There is a run tiny already" in at.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(4.4, "4 s"), (90, "1 min 30 s"), (601, "10 min"), (3600, "1 h 0 min"), (9000, "2 h 30 min")]
+)
+def test_a_time_is_said_as_a_person_would(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
 
 
 def upload(at: AppTest, role: str, name: str, content: bytes) -> AppTest:
