@@ -48,15 +48,16 @@ def gap(table: pd.DataFrame, metric: str, high_is_good: bool) -> pd.Series | Non
 
 
 def widens_from(gaps: pd.Series) -> int | None:
-    """Return the position from which a gap widens to the end: the place where, smoothed, it is narrowest.
+    """Return the position from which a gap widens to the end: the last place where, smoothed, it is narrowest.
 
-    None if it does not widen by more than three times what it wavers from epoch to epoch.
+    While validation is the better one there is no gap. None if it does not widen by more than three times what it
+    wavers from epoch to epoch.
     """
-    known = gaps.dropna()
+    known = gaps.dropna().clip(lower=0)
     if len(known) < 4:
         return None
     smoothed = known.rolling(max(3, len(known) // 5), center=True, min_periods=1).mean()
-    narrowest = smoothed.argmin()
+    narrowest = len(smoothed) - 1 - int(smoothed.iloc[::-1].argmin())
     risen = smoothed.iloc[-1] - smoothed.iloc[narrowest]
     wavering = known.diff().std() / np.sqrt(2)  # a steady rise has none
     if narrowest == len(known) - 1 or risen <= 3 * wavering:

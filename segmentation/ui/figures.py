@@ -15,7 +15,7 @@ QUIET = "#8a8f94"
 POINTS = "#159a8c"
 """The accent, light enough to be seen as a point on dark ground too."""
 
-RUN_COLORS = ("#0f766e", "#b45309", "#475569", "#be185d", "#4d7c0f", "#0369a1")
+RUN_COLORS = ("#159a8c", "#b45309", "#475569", "#be185d", "#4d7c0f", "#0369a1")
 """One a run; none is a class colour of the Dubai palette."""
 
 LOWER_IS_BETTER = ("loss", "error", "mae", "mse")
@@ -90,7 +90,8 @@ def history_figure(
             )
             best = best_epoch(values, metric)
             if best is not None and part:
-                _mark_best(figure, epochs.iloc[best], values.iloc[best], metric, label, part, color)
+                side = " left" if epochs.iloc[best] > 0.8 * last else " right" if epochs.iloc[best] < 0.2 * last else ""
+                _mark_best(figure, epochs.iloc[best], values.iloc[best], metric, label, part, color, side)
     figure.update_layout(
         title={"text": title_of(metric), "font": {"size": 15}},
         xaxis={"title": "Epoch", "tickformat": "d", "range": [0.5, last + 0.5]},
@@ -99,15 +100,17 @@ def history_figure(
             "type": "log" if logarithmic else "linear",
             "rangemode": "tozero" if metric == "learning_rate" else "normal",
         },
-        height=320,
-        margin={"l": 10, "r": 10, "t": 60, "b": 10},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+        height=340,
+        margin={"l": 10, "r": 10, "t": 40, "b": 10},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.22, "xanchor": "left", "x": 0},
         uirevision=f"{metric} {logarithmic}",  # a live update keeps the zoom
     )
     return figure
 
 
-def _mark_best(figure: go.Figure, epoch: int, value: float, metric: str, label: str, part: str, color: str) -> None:
+def _mark_best(
+    figure: go.Figure, epoch: int, value: float, metric: str, label: str, part: str, color: str, side: str
+) -> None:
     """Mark a curve's best epoch: a full star with its value for validation, an open one for training."""
     validation = part == "validation"
     figure.add_scatter(
@@ -115,7 +118,7 @@ def _mark_best(figure: go.Figure, epoch: int, value: float, metric: str, label: 
         y=[value],
         mode="markers+text" if validation else "markers",
         text=[f"{value:.4g}"],
-        textposition="bottom center" if best_is_high(metric) else "top center",
+        textposition=("bottom" if best_is_high(metric) else "top") + (side or " center"),
         marker={"color": color, "size": 11, "symbol": "star" if validation else "star-open"},
         name=f"best of {label}",
         cliponaxis=False,
@@ -158,10 +161,10 @@ def gap_figure(histories: dict[str, History], metric: str) -> go.Figure:
         title={"text": title, "font": {"size": 15}},
         xaxis={"title": "Epoch", "tickformat": "d"},
         yaxis={"title": "Gap"},
-        height=320,
-        margin={"l": 10, "r": 10, "t": 60, "b": 10},
+        height=340,
+        margin={"l": 10, "r": 10, "t": 40, "b": 10},
         showlegend=len(histories) > 1,
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.22, "xanchor": "left", "x": 0},
         uirevision=f"gap {metric}",
     )
     return figure

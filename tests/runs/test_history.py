@@ -255,6 +255,10 @@ def test_a_gap_widens_from_where_it_is_narrowest() -> None:
     assert widens_from(pd.Series([0.1, 0.2, 0.1])) is None  # too short to tell
 
 
+def test_validation_that_loses_its_lead_does_not_widen_the_gap() -> None:
+    assert widens_from(pd.Series([-0.3, -0.2, -0.1, -0.05, 0.0, 0.0, 0.0])) is None
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_gap_that_only_wavers_does_not_widen(seed: int) -> None:
     rng = np.random.default_rng(seed)
