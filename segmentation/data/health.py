@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from segmentation.data.images import is_palette_file
-from segmentation.data.palette import VOID_NAME, Palette
+from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.patches import PATCH_SIZE, Progress, class_counts, cut, grid, image_statistics, patch_table
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ImageFileError
@@ -44,11 +44,13 @@ class Health:
             class by its name, and those of no class.
         patches: A row a patch: ``patch, tile, scene, row, column, brightness, contrast``, and pixels as above.
         findings: A row a finding: ``severity, kind, scene, file, detail, pixels`` (void pixels, else 0).
+        light: A row a class: ``class, pixels, brightness, contrast``, the mean and deviation of its grey values, 0–1.
     """
 
     scenes: pd.DataFrame
     patches: pd.DataFrame
     findings: pd.DataFrame
+    light: pd.DataFrame
 
 
 def examine(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None = None) -> Health:
@@ -60,17 +62,19 @@ def examine(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None 
         progress: Called with (scenes done, scenes).
     """
     rows, patches, findings = [], [], []
+    light = np.zeros((len(dataset.palette), 3))
     for path in dataset.unpaired:
         findings.append(_finding("unpaired", "", path, "has no partner of the same name"))
     first_with: dict[str, str] = {}
     with ThreadPoolExecutor(READERS) as pool:
         results = pool.map(lambda scene: _examine_scene(scene, dataset.palette, size), dataset.scenes)
-        for done, (scene, (row, table, found, digest)) in enumerate(zip(dataset.scenes, results, strict=True), 1):
-            findings += found
-            if row:
-                rows.append(row)
-                patches.append(table)
-                twin = first_with.setdefault(digest, scene.name)
+        for done, (scene, examined) in enumerate(zip(dataset.scenes, results, strict=True), 1):
+            findings += examined.findings
+            light += examined.light
+            if examined.row:
+                rows.append(examined.row)
+                patches.append(examined.patches)
+                twin = first_with.setdefault(examined.digest, scene.name)
                 if twin != scene.name:
                     findings.append(_finding("duplicate", scene.name, scene.image, f"shows the same as {twin}"))
             if progress:
@@ -81,20 +85,57 @@ def examine(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None 
     table = table.sort_values("severity", key=lambda column: column.map(order), kind="stable", ignore_index=True)
     scenes = pd.DataFrame(rows, columns=["scene", "tile", "height", "width", *measures])
     no_patch = patch_table("", "", 0, 0).reindex(columns=["patch", "tile", "scene", "row", "column", *measures])
-    return Health(scenes, pd.concat(patches or [no_patch], ignore_index=True), table)
+    by_class = _light(light, dataset.palette)
+    return Health(scenes, pd.concat(patches or [no_patch], ignore_index=True), table, by_class)
 
 
-def _examine_scene(scene: Scene, palette: Palette, size: int) -> tuple[dict, pd.DataFrame, list[dict], str]:
-    """Return a scene's row (empty if unreadable), its patches' rows, its findings, and a digest of its pixels."""
+def _light(sums: np.ndarray, palette: Palette) -> pd.DataFrame:
+    """Return brightness and contrast by class from each class's pixels, sum of grey, and sum of grey squared."""
+    pixels, grey, squared = sums.T
+    mean, of_squares = (np.divide(a, pixels, out=np.full(len(a), np.nan), where=pixels > 0) for a in (grey, squared))
+    contrast = np.sqrt(np.maximum(of_squares - mean**2, 0))
+    return pd.DataFrame(
+        {"class": palette.names, "pixels": pixels.astype(int), "brightness": mean, "contrast": contrast}
+    )
+
+
+class _Examined(NamedTuple):
+    """What one scene gives.
+
+    Args:
+        row: Its row; empty if it cannot be read.
+        patches: Its patches' rows.
+        findings: What is wrong with it.
+        digest: SHA-256 of the image's pixels.
+        light: (classes, 3) float64: number of pixels, sum of grey, sum of grey squared.
+    """
+
+    row: dict
+    patches: pd.DataFrame
+    findings: list[dict]
+    digest: str
+    light: np.ndarray
+
+
+def _examine_scene(scene: Scene, palette: Palette, size: int) -> _Examined:
     try:
         image, mask = read_scene(scene, palette)
     except ImageFileError as error:
-        return {}, pd.DataFrame(), [_finding("unreadable", scene.name, scene.image, str(error))], ""
+        found = [_finding("unreadable", scene.name, scene.image, str(error))]
+        return _Examined({}, pd.DataFrame(), found, "", np.zeros((len(palette), 3)))
     row = {"scene": scene.name, "tile": scene.tile, "height": mask.shape[0], "width": mask.shape[1]}
     row |= {name: values[0] for name, values in _measures(image[None], mask[None], palette).items()}
     patches = patch_table(scene.name, scene.tile, *grid(*mask.shape, size))
     patches = patches.assign(**_measures(cut(image, size), cut(mask, size), palette))
-    return row, patches, list(_scene_findings(scene, row, mask.size)), hashlib.sha256(image).hexdigest()
+    grey = (image.mean(-1, dtype=np.float32) / 255).ravel()
+    light = [np.bincount(mask.ravel(), weights, VOID + 1)[: len(palette)] for weights in (None, grey, grey**2)]
+    return _Examined(
+        row,
+        patches,
+        list(_scene_findings(scene, row, mask.size)),
+        hashlib.sha256(image).hexdigest(),
+        np.stack(light, axis=-1),
+    )
 
 
 def _measures(images: np.ndarray, masks: np.ndarray, palette: Palette) -> dict[str, np.ndarray]:

@@ -79,6 +79,27 @@ def _diagonal_scenes(scenes: list[str]) -> list[str]:
     return chosen if len(chosen) == len({match[1] for match in numbers}) else []
 
 
+def touching(table: pd.DataFrame, test: np.ndarray) -> np.ndarray:
+    """Tell which held-out patches touch a training patch of their scene, at a side or a corner: where a split leaks.
+
+    Args:
+        table: A row a patch with columns ``scene``, ``row`` and ``column``.
+        test: (patches,) bool, true where held out.
+
+    Returns:
+        (patches,) bool, false for training patches.
+    """
+    trained_on = set(table.loc[~test, ["scene", "row", "column"]].itertuples(index=False, name=None))
+    around = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return np.array(
+        [
+            held_out and any((scene, row + down, column + right) in trained_on for down, right in around)
+            for held_out, scene, row, column in zip(test, table["scene"], table["row"], table["column"], strict=True)
+        ],
+        bool,
+    )
+
+
 def settle_void(masks: np.ndarray, protocol: Protocol, palette: Palette) -> np.ndarray:
     """Return class indices as `protocol` counts them.
 

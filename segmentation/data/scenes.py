@@ -1,6 +1,7 @@
 """Labelled scenes on disk: every image with its mask, in tiles, in a stable order."""
 
 import hashlib
+import math
 import os
 import re
 from collections import Counter
@@ -90,6 +91,22 @@ class Dataset:
             for path in (scene.image, scene.mask):
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
+
+
+def mosaic(dataset: Dataset, tile: str) -> list[list[Scene]]:
+    """Return a tile's scenes in their places, row by row, where they are parts 1 to n² of one square area.
+
+    So are the nine scenes of each Dubai tile. Empty if their numbers say otherwise.
+    """
+    scenes = [scene for scene in dataset.scenes if scene.tile == tile]
+    side = math.isqrt(len(scenes))
+    numbers = [re.search(r"(\d+)\D*$", scene.image.stem) for scene in scenes]
+    if side < 2 or side * side != len(scenes) or not all(numbers):
+        return []
+    by_number = {int(match[1]): scene for match, scene in zip(numbers, scenes, strict=True)}
+    if sorted(by_number) != list(range(1, len(scenes) + 1)):
+        return []
+    return [[by_number[side * row + column + 1] for column in range(side)] for row in range(side)]
 
 
 def natural_key(text: str) -> list[str | int]:

@@ -1,34 +1,48 @@
 """The parts of the dataset browser: filters, grids of scenes and patches, one scene, class shares, health."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from segmentation.data.health import FINDINGS
 from segmentation.data.images import png_bytes
-from segmentation.data.palette import VOID_NAME
-from segmentation.data.patches import PATCH_SIZE, grid
-from segmentation.data.scenes import Dataset
+from segmentation.data.palette import VOID_NAME, Palette
+from segmentation.data.patches import PATCH_SIZE, class_counts, crop, grid
+from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
+from segmentation.data.scenes import Dataset, mosaic
 from segmentation.errors import ImageFileError
-from segmentation.ui.figures import class_bars, tile_shares
+from segmentation.ui.figures import class_bars, light_figure, tile_shares
 from segmentation.ui.layout import EXPLORER, one_sentence, turn_pages
-from segmentation.ui.loaders import load_health, load_patch, load_scene, load_thumbnail, load_tile_table
-from segmentation.ui.pictures import draw_patch_grid, fit, overlay
+from segmentation.ui.loaders import load_health, load_patch, load_scene, load_small, load_thumbnail, load_tile_table
+from segmentation.ui.pictures import draw_patch_grid, in_place, outline, overlay
+from segmentation.ui.viewer import Pane, Reading, viewer
 
-SCENES_A_PAGE = 12
-PATCHES_A_PAGE = 30
+SCENES_A_PAGE = (8, 12, 24, 48)
+PATCHES_A_PAGE = (18, 30, 60, 120)
+"""Choices; the second is the default."""
+
 THUMBNAIL = 420
 """Longest side of a scene's thumbnail, in pixels."""
+
+MOSAIC = 1380
+"""Longest side of a tile's picture, in pixels."""
 
 SEVERITY_ICONS = {"error": "⛔ error", "warning": "⚠️ warning", "note": "ℹ️ note"}
 
 
-def choose_filters(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Draw the sidebar's filters; return what leaves the rows of scenes or patches (`Health`) that pass them."""
-    st.sidebar.subheader("Filters", anchor=False)
+def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Draw the filters; return what leaves the rows of scenes or patches (`Health`) that pass them.
+
+    Args:
+        dataset: The scenes.
+        findings: `Health.findings`.
+    """
+    st.subheader("Filters", anchor=False)
     names = [*dataset.palette.names, VOID_NAME]
-    tiles = st.sidebar.multiselect(
+    tiles = st.multiselect(
         "Tiles",
         dataset.tiles,
         key="tile",
@@ -36,7 +50,7 @@ def choose_filters(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
         placeholder="All tiles",
         help="Only scenes of these folders.",
     )
-    class_name = st.sidebar.selectbox(
+    class_name = st.selectbox(
         "Class",
         names,
         index=None,
@@ -47,7 +61,7 @@ def choose_filters(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
     )
     share = 0
     if class_name:
-        share = st.sidebar.slider(
+        share = st.slider(
             f"Least share of {class_name}, %",
             0,
             100,
@@ -56,6 +70,15 @@ def choose_filters(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
             bind="query-params",
             help="Of the picture's pixels.",
         )
+    kind = st.selectbox(
+        "Health finding",
+        list(dict.fromkeys(findings.loc[findings["scene"] != "", "kind"])),
+        index=None,
+        key="finding",
+        bind="query-params",
+        placeholder="With or without",
+        help="Only scenes of which the health report says this, or patches of such scenes.",
+    )
 
     def passing(table: pd.DataFrame) -> pd.DataFrame:
         if tiles:
@@ -63,14 +86,86 @@ def choose_filters(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
         if class_name:
             held = table[class_name]
             table = table[(held > 0) & (100 * held >= share * table[names].sum(axis=1))]
+        if kind:
+            table = table[table["scene"].isin(findings.loc[findings["kind"] == kind, "scene"])]
         return table
 
     return passing
 
 
+def choose_part(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Draw the filter by part; return what leaves the patches (`Health`) of the part chosen."""
+    split = st.selectbox(
+        "Split",
+        _splits(dataset),
+        index=None,
+        key="split",
+        bind="query-params",
+        placeholder="Any part",
+        help="Only patches that this protocol holds out, or trains on.",
+    )
+    if split is None:
+        return lambda patches: patches
+    part = st.segmented_control(
+        "Part",
+        ["Held out", "Trained on"],
+        default="Held out",
+        required=True,
+        key="part",
+        bind="query-params",
+        help="Held-out patches are those that a run is scored on.",
+    )
+    return lambda patches: patches[_held_out(patches, split) == (part == "Held out")]
+
+
+def _splits(dataset: Dataset) -> list[str]:
+    """Return every way to split a data set, in words: by patch, by scene, by one tile or another."""
+    whole = ["patch", "scene"] if len(dataset.scenes) > 1 else ["patch"]
+    return whole + ([f"tile {tile}" for tile in dataset.tiles] if len(dataset.tiles) > 1 else [])
+
+
+def _held_out(patches: pd.DataFrame, split: str) -> np.ndarray:
+    """Tell which of all patches (`Health`) one of `_splits` holds out."""
+    protocol, _, tile = split.partition(" ")
+    return held_out(patches, protocol, tile or None)
+
+
+def choose_order(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Let the user choose an order; return what puts rows of scenes or patches (`Health`) into it."""
+    names = list(dataset.palette.names)
+    keys: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+        "Brightness": lambda table: table["brightness"],
+        "Contrast": lambda table: table["contrast"],
+        "Number of classes": lambda table: (table[names] > 0).sum(axis=1),
+        **{f"Share of {name}": partial(_share, names, name) for name in names},
+    }
+    by = st.selectbox(
+        "Sort by",
+        ["Name", *keys],
+        key="sort",
+        bind="query-params",
+        help="Brightness and contrast are mean and deviation of grey.",
+    )
+    if by == "Name":
+        return lambda table: table
+    falling = st.toggle("Highest first", True, key="falling", bind="query-params", help="Or lowest first.")
+    return lambda table: table.loc[keys[by](table).sort_values(ascending=not falling, kind="stable").index]
+
+
+def _share(names: list[str], name: str, table: pd.DataFrame) -> pd.Series:
+    return table[name] / table[[*names, VOID_NAME]].sum(axis=1)
+
+
+def choose_page_size(sizes: Sequence[int]) -> int:
+    """Let the user choose how many pictures a page shows."""
+    return st.select_slider(
+        "Pictures a page", sizes, sizes[1], key="per-page", bind="query-params", help="More take longer to load."
+    )
+
+
 def choose_patch_size() -> int:
     """Let the user choose the side of a patch, in pixels."""
-    return st.sidebar.number_input(
+    return st.number_input(
         "Patch size, px",
         16,
         1024,
@@ -84,7 +179,7 @@ def choose_patch_size() -> int:
 
 def choose_opacity() -> float:
     """Let the user choose how much the mask covers, 0–1."""
-    percent = st.sidebar.slider(
+    percent = st.slider(
         "Mask opacity, %",
         0,
         100,
@@ -98,17 +193,18 @@ def choose_opacity() -> float:
 
 
 def begin_view() -> None:
-    """Begin the sidebar's last part."""
-    st.sidebar.subheader("View", anchor=False)
+    """Write the title of the sidebar's last part."""
+    st.subheader("View", anchor=False)
 
 
 def show_scenes(dataset: Dataset) -> None:
     """Show the scenes as thumbnails with paging."""
-    passing = choose_filters(dataset)
-    begin_view()
-    opacity = choose_opacity()
-    scenes = load_health(dataset).scenes
-    shown = turn_pages(passing(scenes), SCENES_A_PAGE, len(scenes), "scenes")
+    health = load_health(dataset)
+    with st.sidebar:
+        passing = choose_filters(dataset, health.findings)
+        begin_view()
+        ordered, page_size, opacity = choose_order(dataset), choose_page_size(SCENES_A_PAGE), choose_opacity()
+    shown = turn_pages(ordered(passing(health.scenes)), page_size, len(health.scenes), "scenes")
     cards = st.grid(4, min_column_width=190)
     for row in shown.itertuples():
         with cards, st.container(border=True), one_sentence():
@@ -123,14 +219,20 @@ def show_scenes(dataset: Dataset) -> None:
 
 def show_patches(dataset: Dataset) -> None:
     """Show the patches as thumbnails with paging."""
-    passing = choose_filters(dataset)
-    begin_view()
-    size, opacity = choose_patch_size(), choose_opacity()
-    patches = load_health(dataset, size).patches
+    filters, view = st.sidebar.container(), st.sidebar.container()
+    with view:
+        begin_view()
+        size = choose_patch_size()
+    health = load_health(dataset, size)
+    with filters:
+        passing, of_part = choose_filters(dataset, health.findings), choose_part(dataset)
+    with view:
+        ordered, page_size, opacity = choose_order(dataset), choose_page_size(PATCHES_A_PAGE), choose_opacity()
+    patches = health.patches
     if patches.empty:
         st.info(f"No scene is as large as {size} px: choose a smaller patch size in the sidebar.")
         return
-    shown = turn_pages(passing(patches), PATCHES_A_PAGE, len(patches), f"patches of {size} px")
+    shown = turn_pages(ordered(passing(of_part(patches))), page_size, len(patches), f"patches of {size} px")
     cards = st.grid(6, min_column_width=130)
     for row in shown.itertuples():
         with cards.cell(), one_sentence():
@@ -150,35 +252,41 @@ def show_one_scene(dataset: Dataset) -> None:
     """Show one scene large, its mask laid over, with its patches, its classes and what was found in it."""
     names = [scene.name for scene in dataset.scenes]
     name = st.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
-    begin_view()
-    size, opacity = choose_patch_size(), choose_opacity()
-    with_grid = st.sidebar.toggle(
-        "Patch grid",
-        key="grid",
-        bind="query-params",
-        help=f"Patches of {size} px; the strips that cropping drops are faded.",
-    )
-    shown_classes = st.sidebar.multiselect(
-        "Classes shown",
-        dataset.palette.names,
-        key="only",
-        bind="query-params",
-        placeholder="All classes",
-        help="Lay only these classes over the image.",
-    )
+    with st.sidebar:
+        begin_view()
+        size, opacity = choose_patch_size(), choose_opacity()
+        with_grid = st.toggle(
+            "Patch grid",
+            key="grid",
+            bind="query-params",
+            help=f"Patches of {size} px; the strips that cropping drops are faded.",
+        )
+        outlined = st.toggle("Outlines", key="outlines", bind="query-params", help="Draw only the classes' borders.")
+        shown_classes = st.multiselect(
+            "Classes shown",
+            dataset.palette.names,
+            key="only",
+            bind="query-params",
+            placeholder="All classes",
+            help="Lay only these classes over the image.",
+        )
     try:
         image, mask = load_scene(dataset.scene(name), dataset.palette)
     except ImageFileError as error:
         st.error(str(error), icon=":material/error:")
         return
     indices = [dataset.palette.names.index(class_name) for class_name in shown_classes] or None
-    drawn = overlay(image, mask, dataset.palette, opacity, indices)
+    if outlined:
+        drawn = outline(image, mask, dataset.palette, indices)
+    else:
+        drawn = overlay(image, mask, dataset.palette, opacity, indices)
     if with_grid:
         drawn = draw_patch_grid(drawn, size)
     left, right = st.columns([5, 2], gap="medium")
-    # Half laid over is a photograph; the bare mask must keep hard edges.
-    picture = png_bytes(fit(drawn, smooth=opacity < 1))
-    left.container(key="pixels-scene").image(picture, width="stretch", output_format="PNG")
+    with left:
+        # Half laid over is a photograph; the bare mask must keep hard edges.
+        pane = Pane(name, drawn, smooth=outlined or opacity < 1)
+        viewer(name, [pane], [Reading("Class", mask, dataset.palette)], key="scene-viewer")
     with right:
         health = load_health(dataset)
         row = health.scenes[health.scenes["scene"] == name].iloc[0]
@@ -197,14 +305,90 @@ def show_one_scene(dataset: Dataset) -> None:
             key="scene-shares",
             config={"displayModeBar": False},
         )
+        st.caption(f"Lost to cropping: {_lost(mask, size, dataset.palette)}.")
         for finding in health.findings[health.findings["scene"] == name].itertuples():
             st.caption(f"{SEVERITY_ICONS[finding.severity]}: {finding.file} {finding.detail}")
 
 
+def _lost(mask: np.ndarray, size: int, palette: Palette) -> str:
+    """Say how much of each class lies in the strips that cropping drops."""
+    whole, kept = (class_counts(array[None], len(palette))[0] for array in (mask, crop(mask, size)))
+    lost = [f"{name} {100 * (1 - k / w):.1f} %" for name, w, k in zip(palette.names, whole, kept, strict=False) if w]
+    return ", ".join(lost) or "nothing that has a class"
+
+
+def show_tile(dataset: Dataset) -> None:
+    """Show a tile's scenes in their places, as the one area that they are."""
+    tile = st.selectbox("Tile", dataset.tiles, key="tile-shown", bind="query-params", help="Type to search.")
+    with st.sidebar:
+        begin_view()
+        opacity = choose_opacity()
+    places = mosaic(dataset, tile)
+    if not places:
+        st.info(f"The scenes of {tile} are not numbered as parts of one square area: look at them one by one.")
+        return
+    with one_sentence():
+        rows = []
+        for row in places:
+            thumbnails = [
+                overlay(*load_small(scene, dataset.palette, MOSAIC // len(places)), dataset.palette, opacity)
+                for scene in row
+            ]
+            rows.append(thumbnails)
+        st.container(key="pixels-mosaic").image(
+            png_bytes(in_place(rows)),
+            caption=f"{tile}: {len(places)} × {len(places)} scenes in their places",
+            width="stretch",
+            output_format="PNG",
+        )
+        st.caption("Neighbouring scenes meet at their seams: what is held out by scene still has neighbours beside it.")
+
+
+def show_split(dataset: Dataset) -> None:
+    """Show what a protocol holds out: how different the parts are, and where they touch."""
+    with st.sidebar:
+        begin_view()
+        size = choose_patch_size()
+    split = st.segmented_control(
+        "Split",
+        _splits(dataset),
+        default="patch",
+        required=True,
+        key="split-shown",
+        bind="query-params",
+        help="What the protocol holds out.",
+    )
+    patches = load_health(dataset, size).patches
+    if len(patches) < 2:
+        st.info(f"There are too few patches of {size} px to split: choose a smaller patch size in the sidebar.")
+        return
+    with one_sentence():
+        test = _held_out(patches, split)
+        names = list(dataset.palette.names)
+        parts = patches.assign(tile=np.where(test, "Held out", "Trained on"))
+        pixels = parts.groupby("tile")[names].sum()
+        shares = pixels.div(pixels.sum(axis=1), axis=0)
+        distance = 0.5 * np.abs(shares.loc["Held out"] - shares.loc["Trained on"]).sum()
+        leaking = touching(patches, test)
+        figures = st.grid(4, min_column_width=170)
+        figures.metric("Held-out patches", f"{test.sum():,}", help=f"Of {len(test):,}.")
+        figures.metric("Touch a training patch", f"{leaking.sum():,}", help="In their scene, at a side or a corner.")
+        figures.metric("… share", f"{100 * leaking.sum() / test.sum():.1f} %", help="Of the held-out patches.")
+        figures.metric(
+            "Class shares differ by",
+            f"{100 * distance:.1f} %",
+            help="Total variation: the share of pixels that would have to change class to make both parts alike.",
+        )
+        protocol, _, _ = split.partition(" ")
+        st.caption(f"Protocol {split}: {DESCRIPTIONS[protocol]}.")
+        st.plotly_chart(tile_shares(parts, dataset.palette, "Share of the part's labelled pixels, %"), key="parts")
+
+
 def show_shares(dataset: Dataset) -> None:
     """Show how the classes share the area, over the set and tile by tile, and the article's table of tiles."""
-    begin_view()
-    size = choose_patch_size()
+    with st.sidebar:
+        begin_view()
+        size = choose_patch_size()
     health = load_health(dataset)
     names = list(dataset.palette.names)
     pixels = health.scenes[[*names, VOID_NAME]].to_numpy(float)
@@ -222,6 +406,8 @@ def show_shares(dataset: Dataset) -> None:
     with halves.cell():
         st.subheader("Tile by tile", anchor=False)
         st.plotly_chart(tile_shares(health.scenes, dataset.palette), key="tile-shares")
+    st.subheader("Brightness and contrast by class", anchor=False)
+    st.plotly_chart(light_figure(health.light, dataset.palette), key="light")
     st.subheader("Tiles", anchor=False)
     table = load_tile_table(dataset, size)
     st.dataframe(
@@ -293,7 +479,9 @@ VIEWS: dict[str, Callable[[Dataset], None]] = {
     "Scenes": show_scenes,
     "Patches": show_patches,
     "One scene": show_one_scene,
+    "One tile": show_tile,
     "Class shares": show_shares,
+    "Split": show_split,
     "Health": show_health,
 }
 """The browser's views by the name in its switch."""

@@ -203,12 +203,15 @@ def class_bars(values: Sequence[float], palette: Palette, axis: str, share: bool
     return figure
 
 
-def tile_shares(scenes: pd.DataFrame, palette: Palette) -> go.Figure:
+def tile_shares(
+    scenes: pd.DataFrame, palette: Palette, axis: str = "Share of the tile's labelled pixels, %"
+) -> go.Figure:
     """Draw each tile's class shares as one stacked bar.
 
     Args:
-        scenes: `Health.scenes`: a row a scene with its tile and its pixels by class.
+        scenes: `Health.scenes`: a row a scene with its tile and its pixels by class; or patches, likewise.
         palette: The classes.
+        axis: What the shares are of.
     """
     by_tile = scenes.groupby("tile", sort=False)[list(palette.names)].sum()
     shares = 100 * by_tile.div(by_tile.sum(axis=1), axis=0)
@@ -224,11 +227,43 @@ def tile_shares(scenes: pd.DataFrame, palette: Palette) -> go.Figure:
         )
     figure.update_layout(
         barmode="stack",
-        xaxis={"title": "Share of the tile's labelled pixels, %", "range": [0, 100]},
+        xaxis={"title": axis, "range": [0, 100]},
         yaxis={"autorange": "reversed", "type": "category"},
         height=90 + 34 * len(shares),
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
         showlegend=False,  # the page's legend says it
+    )
+    return figure
+
+
+def light_figure(light: pd.DataFrame, palette: Palette) -> go.Figure:
+    """Draw each class's brightness as a point, and its contrast as a bar to both sides.
+
+    Args:
+        light: `Health.light`.
+        palette: The classes.
+    """
+    figure = go.Figure(
+        go.Scatter(
+            x=light["brightness"],
+            y=light["class"],
+            mode="markers",
+            marker={
+                "color": [palette.hex(index) for index in range(len(palette))],
+                "size": 13,
+                "line": {"color": QUIET, "width": 1},
+            },
+            error_x={"array": light["contrast"], "color": QUIET, "thickness": 1.5},
+            customdata=light[["contrast", "pixels"]],
+            hovertemplate="%{y}<br>brightness %{x:.2f} ± %{customdata[0]:.2f}<br>"
+            "%{customdata[1]:,} pixels<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        xaxis={"title": "Grey value, 0 black to 1 white: mean ± deviation of the class's pixels", "range": [0, 1]},
+        yaxis={"autorange": "reversed", "type": "category"},
+        height=70 + 34 * len(palette),
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
     )
     return figure
 

@@ -116,6 +116,31 @@ def load_patch(dataset: Dataset, scene: str, row: int, column: int, size: int) -
 
 @remembered(
     100 * MEGABYTE,
+    key=lambda scene, palette, longest: (_scene_stamp(scene), palette, longest),
+    size=lambda pair: pair[0].nbytes + pair[1].nbytes,
+)
+def load_small(scene: Scene, palette: Palette, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a scene's image, shrunk smoothly, and its class indices, shrunk by whole pixels, both read-only.
+
+    Args:
+        scene: What to read.
+        palette: The classes.
+        longest: The longer side is at most so many pixels.
+
+    Raises:
+        ImageFileError: If the scene cannot be read.
+    """
+    image, mask = load_scene(scene, palette)
+    small = np.array(fit(image, longest, smooth=True))
+    rows = np.arange(small.shape[0]) * mask.shape[0] // small.shape[0]
+    columns = np.arange(small.shape[1]) * mask.shape[1] // small.shape[1]
+    small_mask = mask[np.ix_(rows, columns)]
+    small.flags.writeable = small_mask.flags.writeable = False
+    return small, small_mask
+
+
+@remembered(
+    100 * MEGABYTE,
     key=lambda scene, palette, opacity, longest: (_scene_stamp(scene), palette, opacity, longest),
     size=len,
 )
@@ -125,14 +150,7 @@ def load_thumbnail(scene: Scene, palette: Palette, opacity: float, longest: int)
     Raises:
         ImageFileError: If the scene cannot be read.
     """
-    image, mask = load_scene(scene, palette)
-    # Colours before shrinking: averaged class colours would be other classes' colours.
-    small = fit(image, longest, smooth=True)
-    if opacity == 0:
-        return png_bytes(small)
-    rows = np.arange(small.shape[0]) * mask.shape[0] // small.shape[0]
-    columns = np.arange(small.shape[1]) * mask.shape[1] // small.shape[1]
-    return png_bytes(overlay(small, mask[np.ix_(rows, columns)], palette, opacity))
+    return png_bytes(overlay(*load_small(scene, palette, longest), palette, opacity))
 
 
 @remembered(2, key=lambda path, modified_ns: (path, modified_ns))

@@ -188,3 +188,20 @@ def in_a_row(pictures: Sequence[np.ndarray], gap: int = 6) -> np.ndarray:
     for picture in pictures:
         row += [np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]), spacer]
     return np.hstack(row[:-1])
+
+
+def in_place(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Put pictures together in rows and columns: (height, width, 3) uint8.
+
+    Args:
+        rows: (height, width, 3) uint8 each. Each row is as high as its lowest picture and each column as wide as its
+            narrowest: parts of one area differ by a pixel or so.
+    """
+    heights = [min(picture.shape[0] for picture in row) for row in rows]
+    widths = [min(picture.shape[1] for picture in column) for column in zip(*rows, strict=True)]
+    return np.vstack(
+        [
+            np.hstack([picture[:height, :width] for picture, width in zip(row, widths, strict=True)])
+            for row, height in zip(rows, heights, strict=True)
+        ]
+    )

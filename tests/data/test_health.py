@@ -10,7 +10,7 @@ from PIL import Image
 
 from segmentation.data.health import examine
 from segmentation.data.palette import VOID_NAME
-from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.data.scenes import Dataset, find_dataset, read_scene
 
 Writer = Callable[[Path], Path]
 
@@ -112,3 +112,14 @@ def test_the_nine_masks_with_void_of_the_real_set_are_found(real_dataset: Datase
     assert voids["pixels"].sum() == 552_156
     assert voids.set_index("scene").loc["tile-8/image_part_003", "pixels"] == 545_723
     assert not (findings["severity"] == "error").any()
+
+
+def test_light_is_mean_and_deviation_of_each_classs_grey(folder: Path) -> None:
+    dataset = find_dataset(folder)
+    scenes = [read_scene(scene, dataset.palette) for scene in dataset.scenes]
+    grey = np.concatenate([image.mean(-1).ravel() / 255 for image, _ in scenes])
+    classes = np.concatenate([mask.ravel() for _, mask in scenes])
+    for index, row in examine(dataset, size=32).light.iterrows():
+        assert row["pixels"] == (classes == index).sum()
+        assert row["brightness"] == pytest.approx(grey[classes == index].mean(), abs=1e-5)
+        assert row["contrast"] == pytest.approx(grey[classes == index].std(), abs=1e-4)

@@ -9,7 +9,7 @@ import pytest
 from segmentation.data.images import read_size
 from segmentation.data.palette import DUBAI, VOID, Palette
 from segmentation.data.patches import grid, patch_table
-from segmentation.data.protocols import DESCRIPTIONS, PROTOCOLS, held_out, settle_void
+from segmentation.data.protocols import DESCRIPTIONS, PROTOCOLS, held_out, settle_void, touching
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError
 
@@ -155,3 +155,15 @@ def test_settling_void_does_not_change_the_masks_given() -> None:
     mask = MASK.copy()
     settle_void(mask, "patch", DUBAI)
     assert np.array_equal(mask, MASK)
+
+
+def test_patches_that_touch_a_training_patch_are_those_with_one_around_them() -> None:
+    table = patch_table("a", "tile", 4, 4)
+    test = np.zeros(16, bool)
+    test[[0, 1, 4, 5, 15]] = True  # the corner of two by two, and the opposite corner
+    assert np.flatnonzero(touching(table, test)).tolist() == [1, 4, 5, 15]
+
+
+def test_patches_of_other_scenes_do_not_touch() -> None:
+    table = pd.concat([patch_table(name, "tile", 1, 2) for name in "ab"], ignore_index=True)
+    assert not touching(table, np.array([True, True, False, False])).any()

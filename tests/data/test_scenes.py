@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from segmentation.data.palette import DUBAI, VOID
-from segmentation.data.scenes import Dataset, check_same_size, find_dataset, natural_key, read_scene, slug
+from segmentation.data.scenes import Dataset, check_same_size, find_dataset, mosaic, natural_key, read_scene, slug
 from segmentation.errors import DatasetNotFoundError, ImageFileError, PaletteError
 
 Writer = Callable[[Path], Path]
@@ -305,3 +305,21 @@ def test_the_shares_of_the_classes_are_as_measured(real_counts: dict[str, np.nda
     rounded = {name: round(float(share)) for name, share in shares.items() if name not in ("Unlabeled", "void")}
     assert rounded == {"Building": 13, "Land": 52, "Road": 9, "Vegetation": 10, "Water": 14}
     assert (round(shares["Unlabeled"], 1), round(shares["void"], 2)) == (0.5, 0.56)
+
+
+def test_nine_numbered_scenes_are_a_square_row_by_row(tmp_path: Path) -> None:
+    parts = [f"T/{kind}/part_{number:03d}.png" for kind in ("images", "masks") for number in range(1, 10)]
+    places = mosaic(find_dataset(put(tmp_path, *parts)), "T")
+    assert [[scene.image.stem[-1] for scene in row] for row in places] == [list("123"), list("456"), list("789")]
+
+
+@pytest.mark.parametrize("numbers", [(1,), (1, 2, 3), (0, 1, 2, 3), (1, 2, 3, 5)])
+def test_scenes_numbered_otherwise_are_no_square(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+    parts = [f"T/{kind}/part_{number}.png" for kind in ("images", "masks") for number in numbers]
+    assert mosaic(find_dataset(put(tmp_path, *parts)), "T") == []
+
+
+def test_every_dubai_tile_is_a_square(real_dataset: Dataset) -> None:
+    for tile in real_dataset.tiles:
+        places = mosaic(real_dataset, tile)
+        assert [scene.image.stem for row in places for scene in row] == [f"image_part_00{n}" for n in range(1, 10)]

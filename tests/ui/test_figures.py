@@ -12,6 +12,7 @@ from segmentation.ui.figures import (
     confusion_figure,
     gap_figure,
     history_figure,
+    light_figure,
     network_figure,
     reliability_figure,
     tile_shares,
@@ -117,6 +118,14 @@ def test_the_reliability_diagram_sets_accuracy_against_confidence() -> None:
     assert list(figure["accuracy"].x) == pytest.approx([0.5, 0.9])
     assert list(figure["accuracy"].y) == pytest.approx([0.6, 0.8])
     assert list(figure["share of the pixels"].y) == pytest.approx([0, 0.25, 0.75])
+
+
+def test_each_class_shows_its_brightness_and_contrast() -> None:
+    light = pd.DataFrame({"class": DUBAI.names, "pixels": 10, "brightness": 0.5, "contrast": np.arange(6) / 10})
+    points = light_figure(light, DUBAI).data[0]
+    assert list(points.x) == [0.5] * 6
+    assert list(points.error_x.array) == pytest.approx(np.arange(6) / 10)
+    assert list(points.marker.color) == [DUBAI.hex(index) for index in range(6)]
 
 
 def test_tile_shares_are_of_labelled_pixels() -> None:

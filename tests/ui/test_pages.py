@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
+from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, read_scene
 from segmentation.runs.folder import Run
 from segmentation.ui.monitor import duration, side_by_side
@@ -165,6 +166,81 @@ def test_the_browser_shows_the_table_of_tiles(open_page: Open) -> None:
     table = open_page("browser", view="Class shares", size="32").dataframe[0].value
     assert list(table["patches"]) == [12, 16]
     assert list(table["height"]) == ["65–66", "65"]
+
+
+def pictures_in_order(at: AppTest) -> list[str]:
+    """The scenes in sight, by their buttons."""
+    return [button.key.removeprefix("open-") for button in at.button if str(button.key).startswith("open-")]
+
+
+def test_the_browser_sorts_scenes_by_the_share_of_a_class(open_page: Open, small_dataset: Dataset) -> None:
+    masks = {scene.name: read_scene(scene, small_dataset.palette)[1] for scene in small_dataset.scenes}
+    shares = {name: (mask == 2).mean() for name, mask in masks.items()}
+    at = open_page("browser", sort="Share of Road")
+    assert not at.exception
+    assert pictures_in_order(at) == sorted(shares, key=shares.get, reverse=True)
+    assert pictures_in_order(open_page("browser", sort="Share of Road", falling="false")) == sorted(
+        shares, key=shares.get
+    )
+
+
+def test_the_browser_sorts_by_brightness(open_page: Open, small_dataset: Dataset) -> None:
+    images = {scene.name: read_scene(scene, small_dataset.palette)[0] for scene in small_dataset.scenes}
+    by_hand = sorted(images, key=lambda name: images[name].mean(), reverse=True)
+    assert pictures_in_order(open_page("browser", sort="Brightness")) == by_hand
+
+
+def test_the_browser_filters_scenes_by_a_health_finding(open_page: Open) -> None:
+    at = open_page("browser", finding="void")
+    assert pictures_in_order(at) == ["tile-1/image_part_001", "tile-2/image_part_002"]
+
+
+@pytest.mark.parametrize(("part", "count"), [("Held out", 3), ("Trained on", 25)])
+def test_the_browser_filters_patches_by_part(open_page: Open, part: str, count: int) -> None:
+    at = open_page("browser", view="Patches", size="32", split="patch", part=part)
+    assert not at.exception
+    assert f"**{count}** of 28 patches" in texts(at)
+
+
+def test_a_page_holds_as_many_pictures_as_asked_for(open_page: Open) -> None:
+    at = open_page("browser", view="Patches", size="32", **{"per-page": "18"})
+    assert not at.exception
+    assert len([link for link in at.get("page_link") if "r0" in link.proto.label]) == 18
+
+
+def test_the_browser_says_what_cropping_drops_of_each_class(open_page: Open, small_dataset: Dataset) -> None:
+    scene = small_dataset.scenes[0]
+    _, mask = read_scene(scene, small_dataset.palette)
+    kept = mask[: mask.shape[0] // 32 * 32, : mask.shape[1] // 32 * 32]
+    at = open_page("browser", view="One scene", scene=scene.name, size="32")
+    assert not at.exception
+    for index, name in enumerate(small_dataset.palette.names):
+        lost = 100 * (1 - (kept == index).sum() / (mask == index).sum())
+        assert f"{name} {lost:.1f} %" in texts(at)
+
+
+def test_a_tile_that_is_no_square_is_not_put_together(open_page: Open) -> None:
+    at = open_page("browser", view="One tile")
+    assert not at.exception
+    assert "not numbered as parts of one square area" in at.info[0].value
+
+
+def test_the_split_tells_how_different_the_parts_are_and_where_they_touch(
+    open_page: Open, small_dataset: Dataset
+) -> None:
+    at = open_page("browser", view="Split", size="32")
+    assert not at.exception
+    table = load_patches(small_dataset, 32)
+    test = np.isin(np.arange(28), np.random.RandomState(42).permutation(28)[:3])
+    counts = [np.bincount(table.masks[part].ravel(), minlength=256)[:6] for part in (test, ~test)]
+    distance = 0.5 * np.abs(counts[0] / counts[0].sum() - counts[1] / counts[1].sum()).sum()
+    assert metrics(at)["Held-out patches"] == "3"
+    assert metrics(at)["Class shares differ by"] == f"{100 * distance:.1f} %"
+    assert metrics(at)["Touch a training patch"] == "3"
+    assert (
+        metrics(open_page("browser", view="Split", size="32", **{"split-shown": "scene"}))["Touch a training patch"]
+        == "0"
+    )
 
 
 def test_the_monitor_shows_the_best_epoch(open_page: Open, trained: object) -> None:

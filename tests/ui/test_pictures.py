@@ -3,7 +3,7 @@
 import numpy as np
 
 from segmentation.data.palette import DUBAI, VOID
-from segmentation.ui.pictures import draw_patch_grid, error_map, fit, heat, in_a_row, outline, overlay, titled
+from segmentation.ui.pictures import draw_patch_grid, error_map, fit, heat, in_a_row, in_place, outline, overlay, titled
 
 
 def test_a_small_picture_is_left_alone() -> None:
@@ -105,3 +105,11 @@ def test_a_report_holds_the_pictures_unchanged_but_for_whole_pixels() -> None:
     legend = page[places[0][0] + 100 :]
     for color in DUBAI.colors:
         assert (legend == color).all(-1).sum() > 50
+
+
+def test_parts_of_one_area_are_put_together_though_they_differ_by_a_pixel() -> None:
+    shapes = [[(5, 7), (5, 8)], [(6, 7), (5, 8)]]
+    rows = [[np.full((*shape, 3), 10 * i + j, np.uint8) for j, shape in enumerate(row)] for i, row in enumerate(shapes)]
+    whole = in_place(rows)
+    assert whole.shape == (10, 15, 3)
+    assert [int(whole[r, c, 0]) for r, c in ((0, 0), (0, 14), (9, 0), (9, 14))] == [0, 1, 10, 11]
