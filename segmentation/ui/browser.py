@@ -119,15 +119,14 @@ def choose_part(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
 
 
 def _splits(dataset: Dataset) -> list[str]:
-    """Return every way to split a data set, in words: by patch, by scene, by one tile or another."""
+    """Return every way to split a data set: by patch, by scene, and the tiles, any of which can be held out."""
     whole = ["patch", "scene"] if len(dataset.scenes) > 1 else ["patch"]
-    return whole + ([f"tile {tile}" for tile in dataset.tiles] if len(dataset.tiles) > 1 else [])
+    return whole + (list(dataset.tiles) if len(dataset.tiles) > 1 else [])
 
 
 def _held_out(patches: pd.DataFrame, split: str) -> np.ndarray:
     """Tell which of all patches (`Health`) one of `_splits` holds out."""
-    protocol, _, tile = split.partition(" ")
-    return held_out(patches, protocol, tile or None)
+    return held_out(patches, split) if split in ("patch", "scene") else held_out(patches, "tile", split)
 
 
 def choose_order(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -373,14 +372,16 @@ def show_split(dataset: Dataset) -> None:
         figures = st.grid(4, min_column_width=170)
         figures.metric("Held-out patches", f"{test.sum():,}", help=f"Of {len(test):,}.")
         figures.metric("Touch a training patch", f"{leaking.sum():,}", help="In their scene, at a side or a corner.")
-        figures.metric("… share", f"{100 * leaking.sum() / test.sum():.1f} %", help="Of the held-out patches.")
+        figures.metric(
+            "Share that touches", f"{100 * leaking.sum() / test.sum():.1f} %", help="Of the held-out patches."
+        )
         figures.metric(
             "Class shares differ by",
             f"{100 * distance:.1f} %",
             help="Total variation: the share of pixels that would have to change class to make both parts alike.",
         )
-        protocol, _, _ = split.partition(" ")
-        st.caption(f"Protocol {split}: {DESCRIPTIONS[protocol]}.")
+        protocol = split if split in DESCRIPTIONS else "tile"
+        st.caption(f"Protocol {protocol}: {DESCRIPTIONS[protocol]}.")
         st.plotly_chart(tile_shares(parts, dataset.palette, "Share of the part's labelled pixels, %"), key="parts")
 
 
