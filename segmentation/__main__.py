@@ -33,7 +33,7 @@ from segmentation.errors import (
     SegmentationError,
 )
 from segmentation.files import replacing
-from segmentation.runs.folder import SHIPPED, Run, check_run_name, find_runs
+from segmentation.runs.folder import SHIPPED, Run, check_run_name, find_runs, read_selection
 from segmentation.training.configuration import Configuration
 
 RUNS = runs_folder()
@@ -153,6 +153,7 @@ def train(
     configuration: Annotated[Configuration, tyro.conf.arg(name="")],
     data: Path | None = None,
     runs: Path = RUNS,
+    patches: Path | None = None,
     resume: bool = False,
 ) -> int:
     """Train a network into a run folder and evaluate its best epoch. Ctrl-C stops it; --resume goes on.
@@ -162,14 +163,18 @@ def train(
         configuration: The hyper-parameters.
         data: Folder of the data set; by default SEGMENTATION_DATA, data/ or the demo set.
         runs: Folder that holds the runs.
+        patches: CSV file with a column patch, such as the gallery's rankings: train only on these, as far as they are
+            not held out.
         resume: Go on where a training of this name was cut.
     """
     check_run_name(name)
     dataset = find_dataset(dataset_folder(data))
+    selection = read_selection(patches) if patches else ()
     from segmentation.training.fit import train as fit  # imports TensorFlow
 
+    verbose = "auto" if sys.stderr.isatty() else 2
     with progress_bar("done") as progress:
-        run = fit(dataset, configuration, runs / name, resume, progress, verbose="auto" if sys.stderr.isatty() else 2)
+        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection)
     print_scores(run.name, run.metrics)
     return DONE
 

@@ -25,6 +25,8 @@ METRICS = "metrics.json"
 PATCHES = "patches.csv"
 STATUS = "status.json"
 LATEST = "latest"
+SELECTION = "selection.csv"
+"""The patches that the run was trained on, where they were chosen by name."""
 
 State = Literal["running", "finished", "stopped", "failed", "stalled"]
 
@@ -210,6 +212,21 @@ def find_runs(*folders: Path) -> list[Run]:
             children = sorted(child for child in folder.iterdir() if child.is_dir())
             runs += [Run(child) for child in children if (child / CONFIG).exists() or (child / HISTORY).exists()]
     return runs
+
+
+def read_selection(path: Path) -> list[str]:
+    """Return the names of patches in a CSV file with a column ``patch``, such as the gallery's rankings.
+
+    Raises:
+        RunError: If the file cannot be read as that, or names none.
+    """
+    try:
+        names = pd.read_csv(path, dtype=str)["patch"].dropna().tolist()
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{path.name} is no list of patches: it needs a column named patch.") from error
+    if not names:
+        raise RunError(f"{path.name} names no patch.")
+    return names
 
 
 def write_status(run: Path, state: State, **details: object) -> None:

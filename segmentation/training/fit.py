@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -23,7 +24,17 @@ from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
 from segmentation.model.metrics import training_metrics
 from segmentation.model.registry import build
-from segmentation.runs.folder import BEST, CONFIG, SHIPPED, Run, find_runs, write_scores, write_status
+from segmentation.runs.folder import (
+    BEST,
+    CONFIG,
+    SELECTION,
+    SHIPPED,
+    Run,
+    find_runs,
+    read_selection,
+    write_scores,
+    write_status,
+)
 from segmentation.training.callbacks import Snapshot, StopBetweenBatches, stopped_early, training_callbacks
 from segmentation.training.configuration import Configuration
 from segmentation.training.pipeline import held_out_batches, training_batches
@@ -36,6 +47,7 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     verbose: int | str = "auto",
+    selection: Sequence[str] = (),
 ) -> Run:
     """Train, keep the best epoch, evaluate it, and leave a complete run folder.
 
@@ -46,6 +58,8 @@ def train(
         resume: Go on where an earlier training of the same configuration and data was cut; start if there is none.
         progress: Called with (done, total) while patches are prepared and evaluated.
         verbose: Keras' ``fit`` output.
+        selection: Names of the patches to train on, as far as they are not held out; all by default. The run folder
+            keeps them, so that a resumed training need not be told again.
 
     Raises:
         RunError: If the folder exists and `resume` is off, or it holds a run of other data or hyper-parameters.
@@ -71,12 +85,18 @@ def train(
         raise ConfigurationError(
             f"No pixel of the masks has a colour of the palette: put a class_dict.csv into {dataset.root}."
         )
-    config = _config(dataset, configuration, patches, test, model)
+    part = _selected(np.flatnonzero(~test), patches, selection, folder)
+    if configuration.worst_share < 1:
+        part = worst_patches(part, patches, first, configuration.worst_share)
+    config = _config(dataset, configuration, patches, test, part, model)
     _check_same_run(Run(folder), config)
     if Run(folder).status.get("state") == "finished":
         return Run(folder)
     if Run(folder).config is None:
         write_json(folder / CONFIG, config)
+    if selection:
+        with replacing(folder / SELECTION) as temporary:
+            patches.table["patch"].iloc[part].to_csv(temporary, index=False)
 
     def evaluated(done: int, total: int) -> None:
         write_status(folder, "running", phase="evaluation", progress=1.0)
@@ -85,9 +105,6 @@ def train(
 
     try:
         write_status(folder, "running", phase="starting", progress=0.0)
-        part = np.flatnonzero(~test)
-        if configuration.worst_share < 1:
-            part = worst_patches(part, patches, first, configuration.worst_share)
         _fit(model, patches, part, test, configuration, folder, verbose)
         evaluated(0, len(test))
         _finish(folder, patches, test, dataset, configuration, evaluated)
@@ -118,6 +135,28 @@ def _start_from(model: keras.Model, run: Run) -> None:
             f"{run.name} is another network, or knows another number of classes: start from its like."
         )
     model.set_weights(weights)
+
+
+def _selected(part: np.ndarray, patches: Patches, selection: Sequence[str], folder: Path) -> np.ndarray:
+    """Return those of `part`, indices of training patches, that are asked for now or were when the run began."""
+    if (folder / SELECTION).exists():
+        kept = read_selection(folder / SELECTION)
+        if selection and set(selection) != set(kept):
+            raise RunError(f"{folder.name} was started on other patches: use the same to resume, or another name.")
+        selection = kept
+    if not selection:
+        return part
+    names = patches.table["patch"]
+    unknown = set(selection) - set(names)
+    if unknown:
+        raise ConfigurationError(
+            f"{len(unknown)} of the {len(set(selection))} patches to train on are not in the data set at this patch "
+            f"size, such as {sorted(unknown)[0]}."
+        )
+    chosen = part[names.iloc[part].isin(set(selection))]
+    if not len(chosen):
+        raise ConfigurationError("All the patches to train on are held out: choose some that are not.")
+    return chosen
 
 
 def worst_patches(part: np.ndarray, patches: Patches, run: Run, share: float) -> np.ndarray:
@@ -210,7 +249,12 @@ def _finish(
 
 
 def _config(
-    dataset: Dataset, configuration: Configuration, patches: Patches, test: np.ndarray, model: keras.Model
+    dataset: Dataset,
+    configuration: Configuration,
+    patches: Patches,
+    test: np.ndarray,
+    part: np.ndarray,
+    model: keras.Model,
 ) -> dict:
     """Return the contents of config.json: enough to understand and repeat the run."""
     return {
@@ -222,6 +266,7 @@ def _config(
             "skipped": list(patches.skipped),
             "patches": len(test),
             "held_out": int(test.sum()),
+            "trained_on": len(part),
         },
         "palette": dataset.palette.to_dict(),
         "architecture": describe(model),

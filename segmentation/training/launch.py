@@ -28,9 +28,9 @@ def options(configuration: Configuration) -> list[str]:
     return words
 
 
-def command(name: str, configuration: Configuration, data: Path, runs: Path) -> list[str]:
+def command(name: str, configuration: Configuration, data: Path, runs: Path, patches: Path | None = None) -> list[str]:
     """Return the command line that trains this run, or goes on with it."""
-    where = ["--data", str(data), "--runs", str(runs)]
+    where = ["--data", str(data), "--runs", str(runs), *(["--patches", str(patches)] if patches else [])]
     return [sys.executable, "-m", "segmentation", "train", "--name", name, *options(configuration), *where, "--resume"]
 
 
@@ -39,7 +39,9 @@ def log_of(name: str, runs: Path) -> Path:
     return runs / f"{name}.log"
 
 
-def start(name: str, configuration: Configuration, data: Path, runs: Path) -> subprocess.Popen:
+def start(
+    name: str, configuration: Configuration, data: Path, runs: Path, patches: Path | None = None
+) -> subprocess.Popen:
     """Start a training, or go on with one that was cut, in a process that outlives this one.
 
     Args:
@@ -47,6 +49,7 @@ def start(name: str, configuration: Configuration, data: Path, runs: Path) -> su
         configuration: Its hyper-parameters; for a run that was cut, the same ones.
         data: Folder of the data set.
         runs: Folder of the runs; NAME.log in it takes what the training prints.
+        patches: A list of patches to train on, as the train command takes it.
 
     Raises:
         RunError: If the name is no folder's name, or the folder of the runs cannot be written.
@@ -56,7 +59,7 @@ def start(name: str, configuration: Configuration, data: Path, runs: Path) -> su
         runs.mkdir(parents=True, exist_ok=True)
         with log_of(name, runs).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 (our own command; every word is an argument of its own)
-                command(name, configuration, data, runs),
+                command(name, configuration, data, runs, patches),
                 cwd=PROJECT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,6 +1,7 @@
 """The parts of the worst-case gallery: scores, ranked patches, confusions, causes, suspect labels, two runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,13 @@ from segmentation.data.images import png_bytes
 from segmentation.data.locate import runs_folder
 from segmentation.data.protocols import DESCRIPTIONS, settle_void
 from segmentation.data.scenes import Dataset
+from segmentation.errors import RunError
 from segmentation.evaluation import diagnosis, scores
-from segmentation.runs.folder import Run, confusion_column
+from segmentation.files import replacing
+from segmentation.runs.folder import Run, check_run_name, confusion_column
 from segmentation.runs.reviews import VERDICTS, Reviews
+from segmentation.training import launch
+from segmentation.training.configuration import Configuration
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
 from segmentation.ui.layout import EXPLORER, known_runs, one_sentence, protocol_line, score, turn_pages
 from segmentation.ui.loaders import load_fingerprint, load_patch, predict
@@ -190,7 +195,7 @@ def ranking(dataset: Dataset, run: Run) -> None:
         column, ascending=worst_first != (by == SURELY_WRONG), kind="stable"
     )
     _cards(dataset, run, table, f"Ranked by {by.lower()}: {RANKS[by]}.")
-    _export(run, table)
+    _act(dataset, run, table)
 
 
 def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_first: bool) -> None:
@@ -244,18 +249,72 @@ def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_fi
         )
 
 
-def _export(run: Run, table: pd.DataFrame) -> None:
-    """Offer the patches of a view as a file: to look at elsewhere, or to train on."""
-    st.download_button(
-        "Download the ranking",
-        table.assign(rank=range(1, len(table) + 1)).to_csv(index=False),
-        f"{run.name}-ranking.csv",
-        "text/csv",
-        key="download-ranking",
-        icon=":material/download:",
-        on_click="ignore",
-        help="A row a patch, in this order, with all its scores.",
+def _act(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
+    """Offer the patches of a view as a file, and to fine-tune the run on them as the article suggests."""
+    with st.container(horizontal=True):
+        st.download_button(
+            "Download the ranking",
+            table.assign(rank=range(1, len(table) + 1)).to_csv(index=False),
+            f"{run.name}-ranking.csv",
+            "text/csv",
+            key="download-ranking",
+            icon=":material/download:",
+            on_click="ignore",
+            help="A row a patch, in this order, with all its scores; `train --patches FILE` trains on such a list.",
+        )
+        trained_on = table[table["part"] == "train"]
+        with st.popover(
+            "Fine-tune on these", icon=":material/model_training:", disabled=trained_on.empty or run.config is None
+        ):
+            st.caption(
+                "Goes on from this run's weights, on the first of these patches only; what was held out stays held out."
+            )
+            name = st.text_input("Name", f"{run.name}-tuned", key="tune-name", help="Of the new run.")
+            count = st.number_input(
+                "Patches",
+                1,
+                max(1, len(trained_on)),
+                max(1, len(trained_on) // 5),
+                key="tune-count",
+                help="How many, in the order of this view.",
+            )
+            epochs = st.number_input("Epochs", 1, 1000, 5, key="tune-epochs", help="Passes over these patches.")
+            rate = st.number_input(
+                "Learning rate", 1e-7, 1.0, 1e-4, format="%g", step=1e-5, key="tune-rate", help="Falls along a cosine."
+            )
+            if st.button("Start", type="primary", icon=":material/play_circle:", key="tune"):
+                with one_sentence():
+                    fine_tune(dataset, run, trained_on["patch"][:count], name, epochs, rate)
+                    st.success(f"{name} is starting: the training monitor shows how it goes.")
+    if table["part"].eq("test").any():
+        st.caption("To fine-tune, choose the part trained on: held-out patches are for judging.")
+
+
+def fine_tune(dataset: Dataset, run: Run, patches: Sequence[str], name: str, epochs: int, learning_rate: float) -> None:
+    """Start a training from a run's weights on some of its training patches.
+
+    Raises:
+        RunError: If the name is taken or no folder's name, or the folder of the runs cannot be written.
+    """
+    check_run_name(name)
+    if any(known.name == name for known in known_runs()):
+        raise RunError(f"There is a run {name} already: choose another name.")
+    known = {field.name for field in fields(Configuration)}
+    trained_with = Configuration(**{k: v for k, v in run.config["configuration"].items() if k in known})
+    configuration = replace(
+        trained_with,
+        start_from=run.name,
+        worst_share=1.0,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        warm_up=0,
+        early_stopping=None,
     )
+    chosen = runs_folder() / f"{name}.patches.csv"
+    with replacing(chosen) as temporary:
+        pd.DataFrame({"patch": list(patches)}).to_csv(temporary, index=False)
+    launch.start(name, configuration, dataset.root, runs_folder(), chosen)
 
 
 def _cards(
@@ -357,7 +416,7 @@ def confusions(dataset: Dataset, run: Run) -> None:
         half = int((making[column].cumsum() < count / 2).sum()) + 1 if count else 0
         st.markdown(f"{len(making):,} patches make this cell{share}; half of it is in {half:,} of them.")
     _cards(dataset, run, making, f"Ranked by pixels of {true} taken for {taken}.")
-    _export(run, making)
+    _act(dataset, run, making)
 
 
 def causes(dataset: Dataset, run: Run) -> None:
@@ -530,7 +589,7 @@ def two_runs(dataset: Dataset, run: Run) -> None:
 
     order = "What got worse comes first." if worst_first else "What got better comes first."
     _cards(dataset, run, both, f"Ranked by the gain of {name} over {run.name}. {order}", other, gain)
-    _export(run, both)
+    _act(dataset, run, both)
 
 
 VIEWS: dict[str, Callable[[Dataset, Run], None]] = {

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from segmentation.data.palette import DUBAI
-from segmentation.runs.folder import SILENT_SECONDS, Run, find_runs, write_scores, write_status
+from segmentation.errors import RunError
+from segmentation.runs.folder import SILENT_SECONDS, Run, find_runs, read_selection, write_scores, write_status
 
 PARTS = {"config": "config.json", "history": "history.csv", "metrics": "metrics.json", "patches": "patches.csv"}
 ALL = ["config.json", "history.csv", "best.keras", "metrics.json", "patches.csv"]
@@ -224,3 +225,16 @@ def test_reading_runs_does_not_import_tensorflow() -> None:
 def test_a_table_from_before_confusion_matrices_were_kept_has_none(whole: Path) -> None:
     assert Run(whole).patches is not None
     assert Run(whole).confusion_matrices is None
+
+
+def test_a_ranking_is_a_list_of_patches(tmp_path: Path) -> None:
+    (tmp_path / "ranking.csv").write_text("rank,patch,mean_iou\n1,t/s/r00c01,0.2\n2,t/s/r00c00,0.3\n")
+    assert read_selection(tmp_path / "ranking.csv") == ["t/s/r00c01", "t/s/r00c00"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"name\na\n", b"\xff\xfe", b"patch\n"])
+def test_what_is_no_list_of_patches_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(RunError, match=r"list\.csv"):
+        read_selection(tmp_path / "list.csv")

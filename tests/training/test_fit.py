@@ -28,7 +28,7 @@ from segmentation.errors import ConfigurationError, RunError
 from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
-from segmentation.runs.folder import Run
+from segmentation.runs.folder import Run, read_selection
 from segmentation.training.callbacks import Heartbeat, Snapshot
 from segmentation.training.configuration import Configuration
 from segmentation.training.fit import learning_rate, train, worst_patches
@@ -162,6 +162,7 @@ def test_the_config_repeats_the_run(trained: tuple) -> None:
         "skipped": [],
         "patches": 28,
         "held_out": 14,
+        "trained_on": 14,
     }
     assert [entry["name"] for entry in config["palette"]["classes"]] == list(CLASSES)
     assert config["architecture"]["parameters"] == 1_421_830
@@ -423,6 +424,42 @@ def test_the_worst_share_is_that_with_the_lowest_mean_iou(small_dataset: Dataset
     chosen = worst_patches(part, patches, uncut, 0.25)
     train_rows = uncut.patches.iloc[part].sort_values("mean_iou", kind="stable")
     assert chosen.tolist() == sorted(train_rows.index[:7])  # a quarter of 25, rounded up
+
+
+def test_a_training_can_keep_to_patches_chosen_by_name(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    """What is held out stays held out, and a resumed training keeps to the same patches."""
+    names = uncut.patches["patch"].tolist()
+    test = uncut.patches["part"] == "test"
+    chosen = [*uncut.patches["patch"][~test][:5], *uncut.patches["patch"][test]]
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), control_c_after(1, folder):
+        train(small_dataset, SHORT, folder, verbose=0, selection=chosen)
+    assert read_selection(folder / "selection.csv") == chosen[:5]
+    with pytest.raises(RunError, match="was started on other patches"):
+        train(small_dataset, SHORT, folder, resume=True, verbose=0, selection=names[6:9])
+    run = train(small_dataset, SHORT, folder, resume=True, verbose=0)
+    assert run.config["dataset"]["trained_on"] == 5
+    assert run.metrics["patches"] == 3
+    whole = train(small_dataset, SHORT, tmp_path / "whole", verbose=0, selection=chosen[:5])
+    assert run.history.table["loss"].tolist() == pytest.approx(whole.history.table["loss"].tolist(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("selection", "sentence"),
+    [(["tile-1/image_part_001/r00c00", "elsewhere/r00c00"], "1 of the 2 patches to train on are not in the data set")],
+)
+def test_a_selection_that_does_not_fit_is_refused(
+    small_dataset: Dataset, tmp_path: Path, selection: list[str], sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        train(small_dataset, SHORT, tmp_path / "run", verbose=0, selection=selection)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_selection_of_held_out_patches_only_is_refused(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    held_out = uncut.patches.query("part == 'test'")["patch"].tolist()
+    with pytest.raises(ConfigurationError, match="All the patches to train on are held out"):
+        train(small_dataset, SHORT, tmp_path / "run", verbose=0, selection=held_out)
 
 
 def test_a_training_can_keep_to_the_patches_that_failed(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:

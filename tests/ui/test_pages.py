@@ -663,6 +663,30 @@ def test_a_verdict_on_a_suspect_label_is_kept(
     assert first not in shown_patches(at)
 
 
+def test_a_run_is_fine_tuned_on_its_worst_training_patches(
+    open_page: Open, trained: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(trained.run.folder, tmp_path / "tiny")
+    open_page("gallery")
+    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))
+    at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120).switch_page(str(PROJECT / PAGES["gallery"]))
+    at.query_params["run"], at.query_params["part"] = "tiny", "Trained on"
+    at.run()
+    at.number_input(key="tune-count").set_value(3)
+    at.number_input(key="tune-epochs").set_value(1)
+    at.button(key="tune").click().run()
+    assert not at.exception
+    assert not at.error
+    until = time.monotonic() + 90
+    while Run(tmp_path / "tiny-tuned").status["state"] != "finished" and time.monotonic() < until:
+        continue
+    run = Run(tmp_path / "tiny-tuned")
+    worst = trained.run.patches.query("part == 'train'").sort_values("mean_iou", kind="stable")["patch"][:3]
+    assert set(pd.read_csv(run.folder / "selection.csv")["patch"]) == set(worst)
+    assert run.config["configuration"]["start_from"] == "tiny"
+    assert run.config["configuration"]["protocol"] == "scene"
+
+
 def test_two_runs_are_set_against_each_other_patch_by_patch(open_page: Open, trained: object) -> None:
     second = trained.run.folder.parent / "second"
     shutil.copytree(trained.run.folder, second)
