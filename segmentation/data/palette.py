@@ -22,6 +22,12 @@ CLASS_FILE = "class_dict.csv"
 """A palette in a data set's root: columns ``name,r,g,b``, as CamVid and DeepGlobe ship it."""
 
 
+_MUTED = ("#CC6677", "#DDCC77", "#332288", "#117733", "#88CCEE", "#AA4499", "#44AA99", "#999933", "#882255", "#661100")
+"""Paul Tol's muted scheme (Colour Schemes, SRON 2021), which colour-blind eyes tell apart, and its grey."""
+
+_MUTED_GREY = "#DDDDDD"
+
+
 @dataclass(frozen=True)
 class Palette:
     """Class names and mask colours; a class's index is its place.
@@ -91,6 +97,18 @@ class Palette:
     def to_dict(self) -> dict:
         """Return the palette as JSON-ready names and hexadecimal colours, in class order."""
         return {"classes": [{"name": name, "color": self.hex(i)} for i, name in enumerate(self.names)]}
+
+    def colour_blind_safe(self) -> "Palette":
+        """Return the same classes in colours that colour-blind eyes tell apart; itself if there are too many classes.
+
+        For the screen only: masks are read and written in the classes' own colours.
+        """
+        if len(self) - (self.unlabeled is not None) > len(_MUTED):
+            return self
+        colors = iter(_MUTED)
+        return Palette.from_hex(
+            {name: _MUTED_GREY if i == self.unlabeled else next(colors) for i, name in enumerate(self.names)}
+        )
 
     def __len__(self) -> int:
         return len(self.names)

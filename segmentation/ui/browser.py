@@ -15,7 +15,7 @@ from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
 from segmentation.data.scenes import Dataset, mosaic
 from segmentation.errors import ImageFileError
 from segmentation.ui.figures import class_bars, light_figure, tile_shares
-from segmentation.ui.layout import EXPLORER, one_sentence, turn_pages
+from segmentation.ui.layout import EXPLORER, drawn, one_sentence, turn_pages
 from segmentation.ui.loaders import load_health, load_patch, load_scene, load_small, load_thumbnail, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, in_place, outline, overlay
 from segmentation.ui.viewer import Pane, Reading, viewer
@@ -208,7 +208,7 @@ def show_scenes(dataset: Dataset) -> None:
     for row in shown.itertuples():
         with cards, st.container(border=True), one_sentence():
             scene = dataset.scene(row.scene)
-            picture = load_thumbnail(scene, dataset.palette, opacity, THUMBNAIL)
+            picture = load_thumbnail(scene, dataset.palette, drawn(dataset.palette), opacity, THUMBNAIL)
             st.container(key=f"pixels-{row.scene}").image(picture, width="stretch", output_format="PNG")
             if st.button(f"{row.tile} · {scene.image.stem}", key=f"open-{row.scene}", width="stretch"):
                 st.session_state["open_scene"] = row.scene
@@ -236,7 +236,7 @@ def show_patches(dataset: Dataset) -> None:
     for row in shown.itertuples():
         with cards.cell(), one_sentence():
             image, mask = load_patch(dataset, row.scene, row.row, row.column, size)
-            picture = png_bytes(overlay(image, mask, dataset.palette, opacity))
+            picture = png_bytes(overlay(image, mask, drawn(dataset.palette), opacity))
             st.container(key=f"pixels-{row.patch}").image(picture, width="stretch", output_format="PNG")
             place = row.patch.rsplit("/", 1)[1]
             st.page_link(
@@ -276,15 +276,15 @@ def show_one_scene(dataset: Dataset) -> None:
         return
     indices = [dataset.palette.names.index(class_name) for class_name in shown_classes] or None
     if outlined:
-        drawn = outline(image, mask, dataset.palette, indices)
+        picture = outline(image, mask, drawn(dataset.palette), indices)
     else:
-        drawn = overlay(image, mask, dataset.palette, opacity, indices)
+        picture = overlay(image, mask, drawn(dataset.palette), opacity, indices)
     if with_grid:
-        drawn = draw_patch_grid(drawn, size)
+        picture = draw_patch_grid(picture, size)
     left, right = st.columns([5, 2], gap="medium")
     with left:
         # Half laid over is a photograph; the bare mask must keep hard edges.
-        pane = Pane(name, drawn, smooth=outlined or opacity < 1)
+        pane = Pane(name, picture, smooth=outlined or opacity < 1)
         viewer(name, [pane], [Reading("Class", mask, dataset.palette)], key="scene-viewer")
     with right:
         health = load_health(dataset)
@@ -300,7 +300,7 @@ def show_one_scene(dataset: Dataset) -> None:
         )
         shares = row[list(dataset.palette.names)].to_numpy(float) / mask.size
         st.plotly_chart(
-            class_bars(shares, dataset.palette, "Share of the scene, %", share=True),
+            class_bars(shares, drawn(dataset.palette), "Share of the scene, %", share=True),
             key="scene-shares",
             config={"displayModeBar": False},
         )
@@ -330,7 +330,7 @@ def show_tile(dataset: Dataset) -> None:
         rows = []
         for row in places:
             thumbnails = [
-                overlay(*load_small(scene, dataset.palette, MOSAIC // len(places)), dataset.palette, opacity)
+                overlay(*load_small(scene, dataset.palette, MOSAIC // len(places)), drawn(dataset.palette), opacity)
                 for scene in row
             ]
             rows.append(thumbnails)
@@ -382,7 +382,9 @@ def show_split(dataset: Dataset) -> None:
         )
         protocol = split if split in DESCRIPTIONS else "tile"
         st.caption(f"Protocol {protocol}: {DESCRIPTIONS[protocol]}.")
-        st.plotly_chart(tile_shares(parts, dataset.palette, "Share of the part's labelled pixels, %"), key="parts")
+        st.plotly_chart(
+            tile_shares(parts, drawn(dataset.palette), "Share of the part's labelled pixels, %"), key="parts"
+        )
 
 
 def show_shares(dataset: Dataset) -> None:
@@ -401,14 +403,14 @@ def show_shares(dataset: Dataset) -> None:
         st.subheader("Whole set", anchor=False)
         shares = pixels.sum(0) / pixels.sum()
         st.plotly_chart(
-            class_bars(shares[:-1], dataset.palette, "Share of all pixels, %", share=True), key="set-shares"
+            class_bars(shares[:-1], drawn(dataset.palette), "Share of all pixels, %", share=True), key="set-shares"
         )
         st.caption(f"{int(pixels.sum()):,} pixels; {100 * shares[-1]:.2f} % have no class.")
     with halves.cell():
         st.subheader("Tile by tile", anchor=False)
-        st.plotly_chart(tile_shares(health.scenes, dataset.palette), key="tile-shares")
+        st.plotly_chart(tile_shares(health.scenes, drawn(dataset.palette)), key="tile-shares")
     st.subheader("Brightness and contrast by class", anchor=False)
-    st.plotly_chart(light_figure(health.light, dataset.palette), key="light")
+    st.plotly_chart(light_figure(health.light, drawn(dataset.palette)), key="light")
     st.subheader("Tiles", anchor=False)
     table = load_tile_table(dataset, size)
     st.dataframe(

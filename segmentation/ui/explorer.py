@@ -18,7 +18,7 @@ from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.folder import Run
 from segmentation.ui.figures import class_bars, confusion_figure
-from segmentation.ui.layout import EXPLORER, known_runs, one_sentence, score
+from segmentation.ui.layout import EXPLORER, drawn, known_runs, one_sentence, score
 from segmentation.ui.loaders import load_patch, load_scene, predict
 from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
 from segmentation.ui.viewer import Pane, Reading, viewer
@@ -285,13 +285,13 @@ def _pictures(
     view: View,
 ) -> dict[str, Callable[[], Pane]]:
     """Return what draws each picture that can be had, by its name in the choice."""
-    palette = run.palette
+    palette, colors = run.palette, drawn(run.palette)
 
     def masked(title: str, classes: np.ndarray) -> Pane:
         if view.outlined:
-            return Pane(title, outline(image, classes, palette, view.classes), smooth=True)
+            return Pane(title, outline(image, classes, colors, view.classes), smooth=True)
         # Half laid over is a photograph; the bare mask must keep hard edges.
-        return Pane(title, overlay(image, classes, palette, view.opacity, view.classes), smooth=view.opacity < 1)
+        return Pane(title, overlay(image, classes, colors, view.opacity, view.classes), smooth=view.opacity < 1)
 
     def predicted(name: str, of: Prediction) -> Pane:
         return masked(
@@ -313,12 +313,12 @@ def _pictures(
         pictures[SECOND] = lambda: predicted(view.second.name, second)
         pictures[DIFFERENCE] = lambda: Pane(
             f"Where {view.second.name} differs: what it says",
-            error_map(image, prediction.classes, second.classes, palette),
+            error_map(image, prediction.classes, second.classes, colors),
         )
     if truth is not None:
         pictures[ERRORS] = lambda: Pane(
             f"Errors of {run.name}: what wrong pixels were taken for",
-            error_map(image, truth, prediction.classes, palette),
+            error_map(image, truth, prediction.classes, colors),
         )
     pictures[CONFIDENCE] = lambda: Pane("Confidence: blue 0, yellow 1", heat(prediction.confidence))
     pictures[ENTROPY] = lambda: Pane("Entropy: blue sure, yellow torn", heat(prediction.entropy))
@@ -395,7 +395,9 @@ def _show_scores(truth: np.ndarray, predictions: dict[str, Prediction], run: Run
     halves = st.grid(2, min_column_width=400, gap="medium")
     first = scores.iou(matrices[run.name])
     halves.plotly_chart(
-        class_bars(first, palette, f"IoU of {run.name}", share=False), key="iou-bars", config={"displayModeBar": False}
+        class_bars(first, drawn(palette), f"IoU of {run.name}", share=False),
+        key="iou-bars",
+        config={"displayModeBar": False},
     )
     halves.dataframe(
         table,
@@ -430,7 +432,10 @@ def _show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
             )
             st.plotly_chart(
                 class_bars(
-                    counts / prediction.classes.size, run.palette, "Share of the picture, predicted, %", share=True
+                    counts / prediction.classes.size,
+                    drawn(run.palette),
+                    "Share of the picture, predicted, %",
+                    share=True,
                 ),
                 key=f"share-bars-{name}",
                 config={"displayModeBar": False},
@@ -483,7 +488,7 @@ def _downloads(subject: Subject, panes: list[Pane], prediction: Prediction, tabl
             "All in one picture",
             f"{stem}-report.png",
             "image/png",
-            lambda: png_bytes(titled([(pane.title, pane.pixels) for pane in panes], run.palette)),
+            lambda: png_bytes(titled([(pane.title, pane.pixels) for pane in panes], drawn(run.palette))),
             "PNG of the pictures in sight, with titles and legend.",
         ),
     )
@@ -532,7 +537,10 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
         with cards, st.container(border=True), one_sentence():
             image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size)
             truth = settle_void(mask, run.protocol, run.palette)
-            pictures = [image, *(run.palette.decode(classes) for classes in (truth, predict(run.model, image).classes))]
+            pictures = [
+                image,
+                *(drawn(run.palette).decode(classes) for classes in (truth, predict(run.model, image).classes)),
+            ]
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(f"`{row.patch}`")
                 st.page_link(

@@ -19,7 +19,7 @@ from segmentation.runs.reviews import VERDICTS, Reviews
 from segmentation.training import launch
 from segmentation.training.configuration import Configuration
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
-from segmentation.ui.layout import EXPLORER, known_runs, one_sentence, protocol_line, score, turn_pages
+from segmentation.ui.layout import EXPLORER, drawn, known_runs, one_sentence, protocol_line, score, turn_pages
 from segmentation.ui.loaders import load_fingerprint, load_patch, predict
 from segmentation.ui.pictures import in_a_row
 
@@ -82,7 +82,7 @@ def summary(run: Run) -> None:
     with st.expander("IoU by class and confusion matrix", icon=":material/grid_on:"):
         halves = st.grid(2, min_column_width=380, gap="medium")
         by_class = [np.nan if value is None else value for value in metrics["iou"].values()]
-        halves.plotly_chart(class_bars(by_class, run.palette, "IoU", share=False), key="class-iou")
+        halves.plotly_chart(class_bars(by_class, drawn(run.palette), "IoU", share=False), key="class-iou")
         halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], run.palette), key="confusion")
     if "calibration" in metrics:
         with st.expander("Can its confidence be trusted?", icon=":material/verified:"):
@@ -364,8 +364,8 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, second: Run | None = None)
             | ({"with": second.name} if second else {}),
         )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size)
-    pictures = [image, run.palette.decode(settle_void(mask, run.protocol, run.palette))]
-    pictures += [run.palette.decode(predict(of.model, image).classes) for of in (run, second) if of and of.model]
+    pictures = [image, drawn(run.palette).decode(settle_void(mask, run.protocol, run.palette))]
+    pictures += [drawn(run.palette).decode(predict(of.model, image).classes) for of in (run, second) if of and of.model]
     with st.container(key=f"pixels-{row['patch']}"):
         st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
     by_class = ", ".join(

@@ -19,7 +19,7 @@ from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, STOPPED, SegmentationError
 from segmentation.runs.folder import Run
 from segmentation.ui.figures import network_figure
-from segmentation.ui.layout import CHOSEN, add_folder, one_sentence, protocol_line, score
+from segmentation.ui.layout import CHOSEN, add_folder, drawn, one_sentence, protocol_line, score
 from segmentation.ui.loaders import load_health, load_scene, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, fit, overlay
 
@@ -121,7 +121,7 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
                 f"**2 Patches** cropped and cut to {rows} × {columns_} of {PATCH_SIZE} px",
             ),
             (patch, "**3 Image** rescaled to 0–1 inside the network"),
-            (overlay(patch, patch_mask, dataset.palette, 1.0), "**4 Mask** one class index a pixel"),
+            (overlay(patch, patch_mask, drawn(dataset.palette), 1.0), "**4 Mask** one class index a pixel"),
         )
         # Columns as wide as their pictures' shapes make all pictures equally high.
         columns = st.columns([picture.shape[1] / picture.shape[0] for picture, _ in steps])

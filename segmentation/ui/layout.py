@@ -27,6 +27,9 @@ CHOSEN = "chosen_dataset"
 CHOSEN_RUN = "chosen_run"
 """Session state: the name of a run to choose at the next run of the page."""
 
+SAFE = "safe-colours"
+"""Session state: whether to draw in colours that colour-blind eyes tell apart."""
+
 STYLE = """
 <style>
   /* Masks keep hard edges however the browser scales them. */
@@ -162,11 +165,25 @@ def choose_run(dataset: Dataset | None) -> Run | None:
 
 def legend(palette: Palette, void: bool = False) -> None:
     """Show the classes' colours, always in sight while the page scrolls."""
+    with st.container(key="legend", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        place = st.container()
+        st.toggle(
+            "Colour-blind colours",
+            key=SAFE,
+            bind="query-params",
+            help="Draw the classes in colours that colour-blind eyes tell apart. Files keep their own colours.",
+        )
+    palette = drawn(palette)
     entries = [(palette.hex(index), name) for index, name in enumerate(palette.names)]
     if void:
         entries.append((palette.hex(VOID), VOID_NAME))
     chips = "".join(f'<span><i style="background:{color}"></i>{html.escape(name)}</span>' for color, name in entries)
-    st.container(key="legend").html(f'<div class="legend" role="list" aria-label="Classes">{chips}</div>')
+    place.html(f'<div class="legend" role="list" aria-label="Classes">{chips}</div>')
+
+
+def drawn(palette: Palette) -> Palette:
+    """Return the colours to draw the classes in, as the switch in the legend says."""
+    return palette.colour_blind_safe() if st.session_state.get(SAFE) else palette
 
 
 def protocol_line(metrics: dict) -> str:

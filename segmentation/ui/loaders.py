@@ -141,16 +141,23 @@ def load_small(scene: Scene, palette: Palette, longest: int) -> tuple[np.ndarray
 
 @remembered(
     100 * MEGABYTE,
-    key=lambda scene, palette, opacity, longest: (_scene_stamp(scene), palette, opacity, longest),
+    key=lambda scene, palette, colors, opacity, longest: (_scene_stamp(scene), palette, colors, opacity, longest),
     size=len,
 )
-def load_thumbnail(scene: Scene, palette: Palette, opacity: float, longest: int) -> bytes:
+def load_thumbnail(scene: Scene, palette: Palette, colors: Palette, opacity: float, longest: int) -> bytes:
     """Return a scene's thumbnail as PNG, its longer side at most `longest` pixels, with the mask laid over.
+
+    Args:
+        scene: What to read.
+        palette: The classes, in the colours of the mask file.
+        colors: The classes, in the colours to draw.
+        opacity: How much the mask covers, 0–1.
+        longest: In pixels.
 
     Raises:
         ImageFileError: If the scene cannot be read.
     """
-    return png_bytes(overlay(*load_small(scene, palette, longest), palette, opacity))
+    return png_bytes(overlay(*load_small(scene, palette, longest), colors, opacity))
 
 
 @remembered(2, key=lambda path, modified_ns: (path, modified_ns))

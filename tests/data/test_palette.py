@@ -211,3 +211,24 @@ def test_a_data_set_with_a_class_dict_has_its_palette(tmp_path: Path) -> None:
 
 def test_a_data_set_without_one_has_the_dubai_palette(tmp_path: Path) -> None:
     assert Palette.of(tmp_path) is DUBAI
+
+
+def test_colour_blind_colours_are_as_many_and_all_different() -> None:
+    safe = DUBAI.colour_blind_safe()
+    assert safe.names == DUBAI.names
+    assert len(set(safe.colors)) == 6
+    assert len(set(safe.colors[5])) == 1  # Unlabeled stays grey
+
+
+def test_colour_blind_colours_differ_in_lightness_or_blue() -> None:
+    """What red-blind and green-blind eyes are left with, roughly: how light, and how blue or yellow."""
+    colors = np.array(DUBAI.colour_blind_safe().colors, float)
+    light, blue = colors @ (0.3, 0.6, 0.1), colors[:, 2] - colors[:, :2].mean(1)
+    for one in range(6):
+        for other in range(one):
+            assert abs(light[one] - light[other]) + abs(blue[one] - blue[other]) > 40
+
+
+def test_too_many_classes_keep_their_own_colours() -> None:
+    many = Palette(tuple(map(str, range(11))), tuple((i, i, i) for i in range(11)))
+    assert many.colour_blind_safe() is many

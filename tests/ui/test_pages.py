@@ -545,6 +545,13 @@ def test_reshuffle_takes_the_next_seed(open_page: Open) -> None:
     assert at.number_input(key="seed").value == 6
 
 
+@pytest.mark.parametrize("page", ["browser", "explorer", "gallery"])
+def test_the_legend_shows_the_colours_that_are_drawn(open_page: Open, page: str) -> None:
+    at = open_page(page, **{"safe-colours": "true"})
+    assert not at.exception
+    assert "background:#117733" in str([element.proto for element in at.get("html")])
+
+
 def shown_patches(at: AppTest) -> list[str]:
     return [m.value.split("`")[1] for m in at.markdown if m.value.startswith("**") and ".** `" in m.value]
 
