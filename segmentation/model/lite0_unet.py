@@ -35,7 +35,11 @@ SKIP_STAGES = (0, 1, 2, 4)
 
 
 def lite0_unet(
-    patch_size: int, classes: int, filters: Sequence[int] = (128, 96, 64, 40), pretrained: bool = True
+    patch_size: int,
+    classes: int,
+    filters: Sequence[int] = (128, 96, 64, 40),
+    pretrained: bool = True,
+    enlarge: float = 1.0,
 ) -> keras.Model:
     """Build a U-Net on EfficientNet-Lite0.
 
@@ -47,6 +51,9 @@ def lite0_unet(
         classes: Number of classes.
         filters: Filters of each level of the expanding path, from the coarsest to the finest.
         pretrained: Start from ImageNet's weights.
+        enlarge: Look at patches this much larger, bilinearly, to the nearest multiple of 32 pixels: houses and roads
+            are a few pixels wide, and ImageNet's features are of larger things. Logits are brought back to the patch's
+            size. The weights are those of any other enlargement.
 
     Returns:
         A model from (batch, patch_size, patch_size, 3) in 0–255 to class probabilities
@@ -57,6 +64,9 @@ def lite0_unet(
     """
     inputs = keras.Input((patch_size, patch_size, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(inputs)
+    looked_at = 32 * max(1, round(patch_size * enlarge / 32))
+    if looked_at != patch_size:
+        x = layers.Resizing(looked_at, looked_at, interpolation="bilinear", name="enlarge")(x)
 
     # Contracting path.
     x = _convolution(x, 32, 3, strides=2, name="stem")
@@ -76,7 +86,10 @@ def lite0_unet(
             x = _convolution(x, width, 3, name=f"decoder{level}{turn}")
 
     x = layers.Conv2D(classes, 1, name="logits")(x)
-    x = layers.UpSampling2D(interpolation="bilinear", name="full_size")(x)
+    if looked_at == patch_size:
+        x = layers.UpSampling2D(interpolation="bilinear", name="full_size")(x)
+    else:
+        x = layers.Resizing(patch_size, patch_size, interpolation="bilinear", name="full_size")(x)
     outputs = layers.Softmax(name="probabilities", dtype="float32")(x)
     model = keras.Model(inputs, outputs, name="lite0-unet")
     if pretrained:

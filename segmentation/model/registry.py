@@ -1,6 +1,7 @@
 """Architectures by name: a second one is one new function and one new line here."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -22,7 +23,11 @@ class Architecture(NamedTuple):
     divisor: int
 
 
-ARCHITECTURES = {"unet": Architecture(unet, divisor=16), "lite0-unet": Architecture(lite0_unet, divisor=32)}
+ARCHITECTURES = {
+    "unet": Architecture(unet, divisor=16),
+    "lite0-unet": Architecture(lite0_unet, divisor=32),
+    "lite0-unet-large": Architecture(partial(lite0_unet, enlarge=1.6), divisor=32),
+}
 
 
 def build(architecture: str, patch_size: int, classes: int) -> keras.Model:

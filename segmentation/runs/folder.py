@@ -164,7 +164,7 @@ class Run:
         if silence > SILENT_SECONDS:
             return {**status, "state": "stalled", "reason": "no sign of life for more than two minutes"}
         if silence > GONE_SECONDS and not _is_alive(status.get("pid")):
-            return {**status, "state": "stalled", "reason": "its process is gone"}
+            return {**status, "state": "stopped", "reason": "its process is gone"}
         return status
 
     @property

@@ -10,7 +10,7 @@ from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
 from segmentation.errors import ConfigurationError
 
-ARCHITECTURES = ("unet", "lite0-unet")
+ARCHITECTURES = ("unet", "lite0-unet", "lite0-unet-large")
 """The networks in the registry, which cannot be asked without loading Keras."""
 
 LossName = Literal["cross_entropy", "focal", "jaccard", "dice"]

@@ -20,8 +20,8 @@ from segmentation.training import launch
 from segmentation.training.configuration import Configuration
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
 from segmentation.ui.layout import EXPLORER, drawn, known_runs, one_sentence, protocol_line, score, turn_pages
-from segmentation.ui.loaders import load_fingerprint, load_patch, predict
-from segmentation.ui.pictures import in_a_row
+from segmentation.ui.loaders import load_fingerprint, load_patch, load_scene, predict
+from segmentation.ui.pictures import draw_frame, fit, in_a_row
 
 PATCHES_A_PAGE = 8
 
@@ -194,7 +194,7 @@ def ranking(dataset: Dataset, run: Run) -> None:
     table = table.dropna(subset=column).sort_values(
         column, ascending=worst_first != (by == SURELY_WRONG), kind="stable"
     )
-    _cards(dataset, run, table, f"Ranked by {by.lower()}: {RANKS[by]}.")
+    _cards(dataset, run, table, f"Ranked by {by}: {RANKS[by]}.")
     _act(dataset, run, table)
 
 
@@ -355,14 +355,23 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, second: Run | None = None)
     number = f"**{row['rank']}.** " if "rank" in row else ""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"{number}`{row['patch']}`")
-        st.page_link(
-            EXPLORER,
-            label="Explore",
-            icon=":material/compare:",
-            help="Open it in the prediction explorer.",
-            query_params={"scene": row["scene"], "patch": place, "run": run.name}
-            | ({"with": second.name} if second else {}),
-        )
+        with st.container(horizontal=True, width="content", vertical_alignment="center", gap="small"):
+            if st.button(
+                "Context",
+                key=f"context-{row['patch']}",
+                icon=":material/zoom_out_map:",
+                type="tertiary",
+                help="See it in its scene.",
+            ):
+                _context(dataset, run, row)
+            st.page_link(
+                EXPLORER,
+                label="Explore",
+                icon=":material/compare:",
+                help="Open it in the prediction explorer.",
+                query_params={"scene": row["scene"], "patch": place, "run": run.name}
+                | ({"with": second.name} if second else {}),
+            )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size)
     pictures = [image, drawn(run.palette).decode(settle_void(mask, run.protocol, run.palette))]
     pictures += [drawn(run.palette).decode(predict(of.model, image).classes) for of in (run, second) if of and of.model]
@@ -376,6 +385,15 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, second: Run | None = None)
         f"confidence {row['confidence']:.2f}"
     )
     st.caption(f"IoU: {by_class}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")
+
+
+@st.dialog("In its scene", width="large")
+def _context(dataset: Dataset, run: Run, row: pd.Series) -> None:
+    """Show where in its scene a patch is."""
+    with one_sentence():
+        image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette)
+        framed = draw_frame(image, row["row"] * run.patch_size, row["column"] * run.patch_size, run.patch_size)
+        st.image(png_bytes(fit(framed, smooth=True)), caption=row["patch"], width="stretch", output_format="PNG")
 
 
 def confusions(dataset: Dataset, run: Run) -> None:

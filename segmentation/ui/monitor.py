@@ -11,7 +11,7 @@ from segmentation.data.locate import runs_folder
 from segmentation.data.protocols import PROTOCOLS
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
-from segmentation.runs.folder import Run
+from segmentation.runs.folder import HISTORY, Run, find_runs
 from segmentation.runs.history import History, read_history
 from segmentation.training import launch
 from segmentation.training.configuration import ARCHITECTURES, Configuration
@@ -60,7 +60,7 @@ def choose_logs(run: Run | None) -> list[Log]:
     Args:
         run: The run in use.
     """
-    runs = {known.name: known for known in reversed(known_runs()) if (known.folder / "history.csv").exists()}
+    runs = {known.name: known for known in reversed(known_runs()) if (known.folder / HISTORY).exists()}
     others = [name for name in reversed(runs) if run is None or name != run.name]
     chosen = st.multiselect(
         "Compare with",
@@ -71,12 +71,16 @@ def choose_logs(run: Run | None) -> list[Log]:
         help="Runs are drawn over one another, a colour each.",
     )
     names = ([run.name] if run and run.name in runs else []) + chosen
-    logs = [Log(name, runs[name].folder / "history.csv", runs[name]) for name in names]
+    logs = [Log(name, runs[name].folder / HISTORY, runs[name]) for name in names]
     if run and run.name not in runs and run.status.get("state") == "running":
-        logs.insert(0, Log(run.name, run.folder / "history.csv", run))
+        logs.insert(0, Log(run.name, run.folder / HISTORY, run))
     with st.expander("Another log: a path or an upload", icon=":material/upload_file:"):
         path = st.text_input(
-            "Path of a CSVLogger file", key="log-path", persist_state="session", placeholder="/home/me/run/log.csv"
+            "Path of a CSVLogger file, or of a folder of runs",
+            key="log-path",
+            persist_state="session",
+            placeholder="/home/me/run/log.csv",
+            help="A folder may be a run or hold some: all that have a history.csv are drawn.",
         )
         uploads = st.file_uploader(
             "CSVLogger files", type=["csv", "log", "txt"], accept_multiple_files=True, key="logs"
@@ -87,8 +91,19 @@ def choose_logs(run: Run | None) -> list[Log]:
             kept.clear()
     logs += [Log(name, content) for name, content in kept.items()]
     if path.strip():
-        logs.append(Log(Path(path.strip()).name, Path(path.strip()).expanduser()))
+        logs += _logs_at(Path(path.strip()).expanduser())
     return logs
+
+
+def _logs_at(path: Path) -> list[Log]:
+    """Return the log at a path: of the file, of the run, or of all runs in the folder."""
+    if not path.is_dir():
+        return [Log(path.name, path)]
+    runs = [Run(path)] if (path / HISTORY).exists() else find_runs(path)
+    found = [Log(run.name, run.folder / HISTORY, run) for run in runs if (run.folder / HISTORY).exists()]
+    if not found:
+        st.error(f"There is no run with a {HISTORY} in {path.name}: check the path.", icon=":material/error:")
+    return found
 
 
 @dataclass(frozen=True)
@@ -335,7 +350,7 @@ def train_form(dataset: Dataset | None) -> None:
             "Network",
             ARCHITECTURES,
             key="train-architecture",
-            help="lite0-unet starts from weights trained on ImageNet.",
+            help="lite0-unet starts from weights trained on ImageNet; lite0-unet-large looks at patches enlarged.",
         )
         protocol = cells.selectbox("Protocol", PROTOCOLS, key="train-protocol", help="What is held out to be scored.")
         tile = cells.selectbox(

@@ -175,6 +175,23 @@ def draw_patch_grid(image: np.ndarray, size: int) -> np.ndarray:
     return drawn
 
 
+def draw_frame(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    """Return a copy with a square framed in white and black, outside it, and all else faded.
+
+    Args:
+        image: (height, width, 3) uint8.
+        top: First row of the square, in pixels.
+        left: First column.
+        side: Of the square.
+    """
+    drawn = (image * 0.6 + 80).astype(np.uint8)
+    for width, color in ((2, 0), (1, 255)):
+        line = width * max(2, round(max(image.shape) / 400))
+        drawn[max(0, top - line) : top + side + line, max(0, left - line) : left + side + line] = color
+    drawn[top : top + side, left : left + side] = image[top : top + side, left : left + side]
+    return drawn
+
+
 def in_a_row(pictures: Sequence[np.ndarray], gap: int = 6) -> np.ndarray:
     """Put pictures of one height side by side with a transparent gap: (height, width, 4) uint8.
 

@@ -68,6 +68,24 @@ def test_a_depthwise_layer_computes_what_its_weights_say(model: keras.Model, wei
     assert output_of(model, "block0_depthwise_relu", image)[7, 11] == pytest.approx(by_hand, abs=1e-4)
 
 
+def test_enlarged_patches_are_labelled_at_their_own_size_by_the_same_weights(model: keras.Model) -> None:
+    enlarged = build("lite0-unet-large", 64, 6)
+    assert [w.shape for w in enlarged.get_weights()] == [w.shape for w in model.get_weights()]
+    assert enlarged.output_shape == (None, 64, 64, 6)
+    assert enlarged.get_layer("stem_conv").output.shape[1:3] == (48, 48)  # half of 96, the multiple of 32 next to 102
+    enlarged.set_weights(model.get_weights())
+    image = np.random.default_rng(3).integers(0, 256, (1, 64, 64, 3)).astype("float32")
+    probabilities = np.asarray(enlarged(image))
+    assert probabilities.sum(-1) == pytest.approx(1, abs=1e-5)
+    assert np.abs(probabilities - np.asarray(model(image))).max() > 1e-3
+
+
+def test_the_drawing_of_an_enlarging_network_ends_at_the_patchs_size() -> None:
+    blocks = describe(build("lite0-unet-large", 160, 6))["blocks"]
+    assert blocks[0]["shape"][:2] == [160, 160]
+    assert blocks[-1]["shape"] == [160, 160, 6]
+
+
 def test_without_pretraining_the_weights_package_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, WEIGHTS_PACKAGE, None)
     assert lite0_unet(32, 3, pretrained=False).output_shape == (None, 32, 32, 3)

@@ -156,12 +156,12 @@ def test_a_running_training_that_wrote_lately_is_running(whole: Path) -> None:
     assert Run(whole).status["state"] == "running"
 
 
-def test_a_running_training_whose_process_is_gone_has_stalled(whole: Path) -> None:
+def test_a_running_training_whose_process_is_gone_has_stopped(whole: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS / 2, pid=gone.pid)
     status = Run(whole).status
-    assert (status["state"], status["reason"]) == ("stalled", "its process is gone")
+    assert (status["state"], status["reason"]) == ("stopped", "its process is gone")
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])

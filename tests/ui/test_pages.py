@@ -350,6 +350,29 @@ def test_a_time_is_said_as_a_person_would(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
+def test_the_monitor_draws_the_runs_of_another_folder(open_page: Open, trained: object, tmp_path: Path) -> None:
+    for name in ("theirs", "others"):
+        shutil.copytree(trained.run.folder, tmp_path / name)
+    at = open_page("monitor")
+    at.text_input(key="log-path").input(str(tmp_path)).run()
+    assert not at.exception
+    assert "**theirs**: 2 epochs" in texts(at)
+    assert "**others**: 2 epochs" in texts(at)
+    at.text_input(key="log-path").input(str(tmp_path / "theirs")).run()
+    assert "**others**" not in texts(at)
+    (tmp_path / "empty").mkdir()
+    at.text_input(key="log-path").input(str(tmp_path / "empty")).run()
+    assert "no run with a history.csv in empty" in at.error[0].value
+
+
+def test_a_patch_is_seen_in_its_scene(open_page: Open, trained: object) -> None:
+    at = open_page("gallery")
+    first = shown_patches(at)[0]
+    at.button(key=f"context-{first}").click().run()
+    assert not at.exception
+    assert not at.error
+
+
 def upload(at: AppTest, role: str, name: str, content: bytes) -> AppTest:
     return at.file_uploader(key=f"upload-{role}").upload(name, content, "image/png").run()
 

@@ -3,7 +3,18 @@
 import numpy as np
 
 from segmentation.data.palette import DUBAI, VOID
-from segmentation.ui.pictures import draw_patch_grid, error_map, fit, heat, in_a_row, in_place, outline, overlay, titled
+from segmentation.ui.pictures import (
+    draw_frame,
+    draw_patch_grid,
+    error_map,
+    fit,
+    heat,
+    in_a_row,
+    in_place,
+    outline,
+    overlay,
+    titled,
+)
 
 
 def test_a_small_picture_is_left_alone() -> None:
@@ -113,3 +124,17 @@ def test_parts_of_one_area_are_put_together_though_they_differ_by_a_pixel() -> N
     whole = in_place(rows)
     assert whole.shape == (10, 15, 3)
     assert [int(whole[r, c, 0]) for r, c in ((0, 0), (0, 14), (9, 0), (9, 14))] == [0, 1, 10, 11]
+
+
+def test_a_frame_leaves_the_square_as_it_is_and_fades_the_rest() -> None:
+    image = np.full((40, 60, 3), 200, np.uint8)
+    image[10:20, 30:40] = 7
+    drawn = draw_frame(image, 10, 30, 10)
+    assert (drawn[10:20, 30:40] == 7).all()
+    assert (drawn[9, 30:40] == 255).all()
+    assert (drawn[0, 0] == 200).all()  # 0.6 of 200, and 80
+
+
+def test_a_frame_at_the_corner_stays_in_the_picture() -> None:
+    image = np.full((20, 20, 3), 7, np.uint8)
+    assert (draw_frame(image, 0, 10, 10)[:10, 10:] == 7).all()
