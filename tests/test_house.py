@@ -10,6 +10,8 @@ import pytest
 from segmentation.data.locate import PROJECT
 from segmentation.runs.folder import SHIPPED, find_runs
 
+SHIPPED_RUNS = ["demo-unet", "dubai-lite0", "dubai-unet", "dubai-unet-plain"]
+
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
@@ -38,7 +40,7 @@ def test_what_only_reads_files_does_not_import_tensorflow(package: str) -> None:
 
 def test_every_shipped_run_is_complete_and_has_ended() -> None:
     runs = find_runs(SHIPPED)
-    assert [run.name for run in runs] == ["demo-unet", "dubai-unet", "dubai-unet-plain"]
+    assert [run.name for run in runs] == SHIPPED_RUNS
     for run in runs:
         assert run.problems == []
         assert run.status["state"] == "finished"
@@ -49,7 +51,7 @@ def test_no_shipped_file_names_a_place_on_the_machine_that_made_it() -> None:
         assert "/" not in json.dumps(json.loads(path.read_text(encoding="utf-8"))), path
 
 
-@pytest.mark.parametrize("name", ["demo-unet", "dubai-unet", "dubai-unet-plain"])
+@pytest.mark.parametrize("name", SHIPPED_RUNS)
 def test_the_readmes_table_of_results_says_what_was_measured(name: str) -> None:
     metrics = json.loads((SHIPPED / name / "metrics.json").read_text(encoding="utf-8"))
     row = next(line for line in README.splitlines() if line.startswith(f"| `{name}`"))
