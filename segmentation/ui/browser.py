@@ -15,7 +15,7 @@ from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
 from segmentation.data.scenes import Dataset, mosaic
 from segmentation.errors import ImageFileError
 from segmentation.ui.figures import class_bars, light_figure, tile_shares
-from segmentation.ui.layout import EXPLORER, drawn, one_sentence, turn_pages
+from segmentation.ui.layout import EXPLORER, choose_mask_style, drawn, one_sentence, turn_pages
 from segmentation.ui.loaders import load_health, load_patch, load_scene, load_small, load_thumbnail, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, in_place, outline, overlay
 from segmentation.ui.viewer import Pane, Reading, viewer
@@ -260,21 +260,12 @@ def show_one_scene(dataset: Dataset) -> None:
             bind="query-params",
             help=f"Patches of {size} px; the strips that cropping drops are faded.",
         )
-        outlined = st.toggle("Outlines", key="outlines", bind="query-params", help="Draw only the classes' borders.")
-        shown_classes = st.multiselect(
-            "Classes shown",
-            dataset.palette.names,
-            key="only",
-            bind="query-params",
-            placeholder="All classes",
-            help="Lay only these classes over the image.",
-        )
+        outlined, indices = choose_mask_style(dataset.palette)
     try:
         image, mask = load_scene(dataset.scene(name), dataset.palette)
     except ImageFileError as error:
         st.error(str(error), icon=":material/error:")
         return
-    indices = [dataset.palette.names.index(class_name) for class_name in shown_classes] or None
     if outlined:
         picture = outline(image, mask, drawn(dataset.palette), indices)
     else:

@@ -18,7 +18,7 @@ from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.folder import Run
 from segmentation.ui.figures import class_bars, confusion_figure
-from segmentation.ui.layout import EXPLORER, drawn, known_runs, one_sentence, score
+from segmentation.ui.layout import EXPLORER, choose_mask_style, drawn, one_sentence, other_runs, score
 from segmentation.ui.loaders import load_patch, load_scene, predict
 from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
 from segmentation.ui.viewer import Pane, Reading, viewer
@@ -193,14 +193,10 @@ def choose_view(run: Run) -> View:
     """Draw the sidebar's last part."""
     sidebar = st.sidebar
     sidebar.subheader("View", anchor=False)
-    others = {
-        other.name: other
-        for other in reversed(known_runs())
-        if other.model and other.palette == run.palette and other.name != run.name
-    }
+    others = other_runs(run, lambda other: other.model is not None)
     second = sidebar.selectbox(
         "Compare with",
-        list(reversed(others)),
+        list(others),
         index=None,
         key="with",
         bind="query-params",
@@ -217,15 +213,8 @@ def choose_view(run: Run) -> View:
         bind="query-params",
         help="How much masks cover of the image.",
     )
-    outlined = sidebar.toggle("Outlines", key="outlines", bind="query-params", help="Draw only the classes' borders.")
-    shown = sidebar.multiselect(
-        "Classes shown",
-        run.palette.names,
-        key="only",
-        bind="query-params",
-        placeholder="All classes",
-        help="Lay only these classes over the image.",
-    )
+    with sidebar:
+        outlined, classes = choose_mask_style(run.palette)
     least = sidebar.slider(
         "Least confidence, %",
         0,
@@ -245,7 +234,7 @@ def choose_view(run: Run) -> View:
     return View(
         opacity / 100,
         outlined,
-        [run.palette.names.index(name) for name in shown] or None,
+        classes,
         least / 100,
         tta,
         others.get(second),

@@ -19,7 +19,16 @@ from segmentation.runs.reviews import VERDICTS, Reviews
 from segmentation.training import launch
 from segmentation.training.configuration import Configuration
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
-from segmentation.ui.layout import EXPLORER, drawn, known_runs, one_sentence, protocol_line, score, turn_pages
+from segmentation.ui.layout import (
+    EXPLORER,
+    drawn,
+    known_runs,
+    one_sentence,
+    other_runs,
+    protocol_line,
+    score,
+    turn_pages,
+)
 from segmentation.ui.loaders import load_fingerprint, load_patch, load_scene, predict
 from segmentation.ui.pictures import draw_frame, fit, in_a_row
 
@@ -558,14 +567,10 @@ def suspects(dataset: Dataset, run: Run) -> None:
 
 def two_runs(dataset: Dataset, run: Run) -> None:
     """Show which patches another run does better or worse."""
-    others = {
-        other.name: other
-        for other in reversed(known_runs())
-        if other.name != run.name and other.palette == run.palette and other.patches is not None
-    }
+    others = other_runs(run, lambda other: other.patches is not None)
     name = st.selectbox(
         "Other run",
-        list(reversed(others)),
+        list(others),
         index=None,
         key="with",
         bind="query-params",

@@ -1,7 +1,7 @@
 """What every page has in common: title, the sidebar's choice of data set and run, legend, sentences on errors."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -128,6 +128,29 @@ def _forget_run() -> None:
 def known_runs() -> list[Run]:
     """Return the runs of this machine, then the shipped ones."""
     return find_runs(runs_folder(), SHIPPED)
+
+
+def other_runs(run: Run, fits: Callable[[Run], bool]) -> dict[str, Run]:
+    """Return the other runs of a run's classes that fit, by name; this machine's come first."""
+    found: dict[str, Run] = {}
+    for other in known_runs():
+        if other.name != run.name and other.palette == run.palette and fits(other):
+            found.setdefault(other.name, other)
+    return found
+
+
+def choose_mask_style(palette: Palette) -> tuple[bool, list[int] | None]:
+    """Let the user choose whether masks are outlines, and the class indices that are drawn; None for all."""
+    outlined = st.toggle("Outlines", key="outlines", bind="query-params", help="Draw only the classes' borders.")
+    shown = st.multiselect(
+        "Classes shown",
+        palette.names,
+        key="only",
+        bind="query-params",
+        placeholder="All classes",
+        help="Lay only these classes over the image.",
+    )
+    return outlined, [palette.names.index(name) for name in shown] or None
 
 
 def run_of(dataset: Dataset, runs: list[Run]) -> int:
