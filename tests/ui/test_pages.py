@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,31 +25,13 @@ from segmentation.data.scenes import Dataset, read_scene
 from segmentation.runs.folder import Run
 from segmentation.ui.monitor import duration, side_by_side
 
-PAGES = {
-    "browser": "pages/1_Dataset_browser.py",
-    "monitor": "pages/2_Training_monitor.py",
-    "explorer": "pages/3_Prediction_explorer.py",
-    "gallery": "pages/4_Worst-case_gallery.py",
-}
-
 Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def open_page(trained: object, monkeypatch: pytest.MonkeyPatch) -> Open:
+def open_page(open_on: Open, trained: object) -> Open:
     """A function that opens a page on the small data set and its run, with query parameters."""
-    monkeypatch.setenv("SEGMENTATION_DATA", str(trained.dataset.root))
-    monkeypatch.setenv("SEGMENTATION_RUNS", str(trained.run.folder.parent))
-
-    def open_(page: str = "home", **query: str) -> AppTest:
-        at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120)
-        if page != "home":
-            at = at.switch_page(str(PROJECT / PAGES[page]))
-        for key, value in query.items():
-            at.query_params[key] = value
-        return at.run()
-
-    return open_
+    return partial(open_on, trained.dataset, trained.run.folder.parent)
 
 
 def texts(at: AppTest) -> str:
@@ -60,7 +44,7 @@ def metrics(at: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in at.metric}
 
 
-@pytest.mark.parametrize("page", ["home", *PAGES])
+@pytest.mark.parametrize("page", ["home", "browser", "monitor", "explorer", "gallery"])
 def test_a_page_opens_without_an_exception(open_page: Open, page: str) -> None:
     at = open_page(page)
     assert not at.exception
@@ -99,22 +83,22 @@ def test_a_folder_with_scenes_comes_into_use(open_page: Open, write_dataset: Cal
 
 
 def test_a_data_set_that_is_gone_leaves_a_sentence(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    open_on: Open, pages: Mapping[str, str], trained: object, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SEGMENTATION_DATA", str(tmp_path / "gone"))
-    for page in ("home", *PAGES):
-        at = open_page(page)
+    gone = replace(trained.dataset, root=tmp_path / "gone")
+    for page in pages:
+        at = open_on(gone, trained.run.folder.parent, page)
         assert not at.exception
         assert "There is no folder" in at.warning[0].value
 
 
-def test_no_page_but_a_prediction_imports_tensorflow(trained: object) -> None:
+def test_no_page_but_a_prediction_imports_tensorflow(pages: Mapping[str, str], trained: object) -> None:
     code = f"""
 import sys
 from streamlit.testing.v1 import AppTest
 at = AppTest.from_file({str(PROJECT / "app.py")!r}, default_timeout=120).run()
 assert not at.exception
-for page in {[PAGES["browser"], PAGES["monitor"]]}:
+for page in {[pages["browser"], pages["monitor"]]}:
     assert not at.switch_page({str(PROJECT)!r} + "/" + page).run().exception
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules
 """
@@ -263,11 +247,11 @@ def test_the_monitor_reads_an_upload_and_says_what_it_mended(open_page: Open) ->
     assert list(epochs["epoch"]) == [1, 2]
 
 
-def test_the_monitor_keeps_an_upload_over_a_change_of_page(open_page: Open) -> None:
+def test_the_monitor_keeps_an_upload_over_a_change_of_page(open_page: Open, pages: Mapping[str, str]) -> None:
     at = open_page("monitor")
     at.file_uploader(key="logs").upload("old.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
-    at.switch_page(str(PROJECT / PAGES["browser"])).run()
-    at.switch_page(str(PROJECT / PAGES["monitor"])).run()
+    at.switch_page(str(PROJECT / pages["browser"])).run()
+    at.switch_page(str(PROJECT / pages["monitor"])).run()
     assert "**old.csv**: 1 epoch," in texts(at)
 
 
@@ -313,10 +297,9 @@ def test_hyper_parameters_stand_side_by_side_what_differs_first(trained: object,
 
 
 def test_the_monitor_starts_a_training_as_the_command_line_would(
-    open_page: Open, trained: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    open_on: Open, trained: object, tmp_path: Path
 ) -> None:
-    at = open_page("monitor")
-    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))
+    at = open_on(trained.dataset, tmp_path, "monitor")
     at.text_input(key="train-name").input("from-here")
     at.number_input(key="train-epochs").set_value(500)
     at.number_input(key="train-size").set_value(32)
@@ -464,11 +447,11 @@ def test_a_mask_in_other_colours_is_refused(open_page: Open) -> None:
     assert "No pixel of mask.png has a colour of the legend" in at.error[0].value
 
 
-def test_an_upload_outlives_a_change_of_page(open_page: Open) -> None:
+def test_an_upload_outlives_a_change_of_page(open_page: Open, pages: Mapping[str, str]) -> None:
     at = open_page("explorer", source="Upload")
     upload(at, "image", "image.png", png("RGB", (64, 64)))
-    at.switch_page(str(PROJECT / PAGES["gallery"])).run()
-    at.switch_page(str(PROJECT / PAGES["explorer"]))
+    at.switch_page(str(PROJECT / pages["gallery"])).run()
+    at.switch_page(str(PROJECT / pages["explorer"]))
     at.query_params["source"] = "Upload"
     at.run()
     assert "In use: image.png" in texts(at)
@@ -664,15 +647,11 @@ def test_the_causes_state_each_correlation_and_test_the_articles_claim(open_page
     assert f"all other patches **{table['mean_iou'][~bright].mean():.3f}**" in texts(at)
 
 
-def test_a_verdict_on_a_suspect_label_is_kept(
-    open_page: Open, trained: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_verdict_on_a_suspect_label_is_kept(open_on: Open, trained: object, tmp_path: Path) -> None:
     shutil.copytree(trained.run.folder, tmp_path / "tiny")
     table = trained.run.patches.assign(surely_wrong=np.linspace(0, 0.5, 28))
     table.to_csv(tmp_path / "tiny" / "patches.csv", index=False)
-
-    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))  # `open_page` has named another folder
-    at = open_page("gallery", run="tiny", view="Suspect labels")
+    at = open_on(trained.dataset, tmp_path, "gallery", run="tiny", view="Suspect labels")
     held_out = table.query("part == 'test' and surely_wrong > 0").sort_values("surely_wrong", ascending=False)
     first = held_out.iloc[0]["patch"]
     assert shown_patches(at)[0] == first
@@ -693,15 +672,9 @@ def test_a_verdict_on_a_suspect_label_is_kept(
     assert first not in shown_patches(at)
 
 
-def test_a_run_is_fine_tuned_on_its_worst_training_patches(
-    open_page: Open, trained: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_run_is_fine_tuned_on_its_worst_training_patches(open_on: Open, trained: object, tmp_path: Path) -> None:
     shutil.copytree(trained.run.folder, tmp_path / "tiny")
-    open_page("gallery")
-    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))
-    at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120).switch_page(str(PROJECT / PAGES["gallery"]))
-    at.query_params["run"], at.query_params["part"] = "tiny", "Trained on"
-    at.run()
+    at = open_on(trained.dataset, tmp_path, "gallery", run="tiny", part="Trained on")
     at.number_input(key="tune-count").set_value(3)
     at.number_input(key="tune-epochs").set_value(1)
     at.button(key="tune").click().run()
@@ -736,13 +709,12 @@ def test_two_runs_are_set_against_each_other_patch_by_patch(open_page: Open, tra
 
 
 def test_the_gallery_says_what_is_missing_in_a_run_that_was_not_evaluated(
-    trained: object, open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    trained: object, open_on: Open, tmp_path: Path
 ) -> None:
     (tmp_path / "raw").mkdir()
     for name in ("config.json", "history.csv", "best.keras"):
         (tmp_path / "raw" / name).write_bytes((trained.run.folder / name).read_bytes())
-    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))
-    at = open_page("gallery", run="raw")
+    at = open_on(trained.dataset, tmp_path, "gallery", run="raw")
     assert not at.exception
     assert "raw has not been evaluated" in at.info[0].value
 
@@ -751,8 +723,8 @@ def test_the_gallery_says_what_is_missing_in_a_run_that_was_not_evaluated(
 @pytest.mark.parametrize("content", [None, b"", b"{half"])
 def test_a_run_with_a_missing_or_broken_file_breaks_no_page(
     trained: object,
-    open_page: Open,
-    monkeypatch: pytest.MonkeyPatch,
+    open_on: Open,
+    pages: Mapping[str, str],
     tmp_path: Path,
     missing: str,
     content: bytes | None,
@@ -764,9 +736,8 @@ def test_a_run_with_a_missing_or_broken_file_breaks_no_page(
     (folder / missing).unlink()
     if content is not None:
         (folder / missing).write_bytes(content)
-    monkeypatch.setenv("SEGMENTATION_RUNS", str(tmp_path))
-    for page in ("home", *PAGES):
-        assert not open_page(page, run="hurt").exception, page
+    for page in pages:
+        assert not open_on(trained.dataset, tmp_path, page, run="hurt").exception, page
 
 
 def test_the_patch_table_is_what_the_gallery_downloads(trained: object) -> None:

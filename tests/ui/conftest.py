@@ -1,0 +1,39 @@
+"""Pages driven through Streamlit's own test harness."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from segmentation.data.locate import PROJECT
+from segmentation.data.scenes import Dataset
+
+
+@pytest.fixture(scope="session")
+def pages() -> Mapping[str, str]:
+    """The pages' files by a short name."""
+    return {
+        "home": "app.py",
+        "browser": "pages/1_Dataset_browser.py",
+        "monitor": "pages/2_Training_monitor.py",
+        "explorer": "pages/3_Prediction_explorer.py",
+        "gallery": "pages/4_Worst-case_gallery.py",
+    }
+
+
+@pytest.fixture
+def open_on(pages: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """A function that opens a page on a data set and a folder of runs, with query parameters."""
+
+    def open_(dataset: Dataset, runs: Path, page: str = "home", **query: str) -> AppTest:
+        monkeypatch.setenv("SEGMENTATION_DATA", str(dataset.root))
+        monkeypatch.setenv("SEGMENTATION_RUNS", str(runs))
+        at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120)
+        if page != "home":
+            at = at.switch_page(str(PROJECT / pages[page]))
+        for key, value in query.items():
+            at.query_params[key] = value
+        return at.run()
+
+    return open_
