@@ -179,9 +179,11 @@ def _tile_folders(root: Path) -> list[Path]:
 def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     """The readable formats in `folder` by file stem; more than one file of a stem in the order of their suffix."""
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
-            files.setdefault(path.stem, []).append(path)
+    with os.scandir(folder) as entries:  # knows files from folders without asking for each
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            stem, _, suffix = entry.name.rpartition(".")
+            if stem and f".{suffix.lower()}" in SUFFIXES and not stem.startswith(".") and entry.is_file():
+                files.setdefault(stem, []).append(folder / entry.name)
     return files
 
 

@@ -339,14 +339,12 @@ def show_split(dataset: Dataset) -> None:
     with st.sidebar:
         begin_view()
         size = choose_patch_size()
-    split = st.segmented_control(
+    split = st.selectbox(
         "Split",
         _splits(dataset),
-        default="patch",
-        required=True,
         key="split-shown",
         bind="query-params",
-        help="What the protocol holds out.",
+        help="What the protocol holds out: a tenth of the patches, whole scenes, or one tile. Type to search.",
     )
     patches = load_health(dataset, size).patches
     if len(patches) < 2:

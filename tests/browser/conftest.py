@@ -1,35 +1,20 @@
 """A real server and a real Chromium."""
 
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from segmentation.data.locate import PROJECT
-
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
+from benchmarks import dashboard
+from benchmarks.dashboard import find_chromium, launch_chromium, wait_until_still
+from segmentation.data.demo import make_demo
+from segmentation.data.scenes import Dataset, find_dataset
 
 # A page that predicts for the first time loads TensorFlow, which a busy machine may take its time for.
 expect.set_options(timeout=60_000)
-
-READY = "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
-"""The page's script has run to its end."""
 
 Serve = Callable[..., str]
 
@@ -37,45 +22,52 @@ Serve = Callable[..., str]
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium, as the system's packages install it."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
+    if find_chromium() is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("Chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+    with sync_playwright() as playwright, launch_chromium(playwright) as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """A function that starts the dashboard with environment variables and returns its address; all stop at the end."""
-    processes = []
+    """A function that starts the dashboard with environment variables and returns its address.
 
-    def start(**variables: str) -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        log = (tmp_path_factory.mktemp("server") / "log").open("wb")
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
-        command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
-        process = subprocess.Popen(
-            command, cwd=PROJECT, env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT
-        )
-        processes.append(process)
-        address = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 60
-        while time.monotonic() < until and process.poll() is None:
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)  # noqa: S310 (our own server)
-            except OSError:
-                continue
-            return address
-        raise AssertionError(f"the server did not start: {Path(log.name).read_text()[-2000:]}")
+    All stop at the end; by then, none may have logged a traceback or a warning.
+    """
+    logs = []
+    with ExitStack() as running:
 
-    yield start
-    for process in processes:
-        process.terminate()
-        process.wait(timeout=20)
+        def start(**variables: str) -> str:
+            logs.append(tmp_path_factory.mktemp("server") / "log")
+            return running.enter_context(dashboard.serve(variables, logs[-1]))
+
+        yield start
+    complaints = [
+        line
+        for log in logs
+        for line in log.read_text(errors="replace").splitlines()
+        if re.search(r"Traceback|Uncaught|Exception|[Dd]eprecat|Warning:|\bWARN(ING)?\b", line)
+        and "before absl::InitializeLog()" not in line  # TensorFlow's greeting
+    ]
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The demo city."""
+    return find_dataset(make_demo(tmp_path_factory.mktemp("demo") / "Demo city"))
+
+
+@pytest.fixture(scope="session")
+def demo_address(serve: Serve, demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dashboard that shows the demo city."""
+    return serve(SEGMENTATION_DATA=str(demo.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
+
+
+@pytest.fixture(scope="session")
+def real_address(serve: Serve, real_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dashboard that shows the real set."""
+    return serve(SEGMENTATION_DATA=str(real_dataset.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
 
 
 @pytest.fixture
@@ -103,9 +95,12 @@ def settle() -> Callable[[Page], None]:
     return wait_until_still
 
 
-def wait_until_still(page: Page) -> None:
-    """Wait until the page's script has run to its end and everything is drawn."""
-    page.wait_for_selector(READY)
-    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
-    page.wait_for_function("() => [...document.images].every(image => image.complete)")
-    page.wait_for_selector(READY)
+@pytest.fixture
+def metric() -> Callable[[Page, str], str]:
+    """A function that returns the value of the first metric with a label."""
+
+    def value(page: Page, label: str) -> str:
+        box = page.locator("[data-testid=stMetric]").filter(has=page.get_by_text(label, exact=True)).first
+        return box.locator("[data-testid=stMetricValue]").inner_text().strip()
+
+    return value

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from segmentation.data.demo import make_demo
-from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.data.scenes import Dataset
 from segmentation.runs.folder import SHIPPED, write_status
 
 pytestmark = pytest.mark.browser
@@ -31,27 +30,7 @@ PAGES = {
 
 Open = Callable[..., Page]
 Settle = Callable[[Page], None]
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return find_dataset(make_demo(tmp_path_factory.mktemp("demo") / "Demo city"))
-
-
-@pytest.fixture(scope="session")
-def demo_address(serve: Callable[..., str], demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return serve(SEGMENTATION_DATA=str(demo.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
-
-
-@pytest.fixture(scope="session")
-def real_address(serve: Callable[..., str], real_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return serve(SEGMENTATION_DATA=str(real_dataset.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
-
-
-def metric(page: Page, label: str) -> str:
-    """The value of the metric with this label."""
-    box = page.locator("[data-testid=stMetric]").filter(has=page.get_by_text(label, exact=True))
-    return box.locator("[data-testid=stMetricValue]").inner_text().strip()
+Metric = Callable[[Page, str], str]
 
 
 def colours_to_indices(picture: np.ndarray) -> np.ndarray:
@@ -150,7 +129,12 @@ def test_a_fresh_start_shows_every_page_with_the_demo(
 
 
 def test_a_real_scene_and_its_mask_are_compared_side_by_side(
-    real_address: str, real_dataset: Dataset, load_by_hand: Callable[[str], object], open_page: Open, settle: Settle
+    real_address: str,
+    real_dataset: Dataset,
+    load_by_hand: Callable[[str], object],
+    open_page: Open,
+    settle: Settle,
+    metric: Metric,
 ) -> None:
     scene = real_dataset.root / "Tile 1"
     page = open_page(f"{real_address}/Prediction_explorer?source=Upload&run=dubai-unet")
@@ -287,7 +271,9 @@ def test_the_gallery_ranks_as_the_shipped_model_predicts(
     assert len(shown) == 16
 
 
-def test_a_patch_of_the_gallery_opens_in_the_explorer(demo_address: str, open_page: Open, settle: Settle) -> None:
+def test_a_patch_of_the_gallery_opens_in_the_explorer(
+    demo_address: str, open_page: Open, settle: Settle, metric: Metric
+) -> None:
     page = open_page(f"{demo_address}/Worst-case_gallery")
     name = page.locator("[data-testid=stMain] code").first.inner_text()
     card_score = page.locator("[data-testid=stMain]").get_by_text(re.compile(r"Mean IoU 0\.\d{3}")).first.inner_text()

@@ -1,0 +1,181 @@
+"""How long a page takes to answer a click, as measured in the browser: from the click until all is drawn.
+
+``python -m benchmarks.clicks`` measures on the data set in data/; ``--times 100`` on a hundred links to each scene.
+"""
+
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import NamedTuple
+
+import tyro
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.dashboard import choose, launch_chromium, serve, wait_until_still
+from segmentation.data.locate import default_folder
+from segmentation.data.scenes import find_dataset
+
+CLICKS = 20
+
+WATCH = """() => {
+  const app = document.querySelector('[data-testid=stApp]');
+  window.answer = {};
+  const begin = () => { window.answer = {from: performance.now()}; };
+  addEventListener('pointerdown', begin, true);
+  addEventListener('keydown', begin, true);
+  const drawn = () => app.dataset.testScriptState === 'notRunning'
+    && !document.querySelector('[data-testid=stSkeleton]')
+    && !document.querySelector('.viewer:not([data-state=shown])')
+    && [...document.images].every(image => image.complete);
+  const finish = answer => requestAnimationFrame(() => {
+    if (answer !== window.answer) return;
+    if (drawn()) answer.milliseconds = performance.now() - answer.from;
+    else finish(answer);
+  });
+  new MutationObserver(() => {
+    const answer = window.answer;
+    if (app.dataset.testScriptState !== 'notRunning') answer.ran = true;
+    else if (answer.ran) finish(answer);
+  }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+}"""
+"""Keeps in ``window.answer`` how many milliseconds lie between the last click and the moment when all is drawn."""
+
+
+class Clicks(NamedTuple):
+    """One kind of click.
+
+    Args:
+        what: The page and what is clicked.
+        link: Where.
+        each: From the page to one function a click, each of which makes the page run once.
+    """
+
+    what: str
+    link: str
+    each: Callable[[Page], Iterable[Callable[[], object]]]
+
+
+def _button(name: str, other: str) -> Callable[[Page], Iterator[Callable[[], object]]]:
+    """Press a button five times, then another five times, and so on: there must be a page to turn to."""
+
+    def each(page: Page) -> Iterator[Callable[[], object]]:
+        for turn in range(CLICKS):
+            yield page.get_by_role("button", name=other if turn // 5 % 2 else name).click
+
+    return each
+
+
+def _options(label: str, options: list[str]) -> Callable[[Page], Iterator[Callable[[], object]]]:
+    """Choose the options of a select box by turns; the page opens on none of them, or on the last."""
+
+    def each(page: Page) -> Iterator[Callable[[], object]]:
+        for _, option in zip(range(CLICKS), cycle(options), strict=False):
+            yield lambda option=option: choose(page, label, option)
+
+    return each
+
+
+def _texts(*texts: str) -> Callable[[Page], Iterator[Callable[[], object]]]:
+    """Click words by turns."""
+
+    def each(page: Page) -> Iterator[Callable[[], object]]:
+        for _, text in zip(range(CLICKS), cycle(texts), strict=False):
+            yield page.get_by_text(text, exact=True).first.click
+
+    return each
+
+
+def browsing(scenes: list[str]) -> list[Clicks]:
+    """The dataset browser's clicks."""
+    return [
+        Clicks("browser: next page of scenes", "/Dataset_browser", _button("Next page", "Previous page")),
+        Clicks("browser: filter by class", "/Dataset_browser", _options("Class", ["Water", "Road", "Building"])),
+        Clicks("browser: sort", "/Dataset_browser", _options("Sort by", ["Brightness", "Contrast", "Share of Land"])),
+        Clicks("browser: next page of patches", "/Dataset_browser?view=Patches", _button("Next page", "Previous page")),
+        Clicks(
+            "browser: sort patches", "/Dataset_browser?view=Patches", _options("Sort by", ["Brightness", "Contrast"])
+        ),
+        Clicks("browser: next scene", "/Dataset_browser?view=One+scene", _options("Scene", scenes)),
+        Clicks(
+            "browser: health, shares",
+            "/Dataset_browser?view=Split",
+            _texts("Health", "Class shares", "Split", "One tile"),
+        ),
+    ]
+
+
+def judging(run: str, scenes: list[str]) -> list[Clicks]:
+    """The other pages' clicks."""
+    patches = [f"r{row:02d}c{column:02d}" for row in range(3) for column in range(4)]
+    gallery, explorer = f"/Worst-case_gallery?run={run}", f"/Prediction_explorer?run={run}"
+    return [
+        Clicks("monitor: logarithmic losses", f"/Training_monitor?run={run}", _texts("Logarithmic losses")),
+        Clicks("explorer: next patch", f"{explorer}&scene={scenes[-1]}", _options("Patch", patches)),
+        Clicks("explorer: next scene", explorer, _options("Scene", scenes)),
+        Clicks("explorer: another picture", f"{explorer}&scene={scenes[-1]}", _texts("Errors", "Entropy")),
+        Clicks("gallery: next page", gallery, _button("Next page", "Previous page")),
+        Clicks("gallery: order", gallery, _texts("Best first", "Worst first")),
+        Clicks("gallery: filter by class", gallery, _options("Class", ["Water", "Road", "Building"])),
+        Clicks("gallery: another view", gallery, _texts("Confusions", "Causes", "Suspect labels", "Ranking")),
+    ]
+
+
+def measure(page: Page, clicks: Clicks) -> list[float]:
+    """Return what each click took, in seconds; the page is opened before, and nothing of it is counted."""
+    seconds = []
+    page.evaluate(WATCH)
+    for click in clicks.each(page):
+        click()
+        page.wait_for_function("() => window.answer.milliseconds")
+        seconds.append(page.evaluate("() => window.answer.milliseconds") / 1000)
+        wait_until_still(page)
+    return seconds
+
+
+def link_scenes(root: Path, folder: Path, times: int) -> Path:
+    """Make a data set of links, `times` to each scene, and return its folder."""
+    for scene in find_dataset(root).scenes:
+        for copy in range(1, times + 1):
+            for file in (scene.image, scene.mask):
+                link = folder / f"City {copy:03d}" / scene.tile / file.parent.name / file.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(file.resolve())
+    return folder
+
+
+def main(run: str = "dubai-unet", times: int = 1, data: Path | None = None) -> None:
+    """Print the median and the slowest of 20 clicks of each kind, in seconds.
+
+    Args:
+        run: The run whose gallery and predictions are shown.
+        times: Browse so many links to each scene instead.
+        data: The data set's folder; by default that in data/.
+    """
+    root = data or default_folder()
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        if times > 1:
+            root = link_scenes(root, Path(scratch) / "links", times)
+        scenes = [scene.name for scene in find_dataset(root).scenes]
+        turns = scenes[1:CLICKS] + scenes[:1]
+        kinds = browsing(turns) + (judging(run, turns) if times == 1 else [])
+        log = Path(scratch) / "log"
+        with serve({"SEGMENTATION_DATA": str(root)}, log) as address, launch_chromium(playwright) as browser:
+            print(f"{len(scenes):,} scenes; seconds from the click until all is drawn\n")
+            print("| click | median | slowest |\n| --- | --- | --- |")
+            for kind in kinds:
+                page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+                page.set_default_timeout(3_600_000)  # a large set is read once, on the first page
+                page.goto(address + kind.link)
+                wait_until_still(page)
+                measure(page, kind)  # warm
+                seconds = measure(page, kind)
+                print(f"| {kind.what} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |", flush=True)
+                page.context.close()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    tyro.cli(main)

@@ -1,0 +1,102 @@
+"""The dashboard as a person meets it: a server of its own, and a real Chromium."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, Playwright
+
+from segmentation.data.locate import PROJECT
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+READY = "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
+"""The page's script has run to its end."""
+
+
+def find_chromium() -> str | None:
+    """Return the path of Chromium as the system's packages install it."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def launch_chromium(playwright: Playwright) -> Browser:
+    """Start Chromium.
+
+    Raises:
+        FileNotFoundError: If it is not installed.
+    """
+    path = find_chromium()
+    if path is None:
+        raise FileNotFoundError("Chromium is not installed: apt-get install chromium")
+    return playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+
+
+@contextmanager
+def serve(variables: Mapping[str, str], log: Path) -> Iterator[str]:
+    """Run the dashboard with environment variables, and yield its address.
+
+    Args:
+        variables: Added to the environment, such as SEGMENTATION_DATA.
+        log: Where the server's output goes.
+
+    Raises:
+        RuntimeError: If it does not answer within a minute.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 (our own server)
+            command, cwd=PROJECT, env={**os.environ, **variables}, stdout=output, stderr=subprocess.STDOUT
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 60
+        while not _answers(address):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)  # noqa: S310 (our own server)
+    except OSError:
+        return False
+    return True
+
+
+def wait_until_still(page: Page) -> None:
+    """Wait until the page's script has run to its end and everything is drawn."""
+    page.wait_for_selector(READY)
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
+    page.wait_for_function("() => [...document.images].every(image => image.complete)")
+    page.wait_for_selector(READY)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose an option of a select box as a person does: type it, and press Enter."""
+    box = page.get_by_role("combobox", name=label, exact=True)
+    box.click()
+    box.fill(option)
+    page.keyboard.press("Enter")
