@@ -1,6 +1,7 @@
 """Pages driven through Streamlit's own test harness."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,9 @@ def open_on(pages: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Callab
         return at.run()
 
     return open_
+
+
+@pytest.fixture
+def open_page(open_on: Callable[..., AppTest], trained: object) -> Callable[..., AppTest]:
+    """A function that opens a page on the small data set and its run, with query parameters."""
+    return partial(open_on, trained.dataset, trained.run.folder.parent)

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +25,6 @@ from segmentation.runs.folder import Run
 from segmentation.ui.monitor import duration, side_by_side
 
 Open = Callable[..., AppTest]
-
-
-@pytest.fixture
-def open_page(open_on: Open, trained: object) -> Open:
-    """A function that opens a page on the small data set and its run, with query parameters."""
-    return partial(open_on, trained.dataset, trained.run.folder.parent)
 
 
 def texts(at: AppTest) -> str:
