@@ -14,34 +14,18 @@ from typing import NamedTuple
 import tyro
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.dashboard import choose, launch_chromium, serve, wait_until_still
+from benchmarks.dashboard import (
+    choose,
+    launch_chromium,
+    serve,
+    wait_for_answer,
+    wait_until_still,
+    watch_clicks,
+)
 from segmentation.data.locate import default_folder
 from segmentation.data.scenes import find_dataset
 
 CLICKS = 20
-
-WATCH = """() => {
-  const app = document.querySelector('[data-testid=stApp]');
-  window.answer = {};
-  const begin = () => { window.answer = {from: performance.now()}; };
-  addEventListener('pointerdown', begin, true);
-  addEventListener('keydown', begin, true);
-  const drawn = () => app.dataset.testScriptState === 'notRunning'
-    && !document.querySelector('[data-testid=stSkeleton]')
-    && !document.querySelector('.viewer:not([data-state=shown])')
-    && [...document.images].every(image => image.complete);
-  const finish = answer => requestAnimationFrame(() => {
-    if (answer !== window.answer) return;
-    if (drawn()) answer.milliseconds = performance.now() - answer.from;
-    else finish(answer);
-  });
-  new MutationObserver(() => {
-    const answer = window.answer;
-    if (app.dataset.testScriptState !== 'notRunning') answer.ran = true;
-    else if (answer.ran) finish(answer);
-  }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
-}"""
-"""Keeps in ``window.answer`` how many milliseconds lie between the last click and the moment when all is drawn."""
 
 
 class Clicks(NamedTuple):
@@ -126,12 +110,10 @@ def judging(run: str, scenes: list[str]) -> list[Clicks]:
 def measure(page: Page, clicks: Clicks) -> list[float]:
     """Return what each click took, in seconds; the page is opened before, and nothing of it is counted."""
     seconds = []
-    page.evaluate(WATCH)
+    watch_clicks(page)
     for click in clicks.each(page):
         click()
-        page.wait_for_function("() => window.answer.milliseconds")
-        seconds.append(page.evaluate("() => window.answer.milliseconds") / 1000)
-        wait_until_still(page)
+        seconds.append(wait_for_answer(page))
     return seconds
 
 

@@ -29,6 +29,30 @@ READY = "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-scr
 """The page's script has run to its end."""
 
 
+WATCH = """() => {
+  const app = document.querySelector('[data-testid=stApp]');
+  window.answer = {};
+  const begin = () => { window.answer = {from: performance.now()}; };
+  addEventListener('pointerdown', begin, true);
+  addEventListener('keydown', begin, true);
+  const drawn = () => app.dataset.testScriptState === 'notRunning'
+    && !document.querySelector('[data-testid=stSkeleton]')
+    && !document.querySelector('.viewer:not([data-state=shown])')
+    && [...document.images].every(image => image.complete);
+  const finish = answer => requestAnimationFrame(() => {
+    if (answer !== window.answer) return;
+    if (drawn()) answer.milliseconds = performance.now() - answer.from;
+    else finish(answer);
+  });
+  new MutationObserver(() => {
+    const answer = window.answer;
+    if (app.dataset.testScriptState !== 'notRunning') answer.ran = true;
+    else if (answer.ran) finish(answer);
+  }).observe(app, {attributes: true, attributeFilter: ['data-test-script-state']});
+}"""
+"""Keeps in ``window.answer`` how many milliseconds lie between the last click and the moment when all is drawn."""
+
+
 def find_chromium() -> str | None:
     """Return the path of Chromium as the system's packages install it."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -100,3 +124,14 @@ def choose(page: Page, label: str, option: str) -> None:
     box.click()
     box.fill(option)
     page.keyboard.press("Enter")
+
+
+def watch_clicks(page: Page) -> None:
+    """Begin to measure how long the page takes to answer clicks and keys."""
+    page.evaluate(WATCH)
+
+
+def wait_for_answer(page: Page) -> float:
+    """Wait until the page has run for the last click or key and all is drawn; return how many seconds that took."""
+    page.wait_for_function("() => window.answer.milliseconds")
+    return page.evaluate("() => window.answer.milliseconds") / 1000

@@ -435,7 +435,7 @@ def show_health(dataset: Dataset) -> None:
     st.markdown(" · ".join(f"{SEVERITY_ICONS[kind]} {counts[kind]}" for kind in SEVERITY_ICONS if kind in counts))
     table = findings.assign(severity=findings["severity"].map(SEVERITY_ICONS))
     event = st.dataframe(
-        table[["severity", "kind", "scene", "file", "detail"]],
+        table[["severity", "kind", "scene", "detail", "file"]],
         hide_index=True,
         key="findings",
         on_select="rerun",

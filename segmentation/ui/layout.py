@@ -41,6 +41,8 @@ STYLE = """
   /* The first page is called after its file: app. */
   [data-testid="stSidebarNav"] li:first-child a p { font-size: 0; }
   [data-testid="stSidebarNav"] li:first-child a p::after { content: "Home"; font-size: .875rem; }
+  /* All views of a page in one row, also on a small screen. */
+  @media (max-width: 1100px) { [data-testid="stButtonGroup"] button { padding-inline: .6rem; } }
   .block-container { padding: 3.5rem clamp(1rem, 4vw, 4rem) 3rem; }
 </style>
 """
@@ -155,14 +157,12 @@ def choose_mask_style(palette: Palette) -> tuple[bool, list[int] | None]:
 
 def run_of(dataset: Dataset, runs: list[Run]) -> int:
     """Return the place of the run that fits a data set best: trained on it, else of its classes, else the first."""
-    fingerprint = load_fingerprint(dataset)
-    for place, run in enumerate(runs):
-        if run.model and run.fingerprint == fingerprint:
-            return place
-    for place, run in enumerate(runs):
-        if run.model and run.palette == dataset.palette:
-            return place
-    return 0
+    alike = [place for place, run in enumerate(runs) if run.model and run.palette == dataset.palette]
+    sized = [place for place in alike if runs[place].config.get("dataset", {}).get("scenes") == len(dataset.scenes)]
+    if sized:  # only then: every file is read for the fingerprint
+        fingerprint = load_fingerprint(dataset)
+        alike = [place for place in sized if runs[place].fingerprint == fingerprint] + alike
+    return alike[0] if alike else 0
 
 
 def choose_run(dataset: Dataset | None) -> Run | None:

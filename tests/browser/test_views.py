@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from benchmarks.dashboard import choose
+from benchmarks.dashboard import choose, wait_for_answer, watch_clicks
 from segmentation.data.scenes import Dataset
 from segmentation.runs.folder import SHIPPED
 
@@ -21,7 +21,6 @@ NAMES = ("Building", "Land", "Road", "Vegetation", "Water", "Unlabeled")
 COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
 
 Open = Callable[..., Page]
-Settle = Callable[[Page], None]
 Metric = Callable[[Page, str], str]
 
 
@@ -283,15 +282,16 @@ def seen(page: Page) -> dict:
     ],
 )
 def test_a_shared_link_shows_the_same_in_a_fresh_browser(
-    demo_address: str, open_page: Open, settle: Settle, link: str, steps: Callable[[Page], Iterator]
+    demo_address: str, open_page: Open, link: str, steps: Callable[[Page], Iterator]
 ) -> None:
     mine = open_page(demo_address + link)
     before = seen(mine)
+    watch_clicks(mine)
     for step in steps(mine):
         address = mine.url
         step()
-        mine.wait_for_url(lambda url, address=address: url != address)  # every choice is in the address
-        settle(mine)
+        wait_for_answer(mine)
+        assert mine.url != address  # every choice is in the address
     assert seen(mine) != before
     theirs = open_page(mine.url)
     assert seen(theirs) == seen(mine)
