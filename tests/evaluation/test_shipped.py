@@ -1,13 +1,16 @@
 """The shipped models reach the scores to beat on the real set's held-out patches, computed without the package."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset
-from segmentation.runs.folder import SHIPPED
+from segmentation.runs.folder import SHIPPED, find_runs
 
 COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
 
@@ -68,3 +71,27 @@ def test_no_class_is_worse_in_the_stronger_network() -> None:
         for run in ("dubai-unet", "dubai-lite0")
     )
     assert all(stronger[name] >= weaker[name] for name in weaker)
+
+
+@pytest.mark.parametrize("run", [run.name for run in find_runs(SHIPPED)])
+def test_a_shipped_model_predicts_in_a_fresh_process_without_a_network(run: str) -> None:
+    code = """
+import sys
+
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise OSError(f"{event} {arguments}")
+
+sys.addaudithook(refuse)
+import keras
+import numpy
+import segmentation.model
+
+model = keras.saving.load_model(sys.argv[1], compile=False)
+probabilities = numpy.asarray(model(numpy.full((1, 160, 160, 3), 127, "float32")))
+assert probabilities.shape == (1, 160, 160, 6)
+assert abs(probabilities.sum(-1) - 1).max() < 1e-5
+"""
+    command = [sys.executable, "-c", code, str(SHIPPED / run / "best.keras")]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
