@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segmentation.data.patches import cut, join
 from segmentation.errors import RunError
 from segmentation.inference.prediction import Prediction
+from segmentation.inference.windows import mirrored, windows_along
 
 BATCH = 32
 """Patches predicted at once: larger batches are no faster on a CPU."""
@@ -71,34 +71,85 @@ class Predictor:
             total += np.rot90(self._as_it_is(turned[:, :, ::-1])[:, :, ::-1], -turns, axes=(1, 2))
         return total / 8
 
-    def scene(
-        self, image: np.ndarray, progress: Callable[[int, int], None] | None = None, tta: bool = False
-    ) -> Prediction:
-        """Predict an image of any size, patch by patch from the top left as the article cuts.
+    def strips(
+        self,
+        read: Callable[[int, int], np.ndarray],
+        height: int,
+        width: int,
+        overlap: float = 0.0,
+        tta: bool = False,
+        offset: tuple[int, int] = (0, 0),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Yield class probabilities of an image of any size, strip by strip from its top.
 
-        What is left over at the right and at the bottom is filled up to a whole patch with its own mirror image, so
-        that every pixel gets a prediction.
+        Windows of a patch's size slide over the image. Where they overlap, their predictions are averaged, each the
+        less the nearer the pixel is to the window's edge. Windows that reach beyond the image see its mirror image
+        there, so that every pixel gets a prediction. Memory is bounded by a row of windows, whatever the height.
+
+        Args:
+            read: From the first row and the row after the last to those rows of the image, (rows, width, 3) uint8.
+            height: Of the image, in pixels.
+            width: Of the image, in pixels.
+            overlap: Share of a window that it has in common with the next, 0 to 0.5; with 0, windows are patches as
+                the article cuts them.
+            tta: Test-time augmentation, as in `batches`.
+            offset: How many pixels further up and left than necessary the windows begin.
+            progress: Called with (windows done, windows) after every batch.
+
+        Yields:
+            (rows, width, classes) float32; the rows of all strips are those of the image.
+        """
+        size = self.patch_size
+        down = windows_along(height, size, overlap, offset[0])
+        right = windows_along(width, size, overlap, offset[1])
+        lefts = right.starts - right.starts[0]
+        columns = mirrored(right.starts[:, None] + np.arange(size), width)
+        weights = down.weights[:, None, None] * right.weights[:, None]
+        total, done = len(down.starts) * len(lefts), 0
+        # What the windows of a row add up to, and those of the row before where the two overlap.
+        sums = np.zeros((size, lefts[-1] + size, self.classes), np.float32)
+        for top in down.starts:
+            rows = mirrored(np.arange(top, top + size), height)
+            first = rows.min()
+            windows = read(first, rows.max() + 1)[rows - first][:, columns].swapaxes(0, 1)
+            place = iter(lefts)
+            for probabilities in self.batches(windows, tta):
+                for window, left in zip(probabilities * weights, place, strict=False):
+                    sums[:, left : left + size] += window
+                done += len(probabilities)
+                if progress:
+                    progress(done, total)
+            ready = slice(max(0, -top), min(down.stride, height - top))  # no later window reaches these rows
+            if ready.start < ready.stop:
+                yield sums[ready, -right.starts[0] : width - right.starts[0]].copy()
+            sums[: down.overlap] = sums[down.stride :]
+            sums[down.overlap :] = 0
+
+    def scene(
+        self,
+        image: np.ndarray,
+        progress: Callable[[int, int], None] | None = None,
+        tta: bool = False,
+        overlap: float = 0.0,
+    ) -> Prediction:
+        """Predict an image of any size that fits into memory, as `strips` does.
 
         Args:
             image: (height, width, 3) uint8.
-            progress: Called with (patches done, patches) after every batch.
+            progress: Called with (windows done, windows) after every batch.
             tta: Test-time augmentation, as in `batches`.
+            overlap: Share of a window that it has in common with the next, 0 to 0.5.
         """
         height, width = image.shape[:2]
-        size = self.patch_size
-        filled = np.pad(image, ((0, -height % size), (0, -width % size), (0, 0)), mode="symmetric")
-        patches = cut(filled, size)
-        classes = np.empty(patches.shape[:3], np.uint8)
-        confidence = np.empty(patches.shape[:3], np.float32)
-        of_classes = np.empty((*patches.shape[:3], self.classes), np.float16)
+        classes = np.empty((height, width), np.uint8)
+        confidence = np.empty((height, width), np.float32)
+        of_classes = np.empty((height, width, self.classes), np.float16)
         done = 0
-        for probabilities in self.batches(patches, tta):
-            end = done + len(probabilities)
-            classes[done:end] = probabilities.argmax(-1)
-            confidence[done:end] = probabilities.max(-1)
-            of_classes[done:end] = probabilities
-            done = end
-            if progress:
-                progress(done, len(patches))
-        rows, columns = filled.shape[0] // size, filled.shape[1] // size
-        return Prediction(*(join(part, rows, columns)[:height, :width] for part in (classes, confidence, of_classes)))
+        for strip in self.strips(lambda top, end: image[top:end], height, width, overlap, tta, progress=progress):
+            here = slice(done, done + len(strip))
+            classes[here] = strip.argmax(-1)
+            confidence[here] = strip.max(-1)
+            of_classes[here] = strip
+            done += len(strip)
+        return Prediction(classes, confidence, of_classes)

@@ -157,7 +157,62 @@ def test_entropy_is_that_of_the_probabilities_scaled_to_one(predictor: Predictor
 def test_a_scene_reports_every_batch(predictor: Predictor) -> None:
     calls = []
     predictor.scene(image_of(5 * SIZE, 8 * SIZE), lambda done, total: calls.append((done, total)))
-    assert calls == [(32, 40), (40, 40)]
+    assert calls == [(8, 40), (16, 40), (24, 40), (32, 40), (40, 40)]
+
+
+def averaged_by_hand(predictor: Predictor, image: np.ndarray, overlap: int) -> np.ndarray:
+    """Class probabilities of overlapping windows, averaged with weights that fall towards a window's edge."""
+    height, width = image.shape[:2]
+    stride = SIZE - overlap
+    wide = np.pad(image, ((overlap, 2 * SIZE), (overlap, 2 * SIZE), (0, 0)), mode="symmetric")
+    sums, counts = np.zeros((*wide.shape[:2], CLASSES)), np.zeros((*wide.shape[:2], 1))
+    to_edge = np.minimum(np.arange(SIZE), np.arange(SIZE)[::-1]) + 0.5
+    along = np.sin(np.pi / 2 * np.minimum(1, to_edge / overlap)) ** 2
+    weights = along[:, None, None] * along[:, None]
+    for top in range(0, height + overlap, stride):
+        for left in range(0, width + overlap, stride):
+            here = np.s_[top : top + SIZE, left : left + SIZE]
+            (probabilities,) = predictor.batches(wide[here][None])
+            sums[here] += probabilities[0] * weights
+            counts[here] += weights
+    inside = np.s_[overlap : overlap + height, overlap : overlap + width]
+    return sums[inside] / counts[inside]
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 70), (48, 32), (17, 40)])
+@pytest.mark.parametrize("overlap", [4, 8])
+def test_overlapping_windows_are_averaged(predictor: Predictor, height: int, width: int, overlap: int) -> None:
+    image = image_of(height, width)
+    prediction = predictor.scene(image, overlap=overlap / SIZE)
+    assert_is_best(prediction.classes, prediction.confidence, averaged_by_hand(predictor, image, overlap))
+
+
+@pytest.mark.parametrize("overlap", [0.25, 0.5])
+def test_an_image_of_one_patch_is_seen_once_whatever_the_overlap(predictor: Predictor, overlap: float) -> None:
+    image = image_of(SIZE, SIZE)
+    prediction = predictor.scene(image, overlap=overlap)
+    (probabilities,) = predictor.batches(image[None])
+    assert_is_best(prediction.classes, prediction.confidence, probabilities[0])
+
+
+@pytest.mark.parametrize(("height", "width"), SCENES)
+@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("offset", [(0, 0), (5, 7), (15, 1)])
+def test_strips_hold_every_row_once_and_ask_for_few(
+    predictor: Predictor, height: int, width: int, overlap: float, offset: tuple[int, int]
+) -> None:
+    image, asked = image_of(height, width), []
+
+    def read(top: int, end: int) -> np.ndarray:
+        asked.append(end - top)
+        return image[top:end]
+
+    strips = list(predictor.strips(read, height, width, overlap, offset=offset))
+    probabilities = np.concatenate(strips)
+    assert probabilities.shape == (height, width, CLASSES)
+    assert np.allclose(probabilities.sum(-1), 1, atol=1e-5)
+    assert max(asked) <= SIZE
+    assert max(map(len, strips)) <= SIZE
 
 
 def test_the_image_is_not_changed(predictor: Predictor) -> None:
