@@ -140,6 +140,13 @@ def test_predict_writes_masks_and_the_scores_that_numpy_gets(run: Run, trained: 
     assert float(row["iou_Road"]) == pytest.approx(road, abs=1e-6)
 
 
+def test_an_overlap_out_of_range_is_refused_in_one_sentence(run: Run, trained: object, tmp_path: Path) -> None:
+    scene = trained.dataset.scenes[0]
+    done = run("predict", scene.image, "--run", "tiny", "--output", tmp_path / "out", "--overlap", "0.9")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Expected an overlap from 0 to 0.5. Received: 0.9"
+
+
 def saved(mode: str, size: tuple[int, int], file_format: str) -> bytes:
     buffer = io.BytesIO()
     Image.new(mode, size, 90).save(buffer, file_format)

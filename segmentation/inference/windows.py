@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segmentation.errors import ConfigurationError
+
 
 class Axis(NamedTuple):
     """Windows along one side of an image, each overlapping the next.
@@ -50,10 +52,10 @@ def windows_along(length: int, size: int, overlap: float, offset: int = 0) -> Ax
         offset: How much earlier than necessary the first window begins, in pixels.
 
     Raises:
-        ValueError: If the overlap is out of range.
+        ConfigurationError: If the overlap is out of range.
     """
     if not 0 <= overlap <= 0.5:
-        raise ValueError(f"Expected an overlap from 0 to 0.5. Received: {overlap}")
+        raise ConfigurationError(f"Expected an overlap from 0 to 0.5. Received: {overlap}")
     if length <= size:
         return Axis(length, size, 0)
     pixels = round(size * overlap)

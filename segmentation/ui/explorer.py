@@ -178,6 +178,7 @@ class View:
         classes: The class indices to draw; None for all.
         least_confidence: Below it, a prediction is drawn as void.
         tta: Predict with test-time augmentation.
+        overlap: Share of a window that it has in common with the next.
         second: Another run to compare with.
     """
 
@@ -186,6 +187,7 @@ class View:
     classes: list[int] | None
     least_confidence: float
     tta: bool
+    overlap: float
     second: Run | None
 
 
@@ -231,20 +233,30 @@ def choose_view(run: Run) -> View:
         bind="query-params",
         help="Predict the eight flips and rotations of every patch and average them: often better, eight times slower.",
     )
+    overlap = sidebar.select_slider(
+        "Window overlap, %",
+        [0, 25, 50],
+        25,
+        key="overlap",
+        bind="query-params",
+        help="A picture larger than a patch is seen through windows of its size. Where they overlap, predictions are "
+        "averaged, so that no seams show; 50 takes four times as long as 0, which cuts as the article does.",
+    )
     return View(
         opacity / 100,
         outlined,
         classes,
         least / 100,
         tta,
+        overlap / 100,
         others.get(second),
     )
 
 
 def compare(subject: Subject, run: Run, view: View) -> None:
     """Show the pictures linked with one another, the scores, and the downloads."""
-    prediction = predict(run.model, subject.image, view.tta)
-    second = predict(view.second.model, subject.image, view.tta) if view.second else None
+    prediction = predict(run.model, subject.image, view.tta, view.overlap)
+    second = predict(view.second.model, subject.image, view.tta, view.overlap) if view.second else None
     truth = None if subject.mask is None else settle_void(subject.mask, run.protocol, run.palette)
     height, width = subject.image.shape[:2]
     st.caption(" · ".join(filter(None, [f"{subject.name}, {height:,} × {width:,} px", subject.remark])))

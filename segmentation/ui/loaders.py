@@ -169,31 +169,32 @@ def _predictor(path: Path, modified_ns: int) -> "Predictor":
 
 @remembered(
     400 * MEGABYTE,
-    key=lambda path, modified_ns, digest, tta, image, progress: (path, modified_ns, digest, tta),
+    key=lambda path, modified_ns, digest, tta, overlap, image, progress: (path, modified_ns, digest, tta, overlap),
     size=lambda prediction: prediction.nbytes,
 )
 def _predict(
-    path: Path, modified_ns: int, digest: str, tta: bool, image: np.ndarray, progress: Progress
+    path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, image: np.ndarray, progress: Progress
 ) -> "Prediction":
     with st.spinner("Loading the model …"):
         predictor = _predictor(path, modified_ns)
-    prediction = predictor.scene(image, progress, tta)
+    prediction = predictor.scene(image, progress, tta, overlap)
     for array in (prediction.classes, prediction.confidence, prediction.probabilities):
         array.flags.writeable = False
     return prediction
 
 
-def predict(path: Path, image: np.ndarray, tta: bool = False) -> "Prediction":
+def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0.0) -> "Prediction":
     """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar.
 
     Args:
         path: A run's model.
         image: The picture.
         tta: With test-time augmentation.
+        overlap: Share of a window that it has in common with the next, 0 to 0.5.
 
     Raises:
         RunError: If the model cannot be loaded.
     """
     digest = hashlib.sha256(np.ascontiguousarray(image)).hexdigest() + str(image.shape)
-    with progress_bar("Predicting, patches …") as progress:
-        return _predict(path, path.stat().st_mtime_ns, digest, tta, image, progress)
+    with progress_bar("Predicting, windows …") as progress:
+        return _predict(path, path.stat().st_mtime_ns, digest, tta, overlap, image, progress)

@@ -137,7 +137,7 @@ def test_a_real_scene_and_its_mask_are_compared_side_by_side(
     metric: Metric,
 ) -> None:
     scene = real_dataset.root / "Tile 1"
-    page = open_page(f"{real_address}/Prediction_explorer?source=Upload&run=dubai-unet")
+    page = open_page(f"{real_address}/Prediction_explorer?source=Upload&run=dubai-unet&overlap=0")
     uploads = page.locator("[data-testid=stFileUploaderDropzoneInput]")
     uploads.nth(0).set_input_files(scene / "images" / "image_part_001.jpg")
     expect(page.get_by_text("image_part_001.jpg, 644 × 797 px")).to_be_visible()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from segmentation.errors import ConfigurationError
 from segmentation.inference.windows import mirrored, windows_along
 
 
@@ -37,7 +38,7 @@ def test_what_is_no_longer_than_a_window_is_seen_by_one() -> None:
 
 @pytest.mark.parametrize("overlap", [-0.1, 0.51])
 def test_an_overlap_out_of_range_is_refused(overlap: float) -> None:
-    with pytest.raises(ValueError, match="overlap from 0 to"):
+    with pytest.raises(ConfigurationError, match="overlap from 0 to"):
         windows_along(40, 16, overlap)
 
 

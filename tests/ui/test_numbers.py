@@ -68,7 +68,7 @@ def test_without_a_mask_the_shares_are_of_all_pixels(
     open_page: Open, trained: object, probabilities: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     scene = trained.dataset.scenes[3]  # 65 × 128 px, stored without loss
-    at = open_page("explorer", source="Upload")
+    at = open_page("explorer", source="Upload", overlap="0")
     at.file_uploader(key="upload-image").upload("scene.png", scene.image.read_bytes(), "image/png").run()
     image, _ = read(scene)
     filled = np.pad(image, ((0, -image.shape[0] % 32), (0, -image.shape[1] % 32), (0, 0)), mode="symmetric")

@@ -373,7 +373,7 @@ def independent_scores(truth: np.ndarray, predicted: np.ndarray) -> tuple[float,
 
 def test_the_explorer_scores_an_upload_as_numpy_does(open_page: Open, trained: object) -> None:
     scene = trained.dataset.scenes[0]
-    at = open_page("explorer", source="Upload")
+    at = open_page("explorer", source="Upload", overlap="0")
     upload(at, "image", scene.image.name, scene.image.read_bytes())
     upload(at, "mask", scene.mask.name, scene.mask.read_bytes())
     assert not at.exception
@@ -395,6 +395,24 @@ def test_the_explorer_scores_an_upload_as_numpy_does(open_page: Open, trained: o
     assert metrics(at)["Accuracy"] == f"{accuracy:.3f}"
     assert metrics(at)["Mean IoU"] == f"{mean_iou:.3f}"
     assert metrics(at)["Labelled pixels"] == f"{(truth != 255).sum():,}"
+
+
+def test_a_scene_is_seen_through_windows_that_overlap_as_asked(open_page: Open, trained: object) -> None:
+    from segmentation.inference.predictor import Predictor
+
+    scene = trained.dataset.scenes[1]
+    image, truth = read_scene(scene, trained.dataset.palette)
+    predictor = Predictor(trained.run.model)
+    labelled = truth != 255
+    shown = set()
+    for query, overlap in (({"overlap": "0"}, 0), ({}, 0.25), ({"overlap": "50"}, 0.5)):
+        expected = np.concatenate(list(predictor.strips(lambda top, end: image[top:end], *truth.shape, overlap)))
+        at = open_page("explorer", scene=scene.name, **query)
+        right = (expected.argmax(-1) == truth)[labelled].mean()
+        assert metrics(at)["Accuracy"] == f"{right:.3f}"
+        assert metrics(at)["Confidence"] == f"{expected.max(-1).mean():.3f}"
+        shown.add(metrics(at)["Confidence"])
+    assert len(shown) > 1
 
 
 @pytest.mark.parametrize(("mode", "size"), [("RGB", (1, 1)), ("L", (70, 33)), ("RGBA", (40, 40)), ("CMYK", (50, 20))])
