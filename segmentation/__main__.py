@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 import tyro
 from PIL import Image
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from segmentation.data.images import SUFFIXES, read_image, read_mask
 from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder, runs_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
 from segmentation.data.protocols import Protocol
+from segmentation.data.raster import Raster, is_georeferenced
 from segmentation.data.scenes import check_same_size, find_dataset, natural_key
 from segmentation.errors import (
     DONE,
@@ -263,31 +265,52 @@ def predict(
     runs: Path = RUNS,
     tta: bool = False,
     overlap: float = 0.25,
+    confidence: bool = False,
+    polygons: bool = False,
 ) -> int:
     """Predict images: a coloured mask and an index mask each, and scores where there is a mask.
 
+    A GeoTIFF of any size becomes a map: a cloud-optimised GeoTIFF, NAME-classes.tif, and a row a class in areas.csv.
     A file that cannot be used is named on standard error and passed over; the exit code is then 3.
 
     Args:
         images: Image files, or folders of them.
         run: Name of a run, or the path of its folder.
         output: Folder for NAME-colours.png and NAME-indices.png, and scores.csv if there are masks.
-        masks: Folder of masks with the images' names, in the colours of the run's classes.
+        masks: Folder of masks with the images' names, in the colours of the run's classes; not for GeoTIFFs.
         runs: Folder that holds the runs.
         tta: Test-time augmentation: average over the eight flips and rotations of each patch.
         overlap: Share of a window that it has in common with the next, 0 to 0.5; 0 cuts as the article does.
+        confidence: Of a GeoTIFF: also write NAME-confidence.tif, in per cent.
+        polygons: Of a GeoTIFF: also write NAME-classes.geojson.
     """
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.palette is None:
         raise RunError(f"{chosen.name} cannot predict: {', '.join(chosen.problems)}.")
     files = _image_files(images)
     truths = {path.stem: path for path in _image_files([masks])} if masks else {}
-    from segmentation.inference.predictor import Predictor  # imports TensorFlow
+    from segmentation.inference.maps import map_raster  # imports TensorFlow
+    from segmentation.inference.predictor import Predictor
 
     predictor, palette = Predictor(chosen.model), chosen.palette
-    rows, failed = [], 0
+    rows, areas, failed = [], [], 0
     for path in tqdm(files, unit=" images", disable=not sys.stderr.isatty()):
         try:
+            if is_georeferenced(path):
+                with Raster(path) as raster, progress_bar("windows") as progress:
+                    table = map_raster(
+                        predictor,
+                        raster,
+                        palette,
+                        output / f"{path.stem}-classes.tif",
+                        overlap,
+                        tta,
+                        output / f"{path.stem}-confidence.tif" if confidence else None,
+                        output / f"{path.stem}-classes.geojson" if polygons else None,
+                        progress,
+                    )
+                areas.append(table.assign(image=path.name))
+                continue
             image = read_image(path)
             truth = None
             if path.stem in truths:
@@ -303,6 +326,9 @@ def predict(
                 Image.fromarray(pixels).save(temporary)
         if truth is not None:
             rows.append({"image": path.name, **_scores_of(truth, classes, palette.names)})
+    if areas:
+        with replacing(output / "areas.csv") as temporary:
+            pd.concat(areas)[["image", "class", "pixels", "square_metres"]].to_csv(temporary, index=False)
     if rows:
         with replacing(output / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, rows[0].keys())

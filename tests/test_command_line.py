@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from segmentation.data.locate import PROJECT
@@ -138,6 +139,26 @@ def test_predict_writes_masks_and_the_scores_that_numpy_gets(run: Run, trained: 
     assert float(row["accuracy"]) == pytest.approx((truth == indices)[labelled].mean(), abs=1e-6)
     road = ((truth == 2) & (indices == 2)).sum() / ((truth == 2) | ((indices == 2) & labelled)).sum()
     assert float(row["iou_Road"]) == pytest.approx(road, abs=1e-6)
+
+
+def test_predict_makes_a_map_of_an_orthophoto(run: Run, trained: object, tmp_path: Path) -> None:
+    image = np.asarray(Image.open(trained.dataset.scenes[2].image).convert("RGB"))
+    layout = {"height": image.shape[0], "width": image.shape[1], "count": 3, "dtype": "uint8", "crs": "EPSG:32640"}
+    place = rasterio.Affine(0.5, 0, 300_000, 0, -0.5, 2_700_000)
+    with rasterio.open(tmp_path / "ortho.tif", "w", driver="GTiff", transform=place, **layout) as file:
+        file.write(image.transpose(2, 0, 1))
+    done = run(
+        "predict", tmp_path / "ortho.tif", "--run", "tiny", "--output", tmp_path / "out", "--confidence", "--polygons"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    names = {"areas.csv", "ortho-classes.tif", "ortho-classes.tif.aux.xml", "ortho-confidence.tif"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"ortho-classes.geojson"}
+    with rasterio.open(tmp_path / "out" / "ortho-classes.tif") as file:
+        classes = file.read(1)
+        assert (file.crs.to_epsg(), file.transform) == (32640, place)
+    with (tmp_path / "out" / "areas.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["square_metres"]) for row in rows] == [0.25 * (classes == index).sum() for index in range(6)]
 
 
 def test_an_overlap_out_of_range_is_refused_in_one_sentence(run: Run, trained: object, tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""GeoTIFF orthophotos of any size, read by rows, and where they lie on the ground."""
+
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import rasterio
+from rasterio import Affine
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from segmentation.errors import ImageFileError
+
+STRETCH = (2, 98)
+"""Percentiles of each band that become 0 and 255 where a file has more than 8 bits."""
+
+CACHE = 64
+"""Megabytes that GDAL may keep of the files it reads and writes; its own default is a twentieth of the memory."""
+
+OVERVIEW = 1024
+"""The percentiles are those of the image shrunk to this many pixels a side."""
+
+_SEMI_MAJOR, _FLATTENING = 6378137.0, 1 / 298.257223563
+"""The ellipsoid of WGS 84: semi-major axis in metres, flattening."""
+
+
+class Raster:
+    """A TIFF file opened for reading by rows. To be used in a ``with`` block.
+
+    Bands tagged red, green and blue are taken, else the first three; a file of one or two bands is grey. Bands of more
+    than 8 bits are stretched linearly between the percentiles of `STRETCH`, each by itself.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ImageFileError: If it is no TIFF, is damaged, or holds complex numbers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        with ExitStack() as stack:
+            stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE))
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `crs` says it
+                    # No other driver: some read further files that a file names, or start programs.
+                    self._file = stack.enter_context(rasterio.open(path, driver="GTiff"))
+            except RasterioError as error:
+                raise ImageFileError(f"{path.name} is not a TIFF image that can be read: export it again.") from error
+            if any(kind.startswith("complex") for kind in self._file.dtypes):
+                raise ImageFileError(f"{path.name} holds complex numbers, not colours: export it as RGB.")
+            self._bands = _color_bands(self._file)
+            self._limits = self._stretch() if any(kind != "uint8" for kind in self._file.dtypes) else None
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return self._file.height
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return self._file.width
+
+    @property
+    def crs(self) -> CRS | None:
+        """The coordinate reference system; None if the file has none."""
+        return self._file.crs
+
+    @property
+    def transform(self) -> Affine:
+        """From (column, row) to coordinates."""
+        return self._file.transform
+
+    def read(self, top: int, end: int) -> np.ndarray:
+        """Return rows `top` to `end` − 1, (rows, width, 3) uint8, red, green, blue.
+
+        Raises:
+            ImageFileError: If the file is damaged there.
+        """
+        values = self._read(self._bands, window=Window(0, top, self.width, end - top))
+        if self._limits is not None:
+            low, high = self._limits
+            values = np.clip((values - low) * (255 / (high - low)), 0, 255).round().astype(np.uint8)
+        return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+
+    def valid(self, top: int, end: int) -> np.ndarray:
+        """Return where rows `top` to `end` − 1 hold a picture, (rows, width) bool; false is no data.
+
+        Raises:
+            ImageFileError: If the file is damaged there.
+        """
+        try:
+            return self._file.dataset_mask(window=Window(0, top, self.width, end - top)) > 0
+        except RasterioError as error:
+            raise self._damaged() from error
+
+    def pixel_areas(self) -> np.ndarray | None:
+        """Return the area of a pixel of each row, (height,) in m²; None if the file does not say where it lies.
+
+        In projected coordinates all are the same; in degrees they are those of the ellipsoid of WGS 84.
+        """
+        if self.crs is None or not (self.crs.is_projected or self.crs.is_geographic):
+            return None
+        pixel = abs(self.transform.determinant)
+        if self.crs.is_projected:
+            return np.full(self.height, pixel * self.crs.linear_units_factor[1] ** 2)
+        latitude = np.radians(self.transform.f + self.transform.e * (np.arange(self.height) + 0.5))
+        squeeze = _FLATTENING * (2 - _FLATTENING)
+        bulge = 1 - squeeze * np.sin(latitude) ** 2
+        along_meridian, along_parallel = _SEMI_MAJOR * (1 - squeeze) / bulge**1.5, _SEMI_MAJOR / bulge**0.5
+        return pixel * np.radians(1) ** 2 * along_meridian * along_parallel * np.cos(latitude)
+
+    def _read(self, bands: list[int], **how: object) -> np.ndarray:
+        try:
+            return self._file.read(bands, **how)
+        except RasterioError as error:
+            raise self._damaged() from error
+
+    def _damaged(self) -> ImageFileError:
+        return ImageFileError(f"{self.name} is damaged or cut short: fetch or export the file again.")
+
+    def _stretch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what becomes 0 and what becomes 255 in each band, (3, 1, 1) float64."""
+        shape = tuple(min(OVERVIEW, side) for side in (self.height, self.width))
+        small = self._read(self._bands, out_shape=(3, *shape), masked=True).astype(np.float64)
+        values = np.ma.masked_invalid(small).reshape(3, -1)
+        limits = [np.percentile(band.compressed(), STRETCH) if band.count() else (0.0, 1.0) for band in values]
+        low, high = np.array(limits).T[..., None, None]
+        return low, np.maximum(high, low + np.finfo(float).eps * np.maximum(1, np.abs(low)))
+
+
+def _color_bands(file: rasterio.DatasetReader) -> list[int]:
+    """Return the numbers of the bands that are red, green and blue, counted from 1."""
+    tagged = {kind: band for band, kind in reversed(list(enumerate(file.colorinterp, 1)))}
+    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if all(kind in tagged for kind in wanted):
+        return [tagged[kind] for kind in wanted]
+    return [1, 2, 3] if file.count >= 3 else [1, 1, 1]
+
+
+def is_georeferenced(path: Path) -> bool:
+    """Tell whether a file is a TIFF that says where it lies."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        with Raster(path) as raster:
+            return raster.crs is not None
+    except ImageFileError:
+        return False
