@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 refused with one sentence, 2 wrong usage, 3 done but some 
 130 stopped by the user.
 """
 
-import csv
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,18 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 import tyro
-from PIL import Image
 from tqdm import tqdm
 
-from segmentation.data.images import SUFFIXES, read_image, read_mask
+from segmentation.data.images import SUFFIXES
 from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder, runs_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
 from segmentation.data.protocols import Protocol
-from segmentation.data.raster import Raster, is_georeferenced
-from segmentation.data.scenes import check_same_size, find_dataset, natural_key
+from segmentation.data.scenes import find_dataset, natural_key
 from segmentation.errors import (
     DONE,
     PARTLY,
@@ -267,75 +263,49 @@ def predict(
     overlap: float = 0.25,
     confidence: bool = False,
     polygons: bool = False,
+    dask: str | None = None,
 ) -> int:
-    """Predict images: a coloured mask and an index mask each, and scores where there is a mask.
+    """Predict images: a coloured mask and an index mask each, and a row in results.csv, with scores if it has a mask.
 
-    A GeoTIFF of any size becomes a map: a cloud-optimised GeoTIFF, NAME-classes.tif, and a row a class in areas.csv.
-    A file that cannot be used is named on standard error and passed over; the exit code is then 3.
+    A GeoTIFF of any size becomes a map: a cloud-optimised GeoTIFF, NAME-classes.tif; its row has the classes' areas. A
+    file that cannot be used is named on standard error and passed over; the exit code is then 3. What was predicted
+    before with the same settings is not predicted again.
 
     Args:
         images: Image files, or folders of them.
         run: Name of a run, or the path of its folder.
-        output: Folder for NAME-colours.png and NAME-indices.png, and scores.csv if there are masks.
+        output: Folder for NAME-colours.png, NAME-indices.png and NAME.json, and results.csv.
         masks: Folder of masks with the images' names, in the colours of the run's classes; not for GeoTIFFs.
         runs: Folder that holds the runs.
         tta: Test-time augmentation: average over the eight flips and rotations of each patch.
         overlap: Share of a window that it has in common with the next, 0 to 0.5; 0 cuts as the article does.
         confidence: Of a GeoTIFF: also write NAME-confidence.tif, in per cent.
         polygons: Of a GeoTIFF: also write NAME-classes.geojson.
+        dask: Address of a Dask scheduler, such as tcp://10.0.0.1:8786: its workers predict, from the same folders.
     """
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.palette is None:
         raise RunError(f"{chosen.name} cannot predict: {', '.join(chosen.problems)}.")
     files = _image_files(images)
-    truths = {path.stem: path for path in _image_files([masks])} if masks else {}
-    from segmentation.inference.maps import map_raster  # imports TensorFlow
-    from segmentation.inference.predictor import Predictor
+    from segmentation.inference.folder import Job, predict_files
 
-    predictor, palette = Predictor(chosen.model), chosen.palette
-    rows, areas, failed = [], [], 0
-    for path in tqdm(files, unit=" images", disable=not sys.stderr.isatty()):
-        try:
-            if is_georeferenced(path):
-                with Raster(path) as raster, progress_bar("windows") as progress:
-                    table = map_raster(
-                        predictor,
-                        raster,
-                        palette,
-                        output / f"{path.stem}-classes.tif",
-                        overlap,
-                        tta,
-                        output / f"{path.stem}-confidence.tif" if confidence else None,
-                        output / f"{path.stem}-classes.geojson" if polygons else None,
-                        progress,
-                    )
-                areas.append(table.assign(image=path.name))
-                continue
-            image = read_image(path)
-            truth = None
-            if path.stem in truths:
-                truth = read_mask(truths[path.stem], palette)
-                check_same_size(image, truth, path.name, truths[path.stem].name)
-        except SegmentationError as error:
-            print(error, file=sys.stderr)
-            failed += 1
-            continue
-        classes = predictor.scene(image, tta=tta, overlap=overlap).classes
-        for suffix, pixels in (("colours", palette.decode(classes)), ("indices", classes)):
-            with replacing(output / f"{path.stem}-{suffix}.png") as temporary:
-                Image.fromarray(pixels).save(temporary)
-        if truth is not None:
-            rows.append({"image": path.name, **_scores_of(truth, classes, palette.names)})
-    if areas:
-        with replacing(output / "areas.csv") as temporary:
-            pd.concat(areas)[["image", "class", "pixels", "square_metres"]].to_csv(temporary, index=False)
-    if rows:
-        with replacing(output / "scores.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows)
-        for row in rows:
-            print(f"{row['image']}: accuracy {row['accuracy']}, mean IoU {row['mean_iou']}")
+    truths = {path.stem: path for path in _image_files([masks])} if masks else {}
+    job = Job(chosen.model, chosen.palette, output, truths, overlap, tta, confidence, polygons)
+    rows, single = {}, len(files) == 1
+    with progress_bar("windows" if single else "images") as progress:
+        for row in predict_files(job, files, dask, progress if single else None):
+            rows[row["image"]] = row
+            if not single:
+                progress(len(rows), len(files))
+            if row["problem"]:
+                tqdm.write(row["problem"], sys.stderr)
+            elif "scores" in row:
+                accuracy, mean_iou = row["scores"]["accuracy"], row["scores"]["mean_iou"]
+                tqdm.write(f"{row['image']}: accuracy {accuracy}, mean IoU {mean_iou}", sys.stdout)
+    table = pd.json_normalize([rows[path.name] for path in files], sep="_")
+    with replacing(output / "results.csv") as temporary:
+        table.rename(columns=lambda name: name.removeprefix("scores_")).to_csv(temporary, index=False)
+    failed = sum(row["problem"] is not None for row in rows.values())
     print(f"{len(files) - failed} of {len(files)} images predicted into {output}")
     return PARTLY if failed else DONE
 
@@ -358,16 +328,6 @@ def _image_files(paths: list[Path]) -> list[Path]:
     if not files:
         raise DatasetNotFoundError(f"No image in {', '.join(map(str, paths))}: give {', '.join(SUFFIXES)} files.")
     return files
-
-
-def _scores_of(truth: np.ndarray, classes: np.ndarray, names: tuple[str, ...]) -> dict:
-    """Return one image's scores, void left out; an empty cell where a score does not exist."""
-    from segmentation.evaluation import scores
-
-    matrix = scores.confusion_matrices(truth[None], classes[None], len(names))[0]
-    values = {"accuracy": scores.accuracy(matrix), "mean_iou": scores.mean_iou(matrix)}
-    values |= {f"iou_{name}": value for name, value in zip(names, scores.iou(matrix), strict=True)}
-    return {key: round(float(value), 6) if np.isfinite(value) else "" for key, value in values.items()}
 
 
 COMMANDS = {

@@ -134,7 +134,7 @@ def test_predict_writes_masks_and_the_scores_that_numpy_gets(run: Run, trained: 
     _, truth = read_scene(scene, trained.dataset.palette)
     assert indices.shape == truth.shape
     labelled = truth != 255
-    with (tmp_path / "scores.csv").open() as file:
+    with (tmp_path / "results.csv").open() as file:
         row = next(csv.DictReader(file))
     assert float(row["accuracy"]) == pytest.approx((truth == indices)[labelled].mean(), abs=1e-6)
     road = ((truth == 2) & (indices == 2)).sum() / ((truth == 2) | ((indices == 2) & labelled)).sum()
@@ -151,14 +151,16 @@ def test_predict_makes_a_map_of_an_orthophoto(run: Run, trained: object, tmp_pat
         "predict", tmp_path / "ortho.tif", "--run", "tiny", "--output", tmp_path / "out", "--confidence", "--polygons"
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    names = {"areas.csv", "ortho-classes.tif", "ortho-classes.tif.aux.xml", "ortho-confidence.tif"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"ortho-classes.geojson"}
+    names = {"classes.tif", "classes.tif.aux.xml", "confidence.tif", "classes.geojson"}
+    assert {path.name for path in (tmp_path / "out").glob("ortho-*")} == {f"ortho-{name}" for name in names}
     with rasterio.open(tmp_path / "out" / "ortho-classes.tif") as file:
         classes = file.read(1)
         assert (file.crs.to_epsg(), file.transform) == (32640, place)
-    with (tmp_path / "out" / "areas.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [float(row["square_metres"]) for row in rows] == [0.25 * (classes == index).sum() for index in range(6)]
+    with (tmp_path / "out" / "results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    for index, name in enumerate(trained.dataset.palette.names):
+        assert int(row[f"pixels_{name}"]) == (classes == index).sum()
+        assert float(row[f"square_metres_{name}"]) == 0.25 * (classes == index).sum()
 
 
 def test_an_overlap_out_of_range_is_refused_in_one_sentence(run: Run, trained: object, tmp_path: Path) -> None:

@@ -54,12 +54,21 @@ def windows_along(length: int, size: int, overlap: float, offset: int = 0) -> Ax
     Raises:
         ConfigurationError: If the overlap is out of range.
     """
-    if not 0 <= overlap <= 0.5:
-        raise ConfigurationError(f"Expected an overlap from 0 to 0.5. Received: {overlap}")
+    check_overlap(overlap)
     if length <= size:
         return Axis(length, size, 0)
     pixels = round(size * overlap)
     return Axis(length, size, pixels, offset % (size - pixels))
+
+
+def check_overlap(overlap: float) -> None:
+    """Refuse an overlap that windows cannot have.
+
+    Raises:
+        ConfigurationError: If it is not from 0 to 0.5.
+    """
+    if not 0 <= overlap <= 0.5:
+        raise ConfigurationError(f"Expected an overlap from 0 to 0.5. Received: {overlap}")
 
 
 def mirrored(indices: np.ndarray, length: int) -> np.ndarray:

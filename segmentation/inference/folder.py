@@ -1,0 +1,227 @@
+"""Images predicted one by one, here or on many machines: each file once, a bad one never stops the others."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from segmentation.data.images import read_image, read_mask
+from segmentation.data.palette import Palette
+from segmentation.data.raster import Raster, is_georeferenced
+from segmentation.data.scenes import check_same_size
+from segmentation.errors import ConfigurationError, ImageFileError, SegmentationError
+from segmentation.evaluation import scores
+from segmentation.files import replacing, write_json
+from segmentation.inference.windows import check_overlap
+
+if TYPE_CHECKING:
+    from segmentation.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be predicted, how, and where to.
+
+    Args:
+        model: A run's ``best.keras``.
+        palette: Its classes.
+        output: The folder for predictions; a file NAME.json in it says how NAME was predicted.
+        masks: Masks by the stem of their images' names; not for GeoTIFFs.
+        overlap: Share of a window that it has in common with the next, 0 to 0.5.
+        tta: Test-time augmentation.
+        confidence: Of a GeoTIFF: also write its confidence.
+        polygons: Of a GeoTIFF: also write polygons.
+
+    Raises:
+        ConfigurationError: If the overlap is out of range.
+    """
+
+    model: Path
+    palette: Palette
+    output: Path
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    overlap: float = 0.25
+    tta: bool = False
+    confidence: bool = False
+    polygons: bool = False
+
+    def __post_init__(self) -> None:
+        check_overlap(self.overlap)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the model's file."""
+        return hashlib.sha256(self.model.read_bytes()).hexdigest()
+
+    def settings(self, image: Path) -> dict:
+        """Return what the prediction of an image depends on: as long as it is the same, the prediction is."""
+        mask = self.masks.get(image.stem)
+        return {
+            "image": _mark(image),
+            "mask": _mark(mask) if mask else None,
+            "model": self.digest,
+            "overlap": self.overlap,
+            "tta": self.tta,
+            "confidence": self.confidence,
+            "polygons": self.polygons,
+        }
+
+
+def _mark(path: Path) -> list:
+    """A file's name, size and time of change."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ImageFileError(f"{path.name} is not there any more: look whether it was moved or renamed.") from error
+    return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def predict_files(
+    job: Job,
+    images: Sequence[Path],
+    scheduler: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[dict]:
+    """Predict images, and yield a row for each as it is done; those that were predicted before are not again.
+
+    Args:
+        job: How.
+        images: The files, of different stems.
+        scheduler: Address of a Dask scheduler whose workers see the same folders; by default this process predicts.
+        progress: Called with (windows done, windows) of the image under way, if this process predicts.
+
+    Yields:
+        ``image``, its name; ``problem``, a sentence if it could not be predicted, else None; ``height`` and ``width``;
+        ``pixels``, ``square_metres`` and, with a mask, ``scores``, by name.
+
+    Raises:
+        ConfigurationError: If two images have the same stem, so that one would overwrite the other.
+    """
+    stems = [image.stem for image in images]
+    twin = next((stem for stem in stems if stems.count(stem) > 1), None) if len(set(stems)) < len(stems) else None
+    if twin:
+        raise ConfigurationError(f"More than one image is called {twin}: predict them into different folders.")
+    waiting = []
+    for image in images:
+        row = _kept(job, image)
+        if row:
+            yield row
+        else:
+            waiting.append(image)
+    if scheduler:
+        yield from _predict_on(scheduler, job, waiting)
+    else:
+        for image in waiting:
+            yield _attempt(job, image, progress)
+
+
+def _predict_on(scheduler: str, job: Job, images: list[Path]) -> Iterator[dict]:
+    from distributed import Client, as_completed  # takes a second to import
+
+    with Client(scheduler) as client:
+        # A worker that dies is replaced by another: what it had finished is on disk, what it had begun is begun anew.
+        futures = {client.submit(_attempt, job, image, pure=False): image for image in images}
+        for future in as_completed(futures):
+            error = future.exception()
+            yield {"image": futures[future].name, "problem": str(error)} if error else future.result()
+            future.release()
+
+
+def _kept(job: Job, image: Path) -> dict | None:
+    """Return the row of an image that was predicted before with the same settings; None if it was not."""
+    try:
+        content = json.loads((job.output / f"{image.stem}.json").read_text(encoding="utf-8"))
+        complete = all((job.output / name).is_file() for name in content["files"])
+        return content["row"] if complete and content["settings"] == job.settings(image) else None
+    except (OSError, ValueError, KeyError, TypeError, SegmentationError):  # not there, or not ours
+        return None
+
+
+def _attempt(job: Job, image: Path, progress: Callable[[int, int], None] | None = None) -> dict:
+    try:
+        return predict_file(job, image, progress)
+    except SegmentationError as error:
+        return {"image": image.name, "problem": str(error)}
+
+
+def predict_file(job: Job, image: Path, progress: Callable[[int, int], None] | None = None) -> dict:
+    """Predict one image into the job's folder, and return its row, as `predict_files` yields it.
+
+    Raises:
+        ImageFileError: If the image or its mask cannot be used.
+    """
+    settings = job.settings(image)
+    write = _write_map if is_georeferenced(image) else _write_masks
+    row, files = write(job, image, progress)
+    row = {"image": image.name, "problem": None, **row}
+    # Written last: it says that everything before is complete.
+    write_json(job.output / f"{image.stem}.json", {"settings": settings, "files": files, "row": row})
+    return row
+
+
+@lru_cache(1)
+def _predictor(model: Path) -> "Predictor":
+    from segmentation.inference.predictor import Predictor  # imports TensorFlow
+
+    return Predictor(model)
+
+
+def _write_masks(job: Job, path: Path, progress: Callable[[int, int], None] | None) -> tuple[dict, list[str]]:
+    """Predict an image that fits into memory: a coloured mask and an index mask."""
+    image, truth = read_image(path), None
+    if path.stem in job.masks:
+        mask = job.masks[path.stem]
+        truth = read_mask(mask, job.palette)
+        check_same_size(image, truth, path.name, mask.name)
+    classes = _predictor(job.model).scene(image, progress, job.tta, job.overlap).classes
+    files = [f"{path.stem}-colours.png", f"{path.stem}-indices.png"]
+    for name, pixels in zip(files, (job.palette.decode(classes), classes), strict=True):
+        with replacing(job.output / name) as temporary:
+            Image.fromarray(pixels).save(temporary)
+    counts = np.bincount(classes.ravel(), minlength=len(job.palette))
+    row = {"height": classes.shape[0], "width": classes.shape[1], "pixels": _by_class(job.palette, counts)}
+    return (row | {"scores": _scores(truth, classes, job.palette)} if truth is not None else row), files
+
+
+def _write_map(job: Job, path: Path, progress: Callable[[int, int], None] | None) -> tuple[dict, list[str]]:
+    """Predict an orthophoto: a map, and if asked for its confidence and its polygons."""
+    from segmentation.inference.maps import map_raster  # imports TensorFlow
+
+    files = [f"{path.stem}-classes.tif"]
+    confidence = f"{path.stem}-confidence.tif" if job.confidence else None
+    polygons = f"{path.stem}-classes.geojson" if job.polygons else None
+    files += [name for name in (confidence, polygons) if name]
+    with Raster(path) as raster:
+        table = map_raster(
+            _predictor(job.model),
+            raster,
+            job.palette,
+            job.output / files[0],
+            job.overlap,
+            job.tta,
+            job.output / confidence if confidence else None,
+            job.output / polygons if polygons else None,
+            progress,
+        )
+        row = {"height": raster.height, "width": raster.width, "pixels": _by_class(job.palette, table["pixels"])}
+    if table["square_metres"].notna().all():
+        row["square_metres"] = _by_class(job.palette, table["square_metres"])
+    return row, files
+
+
+def _by_class(palette: Palette, values: Sequence[float]) -> dict[str, float]:
+    return {name: value.item() for name, value in zip(palette.names, np.asarray(values), strict=True)}
+
+
+def _scores(truth: np.ndarray, classes: np.ndarray, palette: Palette) -> dict[str, float | None]:
+    """Return one image's scores, void left out; None where a score does not exist."""
+    matrix = scores.confusion_matrices(truth[None], classes[None], len(palette))[0]
+    values = {"accuracy": scores.accuracy(matrix), "mean_iou": scores.mean_iou(matrix)}
+    values |= {f"iou_{name}": value for name, value in zip(palette.names, scores.iou(matrix), strict=True)}
+    return {key: round(float(value), 6) if np.isfinite(value) else None for key, value in values.items()}

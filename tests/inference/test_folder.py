@@ -1,0 +1,140 @@
+"""A folder of images: each is predicted once, a bad one stops nothing, and many machines give what one gives."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+from PIL import Image
+
+from segmentation.data.palette import Palette
+from segmentation.errors import ConfigurationError
+from segmentation.inference.folder import Job, predict_files
+from segmentation.inference.predictor import Predictor
+from segmentation.model.unet import unet
+
+SIZE = 16
+PALETTE = Palette(("Roof", "Tree", "Soil"), ((200, 30, 40), (20, 120, 30), (150, 200, 90)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("models") / "best.keras"
+    unet(SIZE, len(PALETTE), filters=(4, 8), bottleneck=8).save(path)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """Twelve images of several sizes; one is no image."""
+    rng = np.random.default_rng(6)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(12):
+        height, width = rng.integers(10, 60, 2)
+        down, right = np.sin(np.arange(height) / (3 + number)), np.cos(np.arange(width) / 5)
+        noisy = 120 + 100 * np.outer(down, right)[..., None] + rng.integers(-20, 20, (height, width, 3))
+        Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(folder / f"image {number:02d}.png")
+    (folder / "image 05.png").write_bytes(b"Dear Sir or Madam")
+    return sorted(folder.iterdir())
+
+
+def pixels(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))}
+
+
+def written(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_every_image_gets_what_the_predictor_says(model: Path, images: list[Path], tmp_path: Path) -> None:
+    rows = list(predict_files(Job(model, PALETTE, tmp_path / "out", overlap=0.5), images))
+    assert [row["image"] for row in rows] == [image.name for image in images]
+    predictor = Predictor(model)
+    for row, image in zip(rows, images, strict=True):
+        if image.name == "image 05.png":
+            assert "image 05.png is not an image that can be read" in row["problem"]
+            continue
+        expected = predictor.scene(np.asarray(Image.open(image)), overlap=0.5).classes
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / f"{image.stem}-indices.png")), expected)
+        assert row["problem"] is None
+        assert (row["height"], row["width"]) == expected.shape
+        assert row["pixels"] == {name: (expected == index).sum() for index, name in enumerate(PALETTE.names)}
+
+
+def test_what_is_done_is_not_done_again(model: Path, images: list[Path], tmp_path: Path) -> None:
+    job = Job(model, PALETTE, tmp_path / "out")
+    first = list(predict_files(job, images))
+    before = written(tmp_path / "out")
+    again = list(predict_files(job, images))
+    assert sorted(again, key=lambda row: row["image"]) == first
+    assert written(tmp_path / "out") == before
+
+
+def change_overlap(job: Job, image: Path) -> Job:
+    return Job(job.model, job.palette, job.output, overlap=0.5)
+
+
+def change_image(job: Job, image: Path) -> Job:
+    Image.effect_noise((30, 40), 90).convert("RGB").save(image)
+    return job
+
+
+def lose_a_product(job: Job, image: Path) -> Job:
+    (job.output / f"{image.stem}-colours.png").unlink()
+    return job
+
+
+def spoil_the_note(job: Job, image: Path) -> Job:
+    (job.output / f"{image.stem}.json").write_text('{"settings": ')
+    return job
+
+
+@pytest.mark.parametrize("change", [change_overlap, change_image, lose_a_product, spoil_the_note])
+def test_what_is_done_otherwise_is_done_anew(
+    model: Path, images: list[Path], tmp_path: Path, change: Callable[[Job, Path], Job]
+) -> None:
+    job = Job(model, PALETTE, tmp_path / "out")
+    list(predict_files(job, images[:1]))
+    before = written(tmp_path / "out")[f"{images[0].stem}-indices.png"]
+    job = change(job, images[0])
+    (again,) = predict_files(job, images[:1])
+    assert again["problem"] is None
+    assert written(tmp_path / "out")[f"{images[0].stem}-indices.png"] != before
+
+
+def test_two_images_that_would_overwrite_each_other_are_refused(model: Path, tmp_path: Path) -> None:
+    for name in ("same.png", "same.jpg"):
+        Image.new("RGB", (20, 20)).save(tmp_path / name)
+    with pytest.raises(ConfigurationError, match="More than one image is called same"):
+        list(predict_files(Job(model, PALETTE, tmp_path / "out"), [tmp_path / "same.png", tmp_path / "same.jpg"]))
+
+
+def test_an_image_that_goes_away_is_named(model: Path, images: list[Path], tmp_path: Path) -> None:
+    images[3].unlink()
+    rows = list(predict_files(Job(model, PALETTE, tmp_path / "out"), images))
+    assert "image 03.png is not there any more" in rows[3]["problem"]
+    assert sum(row["problem"] is None for row in rows) == 10
+
+
+def test_two_workers_one_killed_half_way_give_what_one_process_gives(
+    model: Path, images: list[Path], tmp_path: Path
+) -> None:
+    alone = {row["image"]: row for row in predict_files(Job(model, PALETTE, tmp_path / "alone"), images)}
+    together = {}
+    with LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        with Client(cluster) as client:
+            processes = list(client.run(os.getpid).values())
+        for row in predict_files(Job(model, PALETTE, tmp_path / "together"), images, cluster.scheduler_address):
+            together[row["image"]] = row
+            if len(together) == len(images) // 2:
+                os.kill(processes[0], signal.SIGKILL)
+    assert together == alone
+    one, other = pixels(tmp_path / "alone"), pixels(tmp_path / "together")
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
