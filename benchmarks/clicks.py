@@ -7,6 +7,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -128,34 +129,36 @@ def link_scenes(root: Path, folder: Path, times: int) -> Path:
     return folder
 
 
-def main(run: str = "dubai-unet", times: int = 1, data: Path | None = None) -> None:
+def main(run: str | None = "dubai-unet", times: int = 1, data: Path | None = None, address: str | None = None) -> None:
     """Print the median and the slowest of 20 clicks of each kind, in seconds.
 
     Args:
-        run: The run whose gallery and predictions are shown.
+        run: The run whose gallery and predictions are shown; None measures the dataset browser alone, as does `times`.
         times: Browse so many links to each scene instead.
         data: The data set's folder; by default that in data/.
+        address: Measure a dashboard that is running already, with this data set and all of it read.
     """
     root = data or default_folder()
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if times > 1:
-            root = link_scenes(root, Path(scratch) / "links", times)
+            root = link_scenes(root, scratch / "links", times)
         scenes = [scene.name for scene in find_dataset(root).scenes]
         turns = scenes[1:CLICKS] + scenes[:1]
-        kinds = browsing(turns) + (judging(run, turns) if times == 1 else [])
-        log = Path(scratch) / "log"
-        with serve({"SEGMENTATION_DATA": str(root)}, log) as address, launch_chromium(playwright) as browser:
-            print(f"{len(scenes):,} scenes; seconds from the click until all is drawn\n")
-            print("| click | median | slowest |\n| --- | --- | --- |")
-            for kind in kinds:
-                page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
-                page.set_default_timeout(3_600_000)  # a large set is read once, on the first page
-                page.goto(address + kind.link)
-                wait_until_still(page)
-                measure(page, kind)  # warm
-                seconds = measure(page, kind)
-                print(f"| {kind.what} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |", flush=True)
-                page.context.close()
+        kinds = browsing(turns) + (judging(run, turns) if run and times == 1 else [])
+        address = address or stack.enter_context(serve({"SEGMENTATION_DATA": str(root)}, scratch / "log"))
+        browser = stack.enter_context(launch_chromium(stack.enter_context(sync_playwright())))
+        print(f"{len(scenes):,} scenes; seconds from the click until all is drawn\n")
+        print("| click | median | slowest |\n| --- | --- | --- |")
+        for kind in kinds:
+            page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+            page.set_default_timeout(3_600_000)  # a large set is read once, on the first page
+            page.goto(address + kind.link)
+            wait_until_still(page)
+            measure(page, kind)  # warm
+            seconds = measure(page, kind)
+            print(f"| {kind.what} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |", flush=True)
+            page.context.close()
 
 
 if __name__ == "__main__":

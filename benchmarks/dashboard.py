@@ -112,6 +112,7 @@ def _answers(address: str) -> bool:
 
 def wait_until_still(page: Page) -> None:
     """Wait until the page's script has run to its end and everything is drawn."""
+    page.wait_for_selector("h1")  # before the script begins, nothing moves either
     page.wait_for_selector(READY)
     page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
     page.wait_for_function("() => [...document.images].every(image => image.complete)")
