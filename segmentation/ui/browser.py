@@ -15,7 +15,7 @@ from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
 from segmentation.data.scenes import Dataset, mosaic
 from segmentation.errors import ImageFileError
 from segmentation.ui.figures import class_bars, light_figure, tile_shares
-from segmentation.ui.layout import EXPLORER, choose_mask_style, drawn, one_sentence, turn_pages
+from segmentation.ui.layout import EXPLORER, choose_mask_style, drawn, one_sentence, plain, turn_pages
 from segmentation.ui.loaders import load_health, load_patch, load_scene, load_small, load_thumbnail, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, in_place, outline, overlay
 from segmentation.ui.viewer import Pane, Reading, viewer
@@ -62,7 +62,7 @@ def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Callable[[pd.Dat
     share = 0
     if class_name:
         share = st.slider(
-            f"Least share of {class_name}, %",
+            f"Least share of {plain(class_name)}, %",
             0,
             100,
             1,
@@ -210,7 +210,7 @@ def show_scenes(dataset: Dataset) -> None:
             scene = dataset.scene(row.scene)
             picture = load_thumbnail(scene, dataset.palette, drawn(dataset.palette), opacity, THUMBNAIL)
             st.container(key=f"pixels-{row.scene}").image(picture, width="stretch", output_format="PNG")
-            if st.button(f"{row.tile} · {scene.image.stem}", key=f"open-{row.scene}", width="stretch"):
+            if st.button(plain(f"{row.tile} · {scene.image.stem}"), key=f"open-{row.scene}", width="stretch"):
                 st.session_state["open_scene"] = row.scene
                 st.rerun()
             st.caption(f"{row.height} × {row.width} px")
@@ -264,7 +264,7 @@ def show_one_scene(dataset: Dataset) -> None:
     try:
         image, mask = load_scene(dataset.scene(name), dataset.palette)
     except ImageFileError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return
     if outlined:
         picture = outline(image, mask, drawn(dataset.palette), indices)
@@ -295,9 +295,9 @@ def show_one_scene(dataset: Dataset) -> None:
             key="scene-shares",
             config={"displayModeBar": False},
         )
-        st.caption(f"Lost to cropping: {_lost(mask, size, dataset.palette)}.")
+        st.caption(plain(f"Lost to cropping: {_lost(mask, size, dataset.palette)}."))
         for finding in health.findings[health.findings["scene"] == name].itertuples():
-            st.caption(f"{SEVERITY_ICONS[finding.severity]}: {finding.file} {finding.detail}")
+            st.caption(f"{SEVERITY_ICONS[finding.severity]}: {plain(finding.file)} {plain(finding.detail)}")
 
 
 def _lost(mask: np.ndarray, size: int, palette: Palette) -> str:
@@ -315,7 +315,7 @@ def show_tile(dataset: Dataset) -> None:
         opacity = choose_opacity()
     places = mosaic(dataset, tile)
     if not places:
-        st.info(f"The scenes of {tile} are not numbered as parts of one square area: look at them one by one.")
+        st.info(f"The scenes of {plain(tile)} are not numbered as parts of one square area: look at them one by one.")
         return
     with one_sentence():
         rows = []

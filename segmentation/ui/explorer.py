@@ -18,7 +18,7 @@ from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.folder import Run
 from segmentation.ui.figures import class_bars, confusion_figure
-from segmentation.ui.layout import EXPLORER, choose_mask_style, drawn, one_sentence, other_runs, score
+from segmentation.ui.layout import EXPLORER, choose_mask_style, drawn, one_sentence, other_runs, plain, score
 from segmentation.ui.loaders import load_patch, load_scene, predict
 from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
 from segmentation.ui.viewer import Pane, Reading, viewer
@@ -79,7 +79,8 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
         return None
     if dataset.palette != run.palette:
         st.warning(
-            f"{run.name} knows other classes than this data set: choose a run trained on it, or upload an image.",
+            f"{plain(run.name)} knows other classes than this data set: choose a run trained on it, or upload an "
+            "image.",
             icon=":material/palette:",
         )
         return None
@@ -140,7 +141,7 @@ def choose_upload(run: Run) -> Subject | None:
                 kept[role] = (upload.name, upload.getvalue())
             elif role in kept:
                 with st.container(horizontal=True, vertical_alignment="center"):
-                    st.caption(f"In use: {kept[role][0]}")
+                    st.caption(f"In use: {plain(kept[role][0])}")
                     if st.button("Forget it", key=f"forget-{role}", type="tertiary"):
                         del kept[role]
                         st.rerun()
@@ -259,7 +260,7 @@ def compare(subject: Subject, run: Run, view: View) -> None:
     second = predict(view.second.model, subject.image, view.tta, view.overlap) if view.second else None
     truth = None if subject.mask is None else settle_void(subject.mask, run.protocol, run.palette)
     height, width = subject.image.shape[:2]
-    st.caption(" · ".join(filter(None, [f"{subject.name}, {height:,} × {width:,} px", subject.remark])))
+    st.caption(" · ".join(filter(None, [f"{plain(subject.name)}, {height:,} × {width:,} px", plain(subject.remark)])))
 
     pictures = _pictures(subject.image, truth, prediction, second, run, view)
     shown, wipe = _choose_pictures(pictures)
@@ -365,7 +366,7 @@ def _show_scores(truth: np.ndarray, predictions: dict[str, Prediction], run: Run
         )[0]
         counted = int(np.isfinite(by_class).sum())
         if len(predictions) > 1:
-            st.markdown(f"**{name}**")
+            st.markdown(f"**{plain(name)}**")
         figures = st.grid(5, min_column_width=150)
         figures.metric(
             "Accuracy", score(float(scores.accuracy(matrix))), help="Share of labelled pixels that are right."
@@ -414,7 +415,7 @@ def _show_scores(truth: np.ndarray, predictions: dict[str, Prediction], run: Run
         charts = st.grid(2, min_column_width=380, gap="medium")
         for name, matrix in matrices.items():
             with charts.cell():
-                st.markdown(f"**{name}**")
+                st.markdown(f"**{plain(name)}**")
                 st.plotly_chart(confusion_figure(matrix, palette), key=f"confusion-{name}")
     return table
 
@@ -427,7 +428,7 @@ def _show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
         counts = np.bincount(prediction.classes.ravel(), minlength=len(run.palette))
         with charts.cell():
             st.metric(
-                f"Confidence of {name}" if len(predictions) > 1 else "Confidence",
+                f"Confidence of {plain(name)}" if len(predictions) > 1 else "Confidence",
                 score(float(prediction.confidence.mean())),
                 help="Mean probability of the class shown.",
             )
@@ -515,7 +516,7 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
     known = {scene.name for scene in dataset.scenes}
     table = run.patches[(run.patches["part"] == "test") & run.patches["scene"].isin(known)]
     if table.empty:
-        st.info(f"{run.name} held none of this data set's patches out: choose another data set or run.")
+        st.info(f"{plain(run.name)} held none of this data set's patches out: choose another data set or run.")
         return
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     count = left.slider(
@@ -531,7 +532,8 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
         st.rerun()
     chosen = table.iloc[np.random.default_rng(seed).permutation(len(table))[:count]]
     st.caption(
-        f"{count} of {len(table):,} held-out patches, seed {seed}: image, ground truth and prediction of {run.name}."
+        f"{count} of {len(table):,} held-out patches, seed {seed}: image, ground truth and prediction of "
+        f"{plain(run.name)}."
     )
     cards = st.grid(2, min_column_width=400)
     for row in chosen.itertuples():

@@ -21,10 +21,12 @@ from segmentation.training.configuration import Configuration
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
 from segmentation.ui.layout import (
     EXPLORER,
+    code,
     drawn,
     known_runs,
     one_sentence,
     other_runs,
+    plain,
     protocol_line,
     score,
     turn_pages,
@@ -52,15 +54,15 @@ def can_show(dataset: Dataset | None, run: Run | None) -> bool:
         return False
     if run.patches is None or run.palette is None:
         st.info(
-            f"{run.name} has not been evaluated: `python -m segmentation evaluate --run {run.name} --save` ranks its "
-            "patches.",
+            f"{plain(run.name)} has not been evaluated: {_evaluate(run)} ranks its patches.",
             icon=":material/query_stats:",
         )
         return False
     known = {scene.name for scene in dataset.scenes}
     if dataset.palette != run.palette or not set(run.patches["scene"]) & known:
         st.warning(
-            f"{run.name} was evaluated on {(run.config or {}).get('dataset', {}).get('name', 'another data set')}, "
+            f"{plain(run.name)} was evaluated on "
+            f"{plain((run.config or {}).get('dataset', {}).get('name', 'another data set'))}, "
             "which is not the data set in use: choose that data set or another run in the sidebar.",
             icon=":material/swap_horiz:",
         )
@@ -141,13 +143,17 @@ def _choose_patches(run: Run) -> pd.DataFrame:
     return table
 
 
+def _evaluate(run: Run) -> str:
+    """Say the command that evaluates a run."""
+    return code(f"python -m segmentation evaluate --run {run.name} --save")
+
+
 def _needs_confusions(run: Run) -> bool:
     """Tell whether each patch's confusion matrix is known; say what to do if not."""
     if run.confusion_matrices is not None:
         return True
     st.info(
-        f"{run.name} was evaluated before confusion matrices were kept by patch: "
-        f"`python -m segmentation evaluate --run {run.name} --save` adds them.",
+        f"{plain(run.name)} was evaluated before confusion matrices were kept by patch: {_evaluate(run)} adds them.",
         icon=":material/query_stats:",
     )
     return False
@@ -294,7 +300,7 @@ def _act(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
             if st.button("Start", type="primary", icon=":material/play_circle:", key="tune"):
                 with one_sentence():
                     fine_tune(dataset, run, trained_on["patch"][:count], name, epochs, rate)
-                    st.success(f"{name} is starting: the training monitor shows how it goes.")
+                    st.success(f"{plain(name)} is starting: the training monitor shows how it goes.")
     if table["part"].eq("test").any():
         st.caption("To fine-tune, choose the part trained on: held-out patches are for judging.")
 
@@ -348,8 +354,8 @@ def _cards(
     shown = turn_pages(ranked, PATCHES_A_PAGE, len(run.patches), "patches")
     if shown.empty:
         return
-    pictures = f"image, ground truth, prediction of {run.name}" + (f" and of {second.name}" if second else "")
-    st.caption(f"{caption} Each patch: {pictures}.")
+    runs = " and of ".join(plain(of.name) for of in (run, second) if of)
+    st.caption(f"{caption} Each patch: image, ground truth, prediction of {runs}.")
     cards = st.grid(2, min_column_width=400)
     for _, row in shown.iterrows():
         with cards, st.container(border=True), one_sentence():
@@ -387,7 +393,7 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, second: Run | None = None)
     with st.container(key=f"pixels-{row['patch']}"):
         st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
     by_class = ", ".join(
-        f"{name} {row[f'iou_{name}']:.3f}" for name in run.palette.names if pd.notna(row[f"iou_{name}"])
+        f"{plain(name)} {row[f'iou_{name}']:.3f}" for name in run.palette.names if pd.notna(row[f"iou_{name}"])
     )
     st.markdown(
         f"**Mean IoU {row['mean_iou']:.3f}** of {int(row['classes'])} classes · accuracy {row['accuracy']:.3f} · "
@@ -436,13 +442,14 @@ def confusions(dataset: Dataset, run: Run) -> None:
         )
         count = int(matrix[names.index(true), names.index(taken)])
         of_class = int(matrix[names.index(true)].sum())
-        share = f", {100 * count / of_class:.1f} % of all {true}" if of_class else ""
-        st.metric(f"{true} taken for {taken}, pixels", f"{count:,}", help="In the patches that pass the filters.")
+        share = f", {100 * count / of_class:.1f} % of all {plain(true)}" if of_class else ""
+        title = plain(f"{true} taken for {taken}, pixels")
+        st.metric(title, f"{count:,}", help="In the patches that pass the filters.")
         column = confusion_column(true, taken)
         making = table[table[column] > 0].sort_values(column, ascending=False, kind="stable")
         half = int((making[column].cumsum() < count / 2).sum()) + 1 if count else 0
         st.markdown(f"{len(making):,} patches make this cell{share}; half of it is in {half:,} of them.")
-    _cards(dataset, run, making, f"Ranked by pixels of {true} taken for {taken}.")
+    _cards(dataset, run, making, plain(f"Ranked by pixels of {true} taken for {taken}."))
     _act(dataset, run, making)
 
 
@@ -587,13 +594,14 @@ def two_runs(dataset: Dataset, run: Run) -> None:
     both = diagnosis.compare_runs(table, other.patches, PARTS[st.session_state["part"]])
     both = both.dropna(subset="gain").sort_values("gain", ascending=worst_first, kind="stable")
     if both.empty:
-        st.info(f"{run.name} and {name} have no patch of this part in common: choose another run or part.")
+        st.info(plain(f"{run.name} and {name} have no patch of this part in common: choose another run or part."))
         return
     figures = st.grid(4, min_column_width=170)
     figures.metric("Patches of both", f"{len(both):,}")
-    figures.metric(f"{name} is better on", f"{(both['gain'] > 0).sum():,}")
-    figures.metric(f"{name} is worse on", f"{(both['gain'] < 0).sum():,}")
-    figures.metric("Mean gain of mean IoU", f"{both['gain'].mean():+.3f}", help=f"{name} less {run.name}, by patch.")
+    figures.metric(f"{plain(name)} is better on", f"{(both['gain'] > 0).sum():,}")
+    figures.metric(f"{plain(name)} is worse on", f"{(both['gain'] < 0).sum():,}")
+    meaning = plain(f"{name} less {run.name}, by patch.")
+    figures.metric("Mean gain of mean IoU", f"{both['gain'].mean():+.3f}", help=meaning)
     st.plotly_chart(
         scatter_figure(
             both["mean_iou"],
@@ -608,10 +616,10 @@ def two_runs(dataset: Dataset, run: Run) -> None:
     )
 
     def gain(row: pd.Series) -> None:
-        st.markdown(f"{name}: mean IoU {row['other_mean_iou']:.3f}, **{row['gain']:+.3f}**")
+        st.markdown(f"{plain(name)}: mean IoU {row['other_mean_iou']:.3f}, **{row['gain']:+.3f}**")
 
     order = "What got worse comes first." if worst_first else "What got better comes first."
-    _cards(dataset, run, both, f"Ranked by the gain of {name} over {run.name}. {order}", other, gain)
+    _cards(dataset, run, both, plain(f"Ranked by the gain of {name} over {run.name}. {order}"), other, gain)
     _act(dataset, run, both)
 
 

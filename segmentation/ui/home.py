@@ -19,7 +19,7 @@ from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, STOPPED, SegmentationError
 from segmentation.runs.folder import Run
 from segmentation.ui.figures import network_figure
-from segmentation.ui.layout import CHOSEN, add_folder, drawn, one_sentence, protocol_line, score
+from segmentation.ui.layout import CHOSEN, add_folder, code, drawn, one_sentence, plain, protocol_line, score
 from segmentation.ui.loaders import load_health, load_scene, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, fit, overlay
 
@@ -59,7 +59,7 @@ def dataset_card(dataset: Dataset | None) -> DeltaGenerator | None:
         figures.metric("Patches", f"{patches:,}", help=f"Patches of {PATCH_SIZE} px, cut without overlap.")
         figures.metric("Classes", len(dataset.palette))
         place = st.container()
-        st.caption(f"Folder `{dataset.root.name}`")
+        st.caption(f"Folder {code(dataset.root.name)}")
     return place
 
 
@@ -94,10 +94,11 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         figures.metric("Mean IoU", score(metrics.get("mean_iou")), help="Mean over the classes' IoU.")
         figures.metric("Epochs", len(run.history.table) if run.history else "–")
         status = run.status
-        reason = f": {status['reason']}" if status.get("reason") else ""
-        problems = f" · {', '.join(run.problems)}" if run.problems else ""
-        st.markdown(f"{STATE_ICONS.get(status.get('state'), '')} Health: {status.get('state')}{reason}{problems}")
-        st.caption(f"`{run.name}` · {protocol_line(metrics)}" if metrics else f"`{run.name}` · not evaluated yet")
+        reason = f": {plain(status['reason'])}" if status.get("reason") else ""
+        problems = f" · {plain(', '.join(run.problems))}" if run.problems else ""
+        state = status.get("state")
+        st.markdown(f"{STATE_ICONS.get(state, '')} Health: {plain(state)}{reason}{problems}")
+        st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
     if dataset and run.palette and run.palette != dataset.palette:
         st.warning("This run knows other classes than this data set: scores of the one say nothing about the other.")
 
@@ -132,8 +133,8 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
     description = (run.config or {}).get("architecture") if run else None
     if description:
         st.markdown(
-            f"**5 Network** {description['name']} of `{run.name}`, {description['parameters']:,} parameters: each "
-            "block with its output shape, skip connections dotted"
+            f"**5 Network** {plain(description['name'])} of {code(run.name)}, {description['parameters']:,} "
+            "parameters: each block with its output shape, skip connections dotted"
         )
         st.plotly_chart(network_figure(description), key="network", config={"displayModeBar": False})
 
@@ -207,7 +208,7 @@ def _watch_download(folder: Path) -> None:
     lines = log.read().decode(errors="replace").replace("\r", "\n").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     if process.poll() is None:
-        st.caption(f":material/downloading: {last or 'Connecting …'}")
+        st.caption(f":material/downloading: {plain(last) or 'Connecting …'}")
         if st.button("Cancel", icon=":material/cancel:"):
             process.terminate()
         return

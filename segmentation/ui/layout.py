@@ -1,6 +1,7 @@
 """What every page has in common: title, the sidebar's choice of data set and run, legend, sentences on errors."""
 
 import html
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,13 +57,25 @@ def begin_page(title: str, question: str) -> None:
     st.caption(question)
 
 
+def plain(text: object) -> str:
+    """Return Markdown that shows a text as it is: names come from files and from people."""
+    text = " ".join(str(text).split())
+    text = re.sub(r"[\\`*_\[\]<>$~|#!]|:(?=\w)", r"\\\g<0>", text)
+    return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", text)  # what would begin a list
+
+
+def code(text: object) -> str:
+    """Return Markdown that shows a text as code."""
+    return f"`{' '.join(str(text).split()).replace('`', chr(39))}`"
+
+
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Show an error of the user's as its one sentence, and go on with the rest of the page."""
     try:
         yield
     except SegmentationError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
 
 
 def dataset_folders() -> dict[str, Path]:
@@ -112,7 +125,7 @@ def choose_dataset() -> Dataset | None:
             _make_demo()
         return find_dataset(folders[label])
     except SegmentationError as error:
-        st.warning(f"{error} Or choose another data set in the sidebar.", icon=":material/folder_off:")
+        st.warning(f"{plain(error)} Or choose another data set in the sidebar.", icon=":material/folder_off:")
         return None
 
 

@@ -16,7 +16,7 @@ from segmentation.runs.history import History, read_history
 from segmentation.training import launch
 from segmentation.training.configuration import ARCHITECTURES, Configuration
 from segmentation.ui.figures import best_epoch, best_is_high, gap_figure, history_figure, network_figure, title_of
-from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence
+from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence, plain
 
 POLL_SECONDS = 3.0
 """How often a running training's log is read again."""
@@ -102,7 +102,7 @@ def _logs_at(path: Path) -> list[Log]:
     runs = [Run(path)] if (path / HISTORY).exists() else find_runs(path)
     found = [Log(run.name, run.folder / HISTORY, run) for run in runs if (run.folder / HISTORY).exists()]
     if not found:
-        st.error(f"There is no run with a {HISTORY} in {path.name}: check the path.", icon=":material/error:")
+        st.error(f"There is no run with a {HISTORY} in {plain(path.name)}: check the path.", icon=":material/error:")
     return found
 
 
@@ -149,7 +149,7 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing) -> None:
     histories = _read(logs)
     for name, history in histories.items():
         for note in history.notes:
-            st.caption(f":material/build: {name}: {note}")
+            st.caption(f":material/build: {plain(name)}: {plain(note)}")
     metrics = list(dict.fromkeys(metric for history in histories.values() for metric in history.metrics))
     metrics.sort(key=lambda metric: FIRST.index(metric) if metric in FIRST else len(FIRST))
     if any("learning_rate" in history.table for history in histories.values()):
@@ -185,16 +185,16 @@ def _read(logs: list[Log]) -> dict[str, History]:
         except RunError as error:
             if log.run and log.run.status.get("state") == "running":
                 continue  # its first epoch has not ended yet: the state says so
-            st.error(f"{log.name}: {error}", icon=":material/error:")
+            st.error(f"{plain(log.name)}: {plain(error)}", icon=":material/error:")
     return histories
 
 
 def _state(run: Run) -> None:
     """Say how a run stands: state, epoch, time an epoch, when it will end."""
     status = run.status
-    parts = [f"**{run.name}** is {status.get('state')}"]
+    parts = [f"**{plain(run.name)}** is {plain(status.get('state'))}"]
     if status.get("reason"):
-        parts.append(status["reason"])
+        parts.append(plain(status["reason"]))
     if status.get("state") != "running":
         st.markdown(" · ".join(parts))
         return
@@ -217,18 +217,18 @@ def controls(logs: list[Log]) -> None:
     for run in (log.run for log in logs if log.run):
         state = run.status.get("state")
         if state == "running" and st.button(
-            f"Stop {run.name}",
+            f"Stop {plain(run.name)}",
             key=f"stop-{run.name}",
             icon=":material/stop_circle:",
             help="After the batch under way; it can be resumed.",
         ):
             with one_sentence():
                 launch.stop(run)
-                st.toast(f"{run.name} stops after the batch under way.")
+                st.toast(f"{plain(run.name)} stops after the batch under way.")
         if state in ("stopped", "failed", "stalled") and run.config and run.folder.parent == runs_folder():
             data = st.session_state[DATA]
             if st.button(
-                f"Resume {run.name}",
+                f"Resume {plain(run.name)}",
                 key=f"resume-{run.name}",
                 icon=":material/play_circle:",
                 disabled=data is None,
@@ -261,11 +261,11 @@ def _best_row(histories: dict[str, History]) -> None:
             continue
         row = table.iloc[best]
         count = "1 epoch" if len(table) == 1 else f"{len(table)} epochs"
-        st.markdown(f"**{name}**: {count}, best is epoch {int(row['epoch']) + 1} by {monitor}")
+        st.markdown(f"**{plain(name)}**: {count}, best is epoch {int(row['epoch']) + 1} by {plain(monitor)}")
         shown = [m for m in FIRST if f"val_{m}" in table]
         figures = st.grid(4, min_column_width=220)
         for metric in shown:
-            figures.metric(f"{title_of(metric)}, validation", f"{row[f'val_{metric}']:.3f}")
+            figures.metric(f"{plain(title_of(metric))}, validation", f"{row[f'val_{metric}']:.3f}")
 
 
 def details(logs: list[Log]) -> None:
@@ -295,7 +295,7 @@ def details(logs: list[Log]) -> None:
             on_click="ignore",
         )
     for log in logs:
-        with st.expander(f"{log.name}: epochs and network", icon=":material/table_rows:"), one_sentence():
+        with st.expander(f"{plain(log.name)}: epochs and network", icon=":material/table_rows:"), one_sentence():
             table = log.read().table
             st.dataframe(table.assign(epoch=table["epoch"] + 1), hide_index=True, key=f"epochs-{log.name}")
             st.download_button(
@@ -419,12 +419,13 @@ def _await_start() -> None:
         st.rerun()
     if process.poll() is None:
         st.info(
-            f"{name} is starting: TensorFlow is loaded and the patches are prepared …", icon=":material/hourglass_top:"
+            f"{plain(name)} is starting: TensorFlow is loaded and the patches are prepared …",
+            icon=":material/hourglass_top:",
         )
         return
     log = launch.log_of(name, runs_folder()).read_text(encoding="utf-8", errors="replace")
     last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "it said nothing")
-    st.error(f"{name} did not start: {last}", icon=":material/error:")
+    st.error(f"{plain(name)} did not start: {plain(last)}", icon=":material/error:")
     if st.button("All right", key="dismiss-start"):
         del st.session_state[STARTED]
         st.rerun()

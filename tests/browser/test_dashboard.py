@@ -334,6 +334,19 @@ def test_odd_and_broken_files_are_handled_or_refused_in_one_sentence(
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
 
+def test_the_name_of_an_upload_is_shown_as_it_is(demo_address: str, open_page: Open, tmp_path: Path) -> None:
+    name = "1. **bold** $x^2$ :red[y] `c` <i>z.png"
+    Image.effect_noise((200, 180), 90).convert("RGB").save(tmp_path / name)
+    page = open_page(f"{demo_address}/Prediction_explorer?source=Upload")
+    page.locator("[data-testid=stFileUploaderDropzoneInput]").nth(0).set_input_files(tmp_path / name)
+    expect(page.get_by_text(f"{name}, 180 × 200 px", exact=True)).to_be_visible()
+    page = open_page(f"{demo_address}/Training_monitor")
+    page.get_by_text("Another log: a path or an upload").click()
+    (tmp_path / f"{name}.csv").write_text("epoch,loss\n0,1.0\n")
+    page.locator("[data-testid=stFileUploaderDropzoneInput]").nth(0).set_input_files(tmp_path / f"{name}.csv")
+    expect(page.get_by_text(f"{name}.csv: 1 epoch, best is epoch 1 by loss", exact=True)).to_be_visible()
+
+
 def test_a_download_that_cannot_be_had_says_so_and_breaks_nothing(
     serve: Callable[..., str], open_page: Open, demo: Dataset
 ) -> None:

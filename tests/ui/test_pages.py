@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,8 @@ Open = Callable[..., AppTest]
 def texts(at: AppTest) -> str:
     """All the words of a page that are no widget."""
     kinds = (at.markdown, at.caption, at.info, at.warning, at.error, at.success)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+    markdown = "\n".join(str(element.value) for kind in kinds for element in kind)
+    return re.sub(r"\\([^\w\s])", r"\1", markdown)
 
 
 def metrics(at: AppTest) -> dict[str, str]:
