@@ -30,6 +30,9 @@ THUMBNAIL = 420
 MOSAIC = 1380
 """Longest side of a tile's picture, in pixels."""
 
+TILES_DRAWN = 40
+"""More tiles than these are no chart to read."""
+
 SEVERITY_ICONS = {"error": "⛔ error", "warning": "⚠️ warning", "note": "ℹ️ note"}
 
 
@@ -397,7 +400,11 @@ def show_shares(dataset: Dataset) -> None:
         st.caption(f"{int(pixels.sum()):,} pixels; {100 * shares[-1]:.2f} % have no class.")
     with halves.cell():
         st.subheader("Tile by tile", anchor=False)
-        st.plotly_chart(tile_shares(health.scenes, drawn(dataset.palette)), key="tile-shares")
+        tiles = _most_different_tiles(health.scenes, names)
+        shown = health.scenes[health.scenes["tile"].isin(tiles)]
+        st.plotly_chart(tile_shares(shown, drawn(dataset.palette)), key="tile-shares")
+        if len(tiles) < len(dataset.tiles):
+            st.caption(f"The {len(tiles)} of {len(dataset.tiles):,} tiles that differ most from the whole set.")
     st.subheader("Brightness and contrast by class", anchor=False)
     st.plotly_chart(light_figure(health.light, drawn(dataset.palette)), key="light")
     st.subheader("Tiles", anchor=False)
@@ -423,6 +430,14 @@ def show_shares(dataset: Dataset) -> None:
         key="tiles-csv",
         icon=":material/download:",
     )
+
+
+def _most_different_tiles(scenes: pd.DataFrame, names: list[str]) -> pd.Index:
+    """Return the tiles, `TILES_DRAWN` at most, whose class shares differ most from all scenes' together."""
+    pixels = scenes.groupby("tile", sort=False)[names].sum()
+    whole = pixels.sum() / pixels.to_numpy().sum()
+    distance = pixels.div(pixels.sum(axis=1), axis=0).sub(whole).abs().sum(axis=1)
+    return distance.nlargest(TILES_DRAWN).index
 
 
 def show_health(dataset: Dataset) -> None:

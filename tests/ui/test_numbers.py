@@ -95,6 +95,24 @@ def test_a_scene_tells_its_brightness_contrast_and_shares(open_page: Open, train
         assert shown[name] == f"{100 * (truth == index).mean():.1f} %"
 
 
+def test_of_many_tiles_those_that_differ_most_are_drawn(
+    open_page: Open, trained: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segmentation.ui.browser.TILES_DRAWN", 1)
+    at = open_page("browser", view="Class shares")
+    masks = {"Tile 1": [], "Tile 2": []}
+    for scene in trained.dataset.scenes:
+        masks[scene.tile].append(read(scene)[1].ravel())
+    counts = {tile: np.bincount(np.concatenate(parts), minlength=256)[:6] for tile, parts in masks.items()}
+    whole = sum(counts.values()) / sum(counts.values()).sum()
+    distances = {tile: np.abs(count / count.sum() - whole).sum() for tile, count in counts.items()}
+    chart = next(chart for chart in at.get("plotly_chart") if chart.proto.id.endswith("-tile-shares"))
+    drawn = {tile for tile in distances if f'"{tile}"' in chart.proto.spec}
+    assert drawn == {max(distances, key=distances.get)}
+    captions = [caption.value for caption in at.caption]
+    assert "The 1 of 2 tiles that differ most from the whole set." in captions
+
+
 def test_the_gallerys_scores_are_those_of_all_held_out_pixels(
     open_page: Open, trained: object, probabilities: Callable[[np.ndarray], np.ndarray]
 ) -> None:
