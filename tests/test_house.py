@@ -10,7 +10,7 @@ import pytest
 from segmentation.data.locate import PROJECT
 from segmentation.runs.folder import SHIPPED, find_runs
 
-SHIPPED_RUNS = ["demo-unet", "dubai-lite0", "dubai-unet", "dubai-unet-plain"]
+SHIPPED_RUNS = ["demo-unet", "dubai-best", "dubai-lite0", "dubai-unet", "dubai-unet-plain"]
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
