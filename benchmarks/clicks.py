@@ -129,7 +129,7 @@ def link_scenes(root: Path, folder: Path, times: int) -> Path:
     return folder
 
 
-def main(run: str | None = "dubai-unet", times: int = 1, data: Path | None = None, address: str | None = None) -> None:
+def main(run: str | None = "dubai-best", times: int = 1, data: Path | None = None, address: str | None = None) -> None:
     """Print the median and the slowest of 20 clicks of each kind, in seconds.
 
     Args:

@@ -233,7 +233,6 @@ def test_training_patches_are_ranked_apart(visit: Callable, scores: pd.DataFrame
 
 
 def browse(page: Page) -> Iterator[Callable[[], object]]:
-    yield main(page).get_by_text("Patches", exact=True).click
     yield lambda: choose(page, "Class", "Road")
     yield lambda: choose(page, "Sort by", "Share of Road")
     yield page.get_by_text("Colour-blind colours").click
@@ -275,7 +274,7 @@ def seen(page: Page) -> dict:
 @pytest.mark.parametrize(
     ("link", "steps"),
     [
-        ("/Dataset_browser", browse),
+        ("/Dataset_browser?view=Patches", browse),
         ("/Training_monitor?run=demo-unet", monitor),
         ("/Prediction_explorer", explore),
         ("/Worst-case_gallery", rank),

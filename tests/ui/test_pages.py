@@ -32,7 +32,7 @@ def texts(at: AppTest) -> str:
     """All the words of a page that are no widget."""
     kinds = (at.markdown, at.caption, at.info, at.warning, at.error, at.success)
     markdown = "\n".join(str(element.value) for kind in kinds for element in kind)
-    return re.sub(r"\\([^\w\s])", r"\1", markdown)
+    return re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", markdown)
 
 
 def metrics(at: AppTest) -> dict[str, str]:
