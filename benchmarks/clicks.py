@@ -85,7 +85,7 @@ def browsing(scenes: list[str]) -> list[Clicks]:
         ),
         Clicks("browser: next scene", "/Dataset_browser?view=One+scene", _options("Scene", scenes)),
         Clicks(
-            "browser: health, shares",
+            "browser: another view",
             "/Dataset_browser?view=Split",
             _texts("Health", "Class shares", "Split", "One tile"),
         ),
