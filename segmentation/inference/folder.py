@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -103,10 +104,9 @@ def predict_files(
     Raises:
         ConfigurationError: If two images have the same stem, so that one would overwrite the other.
     """
-    stems = [image.stem for image in images]
-    twin = next((stem for stem in stems if stems.count(stem) > 1), None) if len(set(stems)) < len(stems) else None
-    if twin:
-        raise ConfigurationError(f"More than one image is called {twin}: predict them into different folders.")
+    for stem, count in Counter(image.stem for image in images).most_common(1):
+        if count > 1:
+            raise ConfigurationError(f"More than one image is called {stem}: predict them into different folders.")
     waiting = []
     for image in images:
         row = _kept(job, image)

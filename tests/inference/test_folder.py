@@ -5,7 +5,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -15,18 +14,8 @@ from segmentation.data.palette import Palette
 from segmentation.errors import ConfigurationError
 from segmentation.inference.folder import Job, predict_files
 from segmentation.inference.predictor import Predictor
-from segmentation.model.unet import unet
 
-SIZE = 16
 PALETTE = Palette(("Roof", "Tree", "Soil"), ((200, 30, 40), (20, 120, 30), (150, 200, 90)))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    keras.utils.set_random_seed(1)
-    path = tmp_path_factory.mktemp("models") / "best.keras"
-    unet(SIZE, len(PALETTE), filters=(4, 8), bottleneck=8).save(path)
-    return path
 
 
 @pytest.fixture
@@ -52,10 +41,10 @@ def written(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_every_image_gets_what_the_predictor_says(model: Path, images: list[Path], tmp_path: Path) -> None:
-    rows = list(predict_files(Job(model, PALETTE, tmp_path / "out", overlap=0.5), images))
+def test_every_image_gets_what_the_predictor_says(small_model: Path, images: list[Path], tmp_path: Path) -> None:
+    rows = list(predict_files(Job(small_model, PALETTE, tmp_path / "out", overlap=0.5), images))
     assert [row["image"] for row in rows] == [image.name for image in images]
-    predictor = Predictor(model)
+    predictor = Predictor(small_model)
     for row, image in zip(rows, images, strict=True):
         if image.name == "image 05.png":
             assert "image 05.png is not an image that can be read" in row["problem"]
@@ -67,8 +56,8 @@ def test_every_image_gets_what_the_predictor_says(model: Path, images: list[Path
         assert row["pixels"] == {name: (expected == index).sum() for index, name in enumerate(PALETTE.names)}
 
 
-def test_what_is_done_is_not_done_again(model: Path, images: list[Path], tmp_path: Path) -> None:
-    job = Job(model, PALETTE, tmp_path / "out")
+def test_what_is_done_is_not_done_again(small_model: Path, images: list[Path], tmp_path: Path) -> None:
+    job = Job(small_model, PALETTE, tmp_path / "out")
     first = list(predict_files(job, images))
     before = written(tmp_path / "out")
     again = list(predict_files(job, images))
@@ -97,9 +86,9 @@ def spoil_the_note(job: Job, image: Path) -> Job:
 
 @pytest.mark.parametrize("change", [change_overlap, change_image, lose_a_product, spoil_the_note])
 def test_what_is_done_otherwise_is_done_anew(
-    model: Path, images: list[Path], tmp_path: Path, change: Callable[[Job, Path], Job]
+    small_model: Path, images: list[Path], tmp_path: Path, change: Callable[[Job, Path], Job]
 ) -> None:
-    job = Job(model, PALETTE, tmp_path / "out")
+    job = Job(small_model, PALETTE, tmp_path / "out")
     list(predict_files(job, images[:1]))
     before = written(tmp_path / "out")[f"{images[0].stem}-indices.png"]
     job = change(job, images[0])
@@ -108,29 +97,29 @@ def test_what_is_done_otherwise_is_done_anew(
     assert written(tmp_path / "out")[f"{images[0].stem}-indices.png"] != before
 
 
-def test_two_images_that_would_overwrite_each_other_are_refused(model: Path, tmp_path: Path) -> None:
+def test_two_images_that_would_overwrite_each_other_are_refused(small_model: Path, tmp_path: Path) -> None:
     for name in ("same.png", "same.jpg"):
         Image.new("RGB", (20, 20)).save(tmp_path / name)
     with pytest.raises(ConfigurationError, match="More than one image is called same"):
-        list(predict_files(Job(model, PALETTE, tmp_path / "out"), [tmp_path / "same.png", tmp_path / "same.jpg"]))
+        list(predict_files(Job(small_model, PALETTE, tmp_path / "out"), [tmp_path / "same.png", tmp_path / "same.jpg"]))
 
 
-def test_an_image_that_goes_away_is_named(model: Path, images: list[Path], tmp_path: Path) -> None:
+def test_an_image_that_goes_away_is_named(small_model: Path, images: list[Path], tmp_path: Path) -> None:
     images[3].unlink()
-    rows = list(predict_files(Job(model, PALETTE, tmp_path / "out"), images))
+    rows = list(predict_files(Job(small_model, PALETTE, tmp_path / "out"), images))
     assert "image 03.png is not there any more" in rows[3]["problem"]
     assert sum(row["problem"] is None for row in rows) == 10
 
 
 def test_two_workers_one_killed_half_way_give_what_one_process_gives(
-    model: Path, images: list[Path], tmp_path: Path
+    small_model: Path, images: list[Path], tmp_path: Path
 ) -> None:
-    alone = {row["image"]: row for row in predict_files(Job(model, PALETTE, tmp_path / "alone"), images)}
+    alone = {row["image"]: row for row in predict_files(Job(small_model, PALETTE, tmp_path / "alone"), images)}
     together = {}
     with LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
         with Client(cluster) as client:
             processes = list(client.run(os.getpid).values())
-        for row in predict_files(Job(model, PALETTE, tmp_path / "together"), images, cluster.scheduler_address):
+        for row in predict_files(Job(small_model, PALETTE, tmp_path / "together"), images, cluster.scheduler_address):
             together[row["image"]] = row
             if len(together) == len(images) // 2:
                 os.kill(processes[0], signal.SIGKILL)

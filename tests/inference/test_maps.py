@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import rasterio
@@ -17,20 +16,15 @@ from segmentation.data.raster import Raster
 from segmentation.errors import ImageFileError
 from segmentation.inference.maps import map_raster
 from segmentation.inference.predictor import Predictor
-from segmentation.model.unet import unet
 
-SIZE = 16
 HEIGHT, WIDTH = 75, 90
 TRANSFORM = Affine(0.5, 0, 300_000, 0, -0.5, 2_700_000)
 PALETTE = Palette(("Roof & wall", "Tree", "Soil <bare>"), ((200, 30, 40), (20, 120, 30), (150, 200, 90)))
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    keras.utils.set_random_seed(1)
-    path = tmp_path_factory.mktemp("models") / "best.keras"
-    unet(SIZE, len(PALETTE), filters=(4, 8), bottleneck=8).save(path)
-    return Predictor(path)
+def predictor(small_model: Path) -> Predictor:
+    return Predictor(small_model)
 
 
 @pytest.fixture(scope="module")
