@@ -150,7 +150,7 @@ class Palette:
         """Turn class indices into a colour mask: (height, width) uint8 to (height, width, 3) uint8; void is black."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.colors
-        return table[indices]
+        return table.take(indices, axis=0)  # several times as fast as indexing
 
     def one_hot(self, indices: np.ndarray) -> np.ndarray:
         """Turn class indices (height, width) uint8 into (height, width, classes) uint8; a void pixel is all zeros."""

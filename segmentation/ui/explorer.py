@@ -411,8 +411,10 @@ def _show_scores(truth: np.ndarray, predictions: dict[str, Prediction], run: Run
             for name in table.columns[1:]
         },
     )
-    with st.expander("Confusion matrix", icon=":material/grid_on:"):
-        charts = st.grid(2, min_column_width=380, gap="medium")
+    # Charts that nobody sees are not drawn: each costs the browser a twentieth of a second.
+    more = st.expander("Confusion matrix", key="matrix", bind="query-params", icon=":material/grid_on:")
+    if more.open:
+        charts = more.grid(2, min_column_width=380, gap="medium")
         for name, matrix in matrices.items():
             with charts.cell():
                 st.markdown(f"**{plain(name)}**")

@@ -90,15 +90,22 @@ def summary(run: Run) -> None:
         help="Mean over the other classes' IoU.",
     )
     st.caption(f"{protocol_line(metrics)} · held out: {DESCRIPTIONS[metrics['protocol']]}")
-    with st.expander("IoU by class and confusion matrix", icon=":material/grid_on:"):
-        halves = st.grid(2, min_column_width=380, gap="medium")
+    # Charts that nobody sees are not drawn: each costs the browser a twentieth of a second.
+    more = st.expander(
+        "IoU by class and confusion matrix", key="matrix", bind="query-params", icon=":material/grid_on:"
+    )
+    if more.open:
+        halves = more.grid(2, min_column_width=380, gap="medium")
         by_class = [np.nan if value is None else value for value in metrics["iou"].values()]
         halves.plotly_chart(class_bars(by_class, drawn(run.palette), "IoU", share=False), key="class-iou")
         halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], run.palette), key="confusion")
     if "calibration" in metrics:
-        with st.expander("Can its confidence be trusted?", icon=":material/verified:"):
-            st.plotly_chart(reliability_figure(metrics["calibration"]), key="reliability")
-            st.caption(
+        more = st.expander(
+            "Can its confidence be trusted?", key="trust", bind="query-params", icon=":material/verified:"
+        )
+        if more.open:
+            more.plotly_chart(reliability_figure(metrics["calibration"]), key="reliability")
+            more.caption(
                 f"Expected calibration error **{score(metrics['calibration_error'])}**: how far apart accuracy and "
                 "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
                 "model is surer than it is right."
@@ -269,7 +276,7 @@ def _act(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Download the ranking",
-            table.assign(rank=range(1, len(table) + 1)).to_csv(index=False),
+            lambda: table.assign(rank=range(1, len(table) + 1)).to_csv(index=False),
             f"{run.name}-ranking.csv",
             "text/csv",
             key="download-ranking",

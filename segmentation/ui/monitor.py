@@ -295,7 +295,15 @@ def details(logs: list[Log]) -> None:
             on_click="ignore",
         )
     for log in logs:
-        with st.expander(f"{plain(log.name)}: epochs and network", icon=":material/table_rows:"), one_sentence():
+        more = st.expander(
+            f"{plain(log.name)}: epochs and network",
+            key=f"details-{log.name}",
+            on_change="rerun",
+            icon=":material/table_rows:",
+        )
+        if not more.open:
+            continue
+        with more, one_sentence():
             table = log.read().table
             st.dataframe(table.assign(epoch=table["epoch"] + 1), hide_index=True, key=f"epochs-{log.name}")
             st.download_button(

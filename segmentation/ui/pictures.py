@@ -51,7 +51,9 @@ def overlay(
     Returns:
         (height, width, 3) uint8.
     """
-    colors = palette.decode(indices).astype(np.float32)
+    colors = palette.decode(indices)
+    if opacity == 1 and classes is None:
+        return colors
     weight = np.full(256, opacity, np.float32)
     if classes is not None:
         weight[[index for index in range(len(palette)) if index not in classes]] = 0

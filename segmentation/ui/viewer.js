@@ -29,10 +29,12 @@ class Viewer {
 
   async show(data) {
     const turn = ++this.loading;
-    const decoded = await Promise.all([...data.panes, ...data.readings].map((part) => decode(part.source)));
+    const sources = [...data.panes, ...data.readings].map((part) => part.source);
+    const decoded = await Promise.all(sources.map((source) => this.decoded?.get(source) ?? decode(source)));
     if (turn !== this.loading) return; // newer data came while these were decoded
     const before = this.data;
     this.data = data;
+    this.decoded = new Map(sources.map((source, i) => [source, decoded[i]])); // most stay when one picture changes
     this.pictures = decoded.slice(0, data.panes.length);
     this.readings = data.readings.map((part, i) => ({ ...part, ...values(decoded[data.panes.length + i]) }));
     if (before?.subject !== data.subject) this.command("fit");

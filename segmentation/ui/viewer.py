@@ -1,6 +1,7 @@
 """One place in several pictures: zoom, pan and cursor linked, or one picture wiped over another."""
 
 import base64
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import VOID, VOID_NAME, Palette
+from segmentation.ui.loaders import MEGABYTE, remembered
 from segmentation.ui.pictures import fit
 
 LONGEST = 2400
@@ -85,12 +87,12 @@ def viewer(subject: str, panes: Sequence[Pane], readings: Sequence[Reading], key
         "height": height,
         "wipe": wipe,
         "hint": HINT,
-        "panes": [{"title": pane.title, "smooth": pane.smooth, "source": _source(pane)} for pane in panes],
+        "panes": [{"title": pane.title, "smooth": pane.smooth, "source": _source(pane.pixels, pane.smooth)} for pane in panes],
         "readings": [
             {
                 "label": reading.label,
                 "names": reading.palette and {**dict(enumerate(reading.palette.names)), VOID: VOID_NAME},
-                "source": _data_uri(png_bytes(fit(reading.values, LONGEST)), "png"),
+                "source": _source(reading.values, smooth=False),
             }
             for reading in readings
         ],
@@ -98,10 +100,15 @@ def viewer(subject: str, panes: Sequence[Pane], readings: Sequence[Reading], key
     _component(data=data, key=key)
 
 
-def _source(pane: Pane) -> str:
+@remembered(
+    200 * MEGABYTE,
+    key=lambda pixels, smooth: (hashlib.sha256(np.ascontiguousarray(pixels)).digest(), pixels.shape, smooth),
+    size=len,
+)
+def _source(pixels: np.ndarray, smooth: bool) -> str:
     """Encode a photograph as JPEG, which is quick and small, and a mask without loss."""
-    pixels = fit(pane.pixels, LONGEST, pane.smooth)
-    if not pane.smooth:
+    pixels = fit(pixels, LONGEST, smooth)
+    if not smooth:
         return _data_uri(png_bytes(pixels), "png")
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0)

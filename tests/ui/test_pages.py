@@ -238,6 +238,8 @@ def test_the_monitor_reads_an_upload_and_says_what_it_mended(open_page: Open) ->
     words = texts(at)
     assert "old.csv: The header occurs 2 times" in words
     assert "still being written" in words
+    at.session_state["details-old.csv"] = True
+    at.run()
     epochs = at.dataframe[-1].value
     assert list(epochs["epoch"]) == [1, 2]
 
