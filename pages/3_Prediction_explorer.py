@@ -18,5 +18,9 @@ legend(run.palette, void=True)
 with one_sentence():
     if source == explorer.RANDOM:
         explorer.random_patches(dataset, run)
+    elif source == explorer.ORTHOPHOTO:
+        from segmentation.ui import orthophotos  # imports GDAL: only where it is needed
+
+        orthophotos.show(run)
     elif subject := explorer.choose_scene(dataset, run) if source == explorer.DATASET else explorer.choose_upload(run):
         explorer.compare(subject, run, explorer.choose_view(run))

@@ -8,9 +8,10 @@ from typing import Self
 
 import numpy as np
 import rasterio
+import rasterio.warp
 from rasterio import Affine
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -21,6 +22,9 @@ STRETCH = (2, 98)
 
 CACHE = 64
 """Megabytes that GDAL may keep of the files it reads and writes; its own default is a twentieth of the memory."""
+
+LONGITUDE_LATITUDE = "EPSG:4326"
+"""Longitude and latitude on the ellipsoid of WGS 84: what GeoJSON's coordinates are in (RFC 7946)."""
 
 OVERVIEW = 1024
 """The percentiles are those of the image shrunk to this many pixels a side."""
@@ -93,11 +97,35 @@ class Raster:
         Raises:
             ImageFileError: If the file is damaged there.
         """
-        values = self._read(self._bands, window=Window(0, top, self.width, end - top))
-        if self._limits is not None:
-            low, high = self._limits
-            values = np.clip((values - low) * (255 / (high - low)), 0, 255).round().astype(np.uint8)
-        return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+        return self._colors(self._read(self._bands, window=Window(0, top, self.width, end - top)))
+
+    def overview(self, longest: int) -> np.ndarray:
+        """Return the image with at most `longest` pixels a side, (rows, columns, 3) uint8: averages of its pixels.
+
+        Raises:
+            ImageFileError: If the file is damaged.
+        """
+        shape = small_shape(self.height, self.width, longest)
+        return self._colors(self._read(self._bands, out_shape=(3, *shape), resampling=Resampling.average))
+
+    def indices(self, longest: int) -> np.ndarray:
+        """Return the first band with at most `longest` pixels a side, (rows, columns): the nearest pixels, unchanged.
+
+        Raises:
+            ImageFileError: If the file is damaged.
+        """
+        return self._read([1], out_shape=(1, *small_shape(self.height, self.width, longest)))[0]
+
+    def corners(self) -> np.ndarray | None:
+        """Return the corners' longitude and latitude, (4, 2) float64, clockwise from the top left; None if unknown."""
+        if self.crs is None:
+            return None
+        pixels = [(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)]
+        x, y = zip(*(self.transform @ pixel for pixel in pixels), strict=True)
+        try:
+            return np.array(rasterio.warp.transform(self.crs, LONGITUDE_LATITUDE, x, y)[:2]).T
+        except RasterioError:  # a system of its own, such as a building site's
+            return None
 
     def valid(self, top: int, end: int) -> np.ndarray:
         """Return where rows `top` to `end` − 1 hold a picture, (rows, width) bool; false is no data.
@@ -126,6 +154,13 @@ class Raster:
         along_meridian, along_parallel = _SEMI_MAJOR * (1 - squeeze) / bulge**1.5, _SEMI_MAJOR / bulge**0.5
         return pixel * np.radians(1) ** 2 * along_meridian * along_parallel * np.cos(latitude)
 
+    def _colors(self, values: np.ndarray) -> np.ndarray:
+        """Return bands (3, rows, columns) as (rows, columns, 3) uint8, stretched if they have more than 8 bits."""
+        if self._limits is not None:
+            low, high = self._limits
+            values = np.clip((values - low) * (255 / (high - low)), 0, 255).round().astype(np.uint8)
+        return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+
     def _read(self, bands: list[int], **how: object) -> np.ndarray:
         try:
             return self._file.read(bands, **how)
@@ -137,12 +172,18 @@ class Raster:
 
     def _stretch(self) -> tuple[np.ndarray, np.ndarray]:
         """Return what becomes 0 and what becomes 255 in each band, (3, 1, 1) float64."""
-        shape = tuple(min(OVERVIEW, side) for side in (self.height, self.width))
+        shape = small_shape(self.height, self.width, OVERVIEW)
         small = self._read(self._bands, out_shape=(3, *shape), masked=True).astype(np.float64)
         values = np.ma.masked_invalid(small).reshape(3, -1)
         limits = [np.percentile(band.compressed(), STRETCH) if band.count() else (0.0, 1.0) for band in values]
         low, high = np.array(limits).T[..., None, None]
         return low, np.maximum(high, low + np.finfo(float).eps * np.maximum(1, np.abs(low)))
+
+
+def small_shape(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Return (height, width) shrunk to at most `longest` pixels a side, at least one; small ones as they are."""
+    scale = min(1.0, longest / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _color_bands(file: rasterio.DatasetReader) -> list[int]:

@@ -109,7 +109,7 @@ def predict_files(
             raise ConfigurationError(f"More than one image is called {stem}: predict them into different folders.")
     waiting = []
     for image in images:
-        row = _kept(job, image)
+        row = kept_row(job, image)
         if row:
             yield row
         else:
@@ -133,7 +133,7 @@ def _predict_on(scheduler: str, job: Job, images: list[Path]) -> Iterator[dict]:
             future.release()
 
 
-def _kept(job: Job, image: Path) -> dict | None:
+def kept_row(job: Job, image: Path) -> dict | None:
     """Return the row of an image that was predicted before with the same settings; None if it was not."""
     try:
         content = json.loads((job.output / f"{image.stem}.json").read_text(encoding="utf-8"))
@@ -150,15 +150,26 @@ def _attempt(job: Job, image: Path, progress: Callable[[int, int], None] | None 
         return {"image": image.name, "problem": str(error)}
 
 
-def predict_file(job: Job, image: Path, progress: Callable[[int, int], None] | None = None) -> dict:
+def predict_file(
+    job: Job,
+    image: Path,
+    progress: Callable[[int, int], None] | None = None,
+    load: "Callable[[Path], Predictor] | None" = None,
+) -> dict:
     """Predict one image into the job's folder, and return its row, as `predict_files` yields it.
+
+    Args:
+        job: How.
+        image: The file.
+        progress: Called with (windows done, windows).
+        load: Gives the model at a path; by default this process keeps the last one.
 
     Raises:
         ImageFileError: If the image or its mask cannot be used.
     """
     settings = job.settings(image)
     write = _write_map if is_georeferenced(image) else _write_masks
-    row, files = write(job, image, progress)
+    row, files = write(job, image, (load or _predictor)(job.model), progress)
     row = {"image": image.name, "problem": None, **row}
     # Written last: it says that everything before is complete.
     write_json(job.output / f"{image.stem}.json", {"settings": settings, "files": files, "row": row})
@@ -172,14 +183,16 @@ def _predictor(model: Path) -> "Predictor":
     return Predictor(model)
 
 
-def _write_masks(job: Job, path: Path, progress: Callable[[int, int], None] | None) -> tuple[dict, list[str]]:
+def _write_masks(
+    job: Job, path: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
+) -> tuple[dict, list[str]]:
     """Predict an image that fits into memory: a coloured mask and an index mask."""
     image, truth = read_image(path), None
     if path.stem in job.masks:
         mask = job.masks[path.stem]
         truth = read_mask(mask, job.palette)
         check_same_size(image, truth, path.name, mask.name)
-    classes = _predictor(job.model).scene(image, progress, job.tta, job.overlap).classes
+    classes = predictor.scene(image, progress, job.tta, job.overlap).classes
     files = [f"{path.stem}-colours.png", f"{path.stem}-indices.png"]
     for name, pixels in zip(files, (job.palette.decode(classes), classes), strict=True):
         with replacing(job.output / name) as temporary:
@@ -189,24 +202,30 @@ def _write_masks(job: Job, path: Path, progress: Callable[[int, int], None] | No
     return (row | {"scores": _scores(truth, classes, job.palette)} if truth is not None else row), files
 
 
-def _write_map(job: Job, path: Path, progress: Callable[[int, int], None] | None) -> tuple[dict, list[str]]:
+def map_files(job: Job, image: Path) -> list[str]:
+    """Return the names of the files that a GeoTIFF becomes: its map, and if asked for confidence and polygons."""
+    asked = {"classes.tif": True, "confidence.tif": job.confidence, "classes.geojson": job.polygons}
+    return [f"{image.stem}-{name}" for name, wanted in asked.items() if wanted]
+
+
+def _write_map(
+    job: Job, path: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
+) -> tuple[dict, list[str]]:
     """Predict an orthophoto: a map, and if asked for its confidence and its polygons."""
     from segmentation.inference.maps import map_raster  # imports TensorFlow
 
-    files = [f"{path.stem}-classes.tif"]
-    confidence = f"{path.stem}-confidence.tif" if job.confidence else None
-    polygons = f"{path.stem}-classes.geojson" if job.polygons else None
-    files += [name for name in (confidence, polygons) if name]
+    files = map_files(job, path)
+    further = iter(job.output / name for name in files[1:])
     with Raster(path) as raster:
         table = map_raster(
-            _predictor(job.model),
+            predictor,
             raster,
             job.palette,
             job.output / files[0],
             job.overlap,
             job.tta,
-            job.output / confidence if confidence else None,
-            job.output / polygons if polygons else None,
+            next(further) if job.confidence else None,
+            next(further) if job.polygons else None,
             progress,
         )
         row = {"height": raster.height, "width": raster.width, "pixels": _by_class(job.palette, table["pixels"])}

@@ -16,12 +16,9 @@ import rasterio.warp
 from rasterio.windows import Window
 
 from segmentation.data.palette import VOID, Palette
-from segmentation.data.raster import Raster
+from segmentation.data.raster import LONGITUDE_LATITUDE, Raster
 from segmentation.files import replacing
 from segmentation.inference.predictor import Predictor
-
-LONGITUDE_LATITUDE = "EPSG:4326"
-"""What GeoJSON's coordinates are in (RFC 7946)."""
 
 
 def map_raster(

@@ -15,7 +15,7 @@ from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
 from segmentation.data.scenes import Dataset, mosaic
 from segmentation.errors import ImageFileError
 from segmentation.ui.figures import class_bars, light_figure, tile_shares
-from segmentation.ui.layout import EXPLORER, choose_mask_style, drawn, one_sentence, plain, turn_pages
+from segmentation.ui.layout import EXPLORER, choose_mask_style, choose_opacity, drawn, one_sentence, plain, turn_pages
 from segmentation.ui.loaders import load_health, load_patch, load_scene, load_small, load_thumbnail, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, in_place, outline, overlay
 from segmentation.ui.viewer import Pane, Reading, viewer
@@ -179,21 +179,6 @@ def choose_patch_size() -> int:
     )
 
 
-def choose_opacity() -> float:
-    """Let the user choose how much the mask covers, 0–1."""
-    percent = st.slider(
-        "Mask opacity, %",
-        0,
-        100,
-        50,
-        step=5,
-        key="opacity",
-        bind="query-params",
-        help="0 shows the image, 100 the mask.",
-    )
-    return percent / 100
-
-
 def begin_view() -> None:
     """Write the title of the sidebar's last part."""
     st.subheader("View", anchor=False)
@@ -205,7 +190,7 @@ def show_scenes(dataset: Dataset) -> None:
     with st.sidebar:
         passing = choose_filters(dataset, health.findings)
         begin_view()
-        ordered, page_size, opacity = choose_order(dataset), choose_page_size(SCENES_A_PAGE), choose_opacity()
+        ordered, page_size, opacity = choose_order(dataset), choose_page_size(SCENES_A_PAGE), choose_opacity(50)
     shown = turn_pages(ordered(passing(health.scenes)), page_size, len(health.scenes), "scenes")
     cards = st.grid(4, min_column_width=190)
     for row in shown.itertuples():
@@ -229,7 +214,7 @@ def show_patches(dataset: Dataset) -> None:
     with filters:
         passing, of_part = choose_filters(dataset, health.findings), choose_part(dataset)
     with view:
-        ordered, page_size, opacity = choose_order(dataset), choose_page_size(PATCHES_A_PAGE), choose_opacity()
+        ordered, page_size, opacity = choose_order(dataset), choose_page_size(PATCHES_A_PAGE), choose_opacity(50)
     patches = health.patches
     if patches.empty:
         st.info(f"No scene is as large as {size} px: choose a smaller patch size in the sidebar.")
@@ -256,7 +241,7 @@ def show_one_scene(dataset: Dataset) -> None:
     name = st.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     with st.sidebar:
         begin_view()
-        size, opacity = choose_patch_size(), choose_opacity()
+        size, opacity = choose_patch_size(), choose_opacity(50)
         with_grid = st.toggle(
             "Patch grid",
             key="grid",
@@ -275,7 +260,7 @@ def show_one_scene(dataset: Dataset) -> None:
         picture = overlay(image, mask, drawn(dataset.palette), opacity, indices)
     if with_grid:
         picture = draw_patch_grid(picture, size)
-    left, right = st.columns([5, 2], gap="medium")
+    left, right = st.container(key="one-scene").columns([5, 2], gap="medium")
     with left:
         # Half laid over is a photograph; the bare mask must keep hard edges.
         pane = Pane(name, picture, smooth=outlined or opacity < 1)
@@ -315,7 +300,7 @@ def show_tile(dataset: Dataset) -> None:
     tile = st.selectbox("Tile", dataset.tiles, key="tile-shown", bind="query-params", help="Type to search.")
     with st.sidebar:
         begin_view()
-        opacity = choose_opacity()
+        opacity = choose_opacity(50)
     places = mosaic(dataset, tile)
     if not places:
         st.info(f"The scenes of {plain(tile)} are not numbered as parts of one square area: look at them one by one.")

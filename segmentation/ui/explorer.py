@@ -18,12 +18,21 @@ from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.folder import Run
 from segmentation.ui.figures import class_bars, confusion_figure
-from segmentation.ui.layout import EXPLORER, choose_mask_style, drawn, one_sentence, other_runs, plain, score
+from segmentation.ui.layout import (
+    EXPLORER,
+    choose_mask_style,
+    choose_opacity,
+    drawn,
+    one_sentence,
+    other_runs,
+    plain,
+    score,
+)
 from segmentation.ui.loaders import load_patch, load_scene, predict
 from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
 from segmentation.ui.viewer import Pane, Reading, viewer
 
-DATASET, RANDOM, UPLOAD = "Data set", "Random patches", "Upload"
+DATASET, RANDOM, UPLOAD, ORTHOPHOTO = "Data set", "Random patches", "Upload", "Orthophoto"
 
 WHOLE = "Whole scene"
 
@@ -62,12 +71,13 @@ def choose_source(dataset: Dataset | None) -> str:
     """Let the user choose between the data set, random patches of it, and an upload."""
     return st.segmented_control(
         "Source",
-        [DATASET, RANDOM, UPLOAD],
+        [DATASET, RANDOM, UPLOAD, ORTHOPHOTO],
         default=DATASET if dataset else UPLOAD,
         required=True,
         key="source",
         bind="query-params",
-        help="A scene or patch of the data set, some held-out patches drawn at random, or files of your own.",
+        help="A scene or patch of the data set, some held-out patches drawn at random, files of your own, or a GeoTIFF "
+        "of any size.",
         label_visibility="collapsed",
     )
 
@@ -206,17 +216,8 @@ def choose_view(run: Run) -> View:
         placeholder="No other run",
         help="A second run on the same picture, and where the two differ.",
     )
-    opacity = sidebar.slider(
-        "Mask opacity, %",
-        0,
-        100,
-        100,
-        step=5,
-        key="opacity",
-        bind="query-params",
-        help="How much masks cover of the image.",
-    )
     with sidebar:
+        opacity = choose_opacity(100)
         outlined, classes = choose_mask_style(run.palette)
     least = sidebar.slider(
         "Least confidence, %",
@@ -228,13 +229,28 @@ def choose_view(run: Run) -> View:
         bind="query-params",
         help="Pixels that the model is less sure of are drawn as No class. Scores do not change.",
     )
-    tta = sidebar.toggle(
+    with sidebar:
+        tta, overlap = choose_windows()
+    return View(
+        opacity,
+        outlined,
+        classes,
+        least / 100,
+        tta,
+        overlap,
+        others.get(second),
+    )
+
+
+def choose_windows() -> tuple[bool, float]:
+    """Let the user choose how to predict: with test-time augmentation or not, and the share that windows overlap."""
+    tta = st.toggle(
         "Test-time augmentation",
         key="tta",
         bind="query-params",
         help="Predict the eight flips and rotations of every patch and average them: often better, eight times slower.",
     )
-    overlap = sidebar.select_slider(
+    overlap = st.select_slider(
         "Window overlap, %",
         [0, 25, 50],
         25,
@@ -243,15 +259,7 @@ def choose_view(run: Run) -> View:
         help="A picture larger than a patch is seen through windows of its size. Where they overlap, predictions are "
         "averaged, so that no seams show; 50 takes four times as long as 0, which cuts as the article does.",
     )
-    return View(
-        opacity / 100,
-        outlined,
-        classes,
-        least / 100,
-        tta,
-        overlap / 100,
-        others.get(second),
-    )
+    return tta, overlap / 100
 
 
 def compare(subject: Subject, run: Run, view: View) -> None:

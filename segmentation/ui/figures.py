@@ -1,5 +1,6 @@
 """Plotly figures: numbers in, a figure out, without Streamlit, so that tests can look at them."""
 
+import base64
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.runs.history import History, gap, smooth, widens_from
 
@@ -284,7 +286,6 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
             x=list(palette.names),
             y=list(palette.names),
             customdata=matrix,
-            texttemplate="%{z:.0f}",
             colorscale=[[0, "rgba(15,118,110,0)"], [1, ACCENT]],
             zmin=0,
             zmax=100,
@@ -292,12 +293,15 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
             hovertemplate="%{y} taken for %{x}: %{z:.1f} %<br>%{customdata:,} pixels<extra></extra>",
         )
     )
-    # A heat map's cells cannot be clicked in Streamlit, points can: one that nobody sees lies over each cell.
+    # A heat map's cells cannot be clicked in Streamlit, points can: one that nobody sees lies over each cell. Its text
+    # has a colour for each cell, where a heat map's own is for a light page only.
     figure.add_scatter(
         x=[name for _ in palette.names for name in palette.names],
         y=[name for name in palette.names for _ in palette.names],
-        mode="markers",
+        mode="markers+text",
         marker={"symbol": "square", "size": 40, "opacity": 0},
+        text=["" if np.isnan(share) else f"{share:.0f}" for share in shares.ravel()],
+        textfont={"color": ["#ffffff" if share > 50 else QUIET for share in shares.ravel()]},
         hoverinfo="skip",
         showlegend=False,
     )
@@ -388,6 +392,39 @@ def reliability_figure(calibration: dict) -> go.Figure:
         height=340,
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+    )
+    return figure
+
+
+def map_figure(picture: np.ndarray, corners: np.ndarray, streets: bool) -> go.Figure:
+    """Draw a picture where it lies on the ground.
+
+    Args:
+        picture: (height, width, 3) uint8.
+        corners: (4, 2) longitude and latitude of its corners, clockwise from the top left.
+        streets: Put OpenStreetMap behind it, which the browser fetches; else nothing.
+    """
+    source = f"data:image/png;base64,{base64.b64encode(png_bytes(picture)).decode()}"
+    (west, south), (east, north) = corners.min(0), corners.max(0)
+    # At zoom 0, 512 screen pixels show 360 degrees of longitude; the picture is to fill about 700.
+    widest = max(east - west, (north - south) / max(0.05, np.cos(np.radians((north + south) / 2))), 1e-6)
+    layer = {"sourcetype": "image", "source": source, "coordinates": corners.tolist()}
+    outline = np.vstack([corners, corners[:1]])
+    figure = go.Figure(
+        go.Scattermap(
+            lon=outline[:, 0], lat=outline[:, 1], mode="lines", line={"color": ACCENT, "width": 2}, hoverinfo="lon+lat"
+        )
+    )
+    figure.update_layout(
+        map={
+            "style": "open-street-map" if streets else {"version": 8, "sources": {}, "layers": []},
+            "layers": [layer],
+            "center": {"lon": (west + east) / 2, "lat": (south + north) / 2},
+            "zoom": float(np.log2(360 / widest * 450 / 512)),
+        },
+        height=560,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        uirevision="map",
     )
     return figure
 

@@ -44,6 +44,9 @@ STYLE = """
   [data-testid="stSidebarNav"] li:first-child a p::after { content: "Home"; font-size: .875rem; }
   /* All views of a page in one row, also on a small screen. */
   @media (max-width: 1100px) { [data-testid="stButtonGroup"] button { padding-inline: .6rem; } }
+  /* What is told of a scene stands below it where there is no room beside. */
+  @media (max-width: 1100px) { .st-key-one-scene [data-testid="stHorizontalBlock"] { flex-direction: column; }
+                               .st-key-one-scene [data-testid="stColumn"] { width: 100%; } }
   .block-container { padding: 3.5rem clamp(1rem, 4vw, 4rem) 3rem; }
 </style>
 """
@@ -152,6 +155,21 @@ def other_runs(run: Run, fits: Callable[[Run], bool]) -> dict[str, Run]:
         if other.name != run.name and other.palette == run.palette and fits(other):
             found.setdefault(other.name, other)
     return found
+
+
+def choose_opacity(percent: int) -> float:
+    """Let the user choose how much masks cover of the image, 0–1; at first `percent`."""
+    chosen = st.slider(
+        "Mask opacity, %",
+        0,
+        100,
+        percent,
+        step=5,
+        key="opacity",
+        bind="query-params",
+        help="0 shows the image, 100 the mask.",
+    )
+    return chosen / 100
 
 
 def choose_mask_style(palette: Palette) -> tuple[bool, list[int] | None]:

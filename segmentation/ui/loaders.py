@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1 << 20
 
+OVERVIEW = 1400
+"""Longest side of what is shown of an orthophoto, in pixels."""
+
 Loader = TypeVar("Loader", bound=Callable)
 
 
@@ -167,6 +170,43 @@ def _predictor(path: Path, modified_ns: int) -> "Predictor":
     return Predictor(path)
 
 
+def load_predictor(path: Path) -> "Predictor":
+    """Return the model at `path`, loaded once for all sessions.
+
+    Raises:
+        RunError: If it cannot be loaded.
+    """
+    with st.spinner("Loading the model …"):
+        return _predictor(path, path.stat().st_mtime_ns)
+
+
+@remembered(
+    100 * MEGABYTE,
+    key=lambda path, modified_ns, band: (path, modified_ns, band),
+    size=lambda picture: picture.nbytes,
+)
+def _overview(path: Path, modified_ns: int, band: bool) -> np.ndarray:
+    from segmentation.data.raster import Raster  # GDAL: only where it is needed
+
+    with Raster(path) as raster:
+        picture = raster.indices(OVERVIEW) if band else raster.overview(OVERVIEW)
+    picture.flags.writeable = False
+    return picture
+
+
+def load_overview(path: Path, band: bool = False) -> np.ndarray:
+    """Return a GeoTIFF shrunk to `OVERVIEW` pixels a side, read-only: (rows, columns, 3) uint8.
+
+    Args:
+        path: The file.
+        band: Return the nearest values of its only band instead, (rows, columns) uint8.
+
+    Raises:
+        ImageFileError: If it cannot be read.
+    """
+    return _overview(path, path.stat().st_mtime_ns, band)
+
+
 @remembered(
     400 * MEGABYTE,
     key=lambda path, modified_ns, digest, tta, overlap, image, progress: (path, modified_ns, digest, tta, overlap),
@@ -175,9 +215,7 @@ def _predictor(path: Path, modified_ns: int) -> "Predictor":
 def _predict(
     path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, image: np.ndarray, progress: Progress
 ) -> "Prediction":
-    with st.spinner("Loading the model …"):
-        predictor = _predictor(path, modified_ns)
-    prediction = predictor.scene(image, progress, tta, overlap)
+    prediction = load_predictor(path).scene(image, progress, tta, overlap)
     for array in (prediction.classes, prediction.confidence, prediction.probabilities):
         array.flags.writeable = False
     return prediction

@@ -1,6 +1,7 @@
 // Pictures of one place, side by side or one wiped over the other. Zoom, pan and cursor are shared by all of them.
 
 const LARGEST_ZOOM = 64; // screen pixels that one picture pixel may cover, about
+const NARROWEST = 160; // screen pixels
 const viewers = new WeakMap();
 
 export default function ({ data, parentElement }) {
@@ -148,6 +149,10 @@ class Viewer {
     if (!this.data) return;
     const { width, height, wipe, panes } = this.data;
     const figures = [...this.panes.children];
+    // As many in a row as stay large enough to read, in rows of the same length.
+    const most = Math.max(1, Math.floor(this.panes.clientWidth / NARROWEST));
+    const columns = Math.ceil(figures.length / Math.ceil(figures.length / most));
+    this.panes.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     figures.forEach(({ firstChild: canvas }, i) => {
       const tall = Math.min((canvas.clientWidth * height) / width, Math.max(240, 0.75 * window.innerHeight));
       canvas.style.height = `${Math.round(tall)}px`;
@@ -191,7 +196,7 @@ class Viewer {
   // Say what is under the cursor: its row and column, and what each reading holds there.
   read() {
     const [x, y] = this.cursor ? [Math.floor(this.cursor.x), Math.floor(this.cursor.y)] : [-1, -1];
-    const { width, height, hint } = this.data;
+    const { width, height, hint, coordinates } = this.data;
     if (x < 0 || y < 0 || x >= width || y >= height) {
       this.reading.textContent = hint;
       return;
@@ -200,7 +205,14 @@ class Viewer {
       const value = bytes[4 * (Math.floor((y * rows) / height) * columns + Math.floor((x * columns) / width))];
       return `${label}: ${names ? (names[value] ?? names[255]) : (value / 255).toFixed(2)}`;
     });
-    this.reading.textContent = [`row ${y}, column ${x}`, ...parts].join(" · ");
+    let place = `row ${y}, column ${x}`;
+    if (coordinates) {
+      const [a, b, c, d, e, f] = coordinates.transform;
+      const [right, down] = [this.cursor.x / width, this.cursor.y / height];
+      const numbers = [a * right + b * down + c, d * right + e * down + f];
+      place = `${numbers.map((number) => number.toFixed(coordinates.decimals)).join(", ")} (${coordinates.system})`;
+    }
+    this.reading.textContent = [place, ...parts].join(" · ");
   }
 }
 

@@ -5,7 +5,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -22,6 +22,10 @@ LONGEST = 2400
 HINT = "Drag to pan · Ctrl + wheel, double click or + and − to zoom · 0 to see it all"
 
 _HERE = Path(__file__).parent
+
+if TYPE_CHECKING:
+    from rasterio import Affine
+    from rasterio.crs import CRS
 
 _component = st.components.v2.component(
     "segmentation_viewer",
@@ -70,7 +74,36 @@ class Reading(NamedTuple):
     palette: Palette | None = None
 
 
-def viewer(subject: str, panes: Sequence[Pane], readings: Sequence[Reading], key: str, wipe: bool = False) -> None:
+class Coordinates(NamedTuple):
+    """Where a picture lies on the ground.
+
+    Args:
+        system: Name of the coordinate reference system.
+        transform: From (column, row) in shares of the picture, 0–1, to coordinates: (a, b, c, d, e, f), row by row.
+        decimals: How many of the coordinates' decimals tell pixels apart.
+    """
+
+    system: str
+    transform: tuple[float, ...]
+    decimals: int
+
+    @classmethod
+    def of(cls, crs: "CRS", transform: "Affine", height: int, width: int) -> "Coordinates":
+        """Return where a raster of (height, width) pixels lies."""
+        code = crs.to_epsg()
+        name = f"EPSG:{code}" if code else crs.to_wkt().split('"')[1]
+        by_share = transform @ transform.scale(width, height)
+        return cls(name, tuple(by_share)[:6], 6 if crs.is_geographic else 1)
+
+
+def viewer(
+    subject: str,
+    panes: Sequence[Pane],
+    readings: Sequence[Reading],
+    key: str,
+    wipe: bool = False,
+    coordinates: Coordinates | None = None,
+) -> None:
     """Show pictures of one place side by side, or the second wiped over the first.
 
     Args:
@@ -79,6 +112,7 @@ def viewer(subject: str, panes: Sequence[Pane], readings: Sequence[Reading], key
         readings: Arrays of that shape.
         key: The widget's key.
         wipe: One picture with a slider between the two.
+        coordinates: Where the pictures lie: the cursor reads coordinates instead of row and column.
     """
     height, width = panes[0].pixels.shape[:2]
     data = {
@@ -87,7 +121,10 @@ def viewer(subject: str, panes: Sequence[Pane], readings: Sequence[Reading], key
         "height": height,
         "wipe": wipe,
         "hint": HINT,
-        "panes": [{"title": pane.title, "smooth": pane.smooth, "source": _source(pane.pixels, pane.smooth)} for pane in panes],
+        "coordinates": coordinates and coordinates._asdict(),
+        "panes": [
+            {"title": pane.title, "smooth": pane.smooth, "source": _source(pane.pixels, pane.smooth)} for pane in panes
+        ],
         "readings": [
             {
                 "label": reading.label,

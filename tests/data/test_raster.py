@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.warp
 from rasterio import Affine
 from rasterio.enums import ColorInterp
 
@@ -148,3 +149,28 @@ def test_half_a_file_is_refused_where_it_ends(write: Write, bands: np.ndarray, t
     (tmp_path / "half.tif").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ImageFileError, match=r"half\.tif is"), Raster(tmp_path / "half.tif") as raster:
         raster.read(0, HEIGHT)
+
+
+def test_an_overview_averages_and_indices_stay(write: Write, bands: np.ndarray) -> None:
+    path = write(bands[:3])
+    with Raster(path) as raster:
+        small, nearest = raster.overview(WIDTH // 2), raster.indices(WIDTH // 2)
+        whole = raster.overview(WIDTH)
+    assert np.array_equal(whole, bands[:3].transpose(1, 2, 0))
+    blocks = bands[:3].reshape(3, HEIGHT // 2, 2, WIDTH // 2, 2).mean((2, 4)).transpose(1, 2, 0)
+    assert np.abs(small - blocks).max() <= 0.5
+    assert nearest.shape == (HEIGHT // 2, WIDTH // 2)
+    assert set(np.unique(nearest)) <= set(np.unique(bands[0]))
+
+
+def test_the_corners_are_told_in_longitude_and_latitude(write: Write, bands: np.ndarray) -> None:
+    with Raster(write(bands[:3])) as raster:
+        corners = raster.corners()
+    x, y = rasterio.warp.transform("EPSG:4326", "EPSG:32640", *corners.T)
+    assert np.allclose(x, [300_000, 300_030, 300_030, 300_000], atol=0.01)
+    assert np.allclose(y, [2_700_000, 2_700_000, 2_699_980, 2_699_980], atol=0.01)
+
+
+def test_without_coordinates_there_are_no_corners(write: Write, bands: np.ndarray) -> None:
+    with Raster(write(bands[:3], crs=None, transform=Affine.identity())) as raster:
+        assert raster.corners() is None

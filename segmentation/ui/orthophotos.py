@@ -1,0 +1,212 @@
+"""The explorer's view of orthophotos: a GeoTIFF of any size, shown at once, on request predicted as a map."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from segmentation.data.locate import runs_folder
+from segmentation.data.palette import VOID
+from segmentation.data.raster import Raster
+from segmentation.errors import ImageFileError
+from segmentation.inference.folder import Job, kept_row, map_files, predict_file
+from segmentation.runs.folder import Run
+from segmentation.ui.explorer import choose_windows
+from segmentation.ui.figures import class_bars, map_figure
+from segmentation.ui.layout import choose_opacity, drawn, plain
+from segmentation.ui.loaders import load_overview, load_predictor, progress_bar
+from segmentation.ui.pictures import heat, overlay
+from segmentation.ui.viewer import Coordinates, Pane, Reading, viewer
+
+MAPS = "maps"
+"""The folder among the runs for predictions of orthophotos that lie on this machine, one a run."""
+
+UPLOAD = "orthophoto_upload"
+"""Session state: an upload's temporary folder, which goes when the session does, and the file in it."""
+
+CLASSES, CONFIDENCE, POLYGONS = "Classes", "Confidence", "Polygons"
+
+
+def choose_orthophoto(run: Run) -> tuple[Path, Path] | None:
+    """Let the user name a GeoTIFF or upload one; return it and the folder for what is predicted of it."""
+    left, right = st.columns(2)
+    path = left.text_input(
+        "Path of a GeoTIFF",
+        key="orthophoto",
+        bind="query-params",
+        placeholder="/data/orthophotos/city.tif",
+        help="On the machine that serves this page; of any size.",
+    )
+    upload = right.file_uploader(
+        "Or upload one", type=["tif", "tiff"], key="upload-orthophoto", help="Forgotten when this page is closed."
+    )
+    if upload:
+        kept = st.session_state.get(UPLOAD)
+        if kept is None or kept[0] != upload.file_id:
+            folder = tempfile.TemporaryDirectory(prefix="orthophoto-")
+            file = Path(folder.name) / "upload.tif"
+            file.write_bytes(upload.getbuffer())
+            st.session_state[UPLOAD] = kept = (upload.file_id, folder, file)
+        return kept[2], kept[2].parent / run.name
+    if path:
+        return Path(path).expanduser(), runs_folder() / MAPS / run.name
+    st.info("Name a GeoTIFF on this machine, or upload one, to get a map of it.", icon=":material/map:")
+    return None
+
+
+def show(run: Run) -> None:
+    """Show an orthophoto small, and its prediction as pictures, map, areas and files once it is asked for."""
+    chosen = choose_orthophoto(run)
+    if chosen is None:
+        return
+    path, folder = chosen
+    with st.sidebar:
+        st.subheader("View", anchor=False)
+        opacity = choose_opacity(100)
+        tta, overlap = choose_windows()
+    with Raster(path) as raster:
+        if raster.crs is None:
+            raise ImageFileError(f"{path.name} does not say where it lies: choose Upload to predict it as a picture.")
+        corners, areas = raster.corners(), raster.pixel_areas()
+        coordinates = Coordinates.of(raster.crs, raster.transform, raster.height, raster.width)
+        about = [f"{raster.height:,} × {raster.width:,} px", coordinates.system]
+        if areas is not None:
+            about.append(area(areas.sum() * raster.width))
+    st.caption(plain(" · ".join(about)))
+
+    job = Job(run.model, run.palette, folder, overlap=overlap, tta=tta, confidence=True, polygons=True)
+    row = kept_row(job, path)
+    image = load_overview(path)
+    panes, readings, classes = [Pane("Orthophoto", image, smooth=True)], [], None
+    if row:
+        files = dict(
+            zip((CLASSES, CONFIDENCE, POLYGONS), (folder / name for name in map_files(job, path)), strict=True)
+        )
+        classes = load_overview(files[CLASSES], band=True)
+        percent = load_overview(files[CONFIDENCE], band=True)
+        colors = drawn(run.palette)
+        panes.append(Pane(f"Prediction of {run.name}", overlay(image, classes, colors, opacity), smooth=opacity < 1))
+        panes.append(Pane("Confidence: blue 0, yellow 1", heat(np.where(percent == VOID, 0, percent / 100))))
+        readings = [Reading("Prediction", classes, run.palette)]
+    if row is None:
+        _offer_prediction(job, path)
+    viewer(str(path), panes, readings, key="orthophoto-viewer", coordinates=coordinates)
+    if row is None:
+        return
+    _show_map(run, corners, image, overlay(image, classes, drawn(run.palette), opacity))
+    _show_areas(run, row)
+    _offer_files(path.stem, files, row)
+
+
+def _offer_prediction(job: Job, path: Path) -> None:
+    """Predict when asked for, with a bar and a way to cancel."""
+    place = st.empty()
+    if not place.button("Predict it", type="primary", icon=":material/play_circle:", key="predict-orthophoto"):
+        return
+    with place.container():
+        # A click on it ends this run of the page at the next step of the bar; what was begun is removed.
+        st.button("Cancel", icon=":material/cancel:", key="cancel-orthophoto")
+        with progress_bar("Predicting, windows …") as progress:
+            predict_file(job, path, progress, load_predictor)
+    st.rerun()
+
+
+def _show_map(run: Run, corners: np.ndarray | None, image: np.ndarray, classes: np.ndarray) -> None:
+    """Show the prediction where it lies on the ground."""
+    if corners is None:
+        return
+    more = st.expander("On a map", key="map", bind="query-params", icon=":material/map:")
+    if not more.open:
+        return
+    with more:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            shown = st.segmented_control(
+                "On the map",
+                ["Prediction", "Orthophoto"],
+                default="Prediction",
+                required=True,
+                key="on-map",
+                bind="query-params",
+                label_visibility="collapsed",
+                help="What to lay on the map.",
+            )
+            streets = st.toggle(
+                "Streets", key="streets", bind="query-params", help="OpenStreetMap behind it; needs the internet."
+            )
+        picture = classes if shown == "Prediction" else image
+        st.plotly_chart(map_figure(picture, corners, streets), key="map-figure", config={"scrollZoom": True})
+        st.caption(f"{shown} of {plain(run.name)} in its place; the corners are exact, north is up.")
+
+
+def area_table(run: Run, row: dict) -> pd.DataFrame:
+    """Return a row a class: ``class``, ``pixels``, ``share`` and, where the place is known, ``square_metres``."""
+    table = pd.DataFrame({"class": run.palette.names})
+    table["pixels"] = [row["pixels"][name] for name in run.palette.names]
+    table["share"] = table["pixels"] / max(1, table["pixels"].sum())
+    if "square_metres" in row:
+        table["square_metres"] = [row["square_metres"][name] for name in run.palette.names]
+    return table
+
+
+def _show_areas(run: Run, row: dict) -> None:
+    """Show how the classes share the ground."""
+    table = area_table(run, row)
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    halves.plotly_chart(
+        class_bars(table["share"], drawn(run.palette), "Share of the pixels that hold a picture, %", share=True),
+        key="orthophoto-shares",
+        config={"displayModeBar": False},
+    )
+    shown = table.assign(share=100 * table["share"])
+    if "square_metres" in table:
+        shown["square_metres"] = table["square_metres"].map(area)
+    halves.dataframe(
+        shown,
+        hide_index=True,
+        key="orthophoto-areas",
+        column_config={
+            "class": "Class",
+            "pixels": st.column_config.NumberColumn("Pixels", format="localized"),
+            "share": st.column_config.NumberColumn("Share, %", format="%.1f"),
+            "square_metres": "Area",
+        },
+    )
+
+
+def _offer_files(stem: str, files: dict[str, Path], row: dict) -> None:
+    """Offer the map, its confidence, its polygons and the areas."""
+    with st.container(horizontal=True):
+        for label, file in files.items():
+            st.download_button(
+                label,
+                lambda file=file: file.read_bytes(),
+                file.name,
+                key=f"download-{label}",
+                icon=":material/download:",
+                on_click="ignore",
+                help={
+                    CLASSES: "Cloud-optimised GeoTIFF of class indices with their colours.",
+                    CONFIDENCE: "Cloud-optimised GeoTIFF, in per cent.",
+                    POLYGONS: "GeoJSON, in longitude and latitude.",
+                }[label],
+            )
+        st.download_button(
+            "Areas",
+            pd.json_normalize(row, sep="_").to_csv(index=False),
+            f"{stem}-areas.csv",
+            "text/csv",
+            key="download-areas",
+            icon=":material/download:",
+            on_click="ignore",
+            help="Pixels and, where the place is known, square metres by class.",
+        )
+
+
+def area(square_metres: float) -> str:
+    """Say an area in the unit a person would: m² up to a hectare, then ha, km² from a hundred of those on."""
+    for unit, size in (("km²", 1e6), ("ha", 1e4)):
+        if square_metres >= size:
+            return f"{square_metres / size:,.2f} {unit}"
+    return f"{square_metres:,.0f} m²"
