@@ -41,18 +41,19 @@ def onnx_engine(path: Path) -> Engine:
     """Return a network of our layers, computed by ONNX Runtime.
 
     Raises:
-        ValueError: If it has others.
+        ValueError: If it has others; the runtime raises its own.
     """
     options = onnxruntime.SessionOptions()
     # Threads that spin while they wait take the cores from a training that runs beside.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(read_as_onnx(path), options, providers=["CPUExecutionProvider"])
     (images,), (probabilities,) = session.get_inputs(), session.get_outputs()
-    return Engine(
-        tuple(images.shape[1:]),
-        tuple(probabilities.shape[1:]),
-        lambda batch: session.run([probabilities.name], {images.name: batch})[0],
-    )
+
+    def forward(batch: np.ndarray) -> np.ndarray:
+        return session.run([probabilities.name], {images.name: batch})[0]
+
+    forward(np.zeros((1, *images.shape[1:]), np.uint8))  # what the runtime cannot compute shows here, not later
+    return Engine(tuple(images.shape[1:]), tuple(probabilities.shape[1:]), forward)
 
 
 def keras_engine(path: Path) -> Engine:

@@ -114,19 +114,17 @@ def _origins(layer: dict) -> list[str]:
     """Return the names of the layers whose outputs a layer takes."""
     (call,) = layer["inbound_nodes"]
     (tensors,) = call["args"]
-    if any(call["kwargs"].values()):  # such as dropout that goes on in predictions
-        raise ValueError(f"Expected a plain call. Received: {call['kwargs']}")
     return [tensor["config"]["keras_history"][0] for tensor in (tensors if isinstance(tensors, list) else [tensors])]
 
 
 def _options(layer: dict) -> dict:
-    """Return the options that have an effect."""
-    options = layer["config"]
+    """Return the options that have an effect, also those of the call: dropout may go on in predictions."""
+    options, (call,) = layer["config"], layer["inbound_nodes"]
     if layer["module"] != "keras.layers":
         raise ValueError(f"Expected a layer of Keras. Received: {layer['module']}.{layer['class_name']}")
     if options["dtype"]["config"] != {"name": "float32"} or options.get("data_format") not in (None, "channels_last"):
         raise ValueError(f"Expected single precision, and channels last. Received: {options}")
-    return {
+    return {name: value for name, value in call["kwargs"].items() if value} | {
         name: value for name, value in options.items() if name not in WITHOUT_EFFECT and not name.endswith(OF_TRAINING)
     }
 
@@ -151,7 +149,9 @@ def _convolution(
     activation: str,
     groups: int = 1,  # DepthwiseConv2D has no such option
 ) -> str:
-    how = {"strides": strides, "dilations": dilation_rate, "group": groups, "auto_pad": PADDINGS[padding]}
+    if max(dilation_rate) > 1:
+        raise ValueError(f"Expected a convolution without dilation. Received: {dilation_rate}")
+    how = {"strides": strides, "group": groups, "auto_pad": PADDINGS[padding]}
     return _activate(graph, graph.add("Conv", x, kernel.transpose(3, 2, 0, 1), *bias, **how), activation)
 
 
@@ -216,6 +216,7 @@ def _resizing(
     crop_to_aspect_ratio: bool,
     pad_to_aspect_ratio: bool,
     antialias: bool,
+    training: bool = False,  # makes no difference
 ) -> str:
     if crop_to_aspect_ratio or pad_to_aspect_ratio or antialias:
         raise ValueError("Expected plain resizing.")
