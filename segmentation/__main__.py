@@ -31,6 +31,7 @@ from segmentation.errors import (
     SegmentationError,
 )
 from segmentation.files import replacing
+from segmentation.inference.export import Format
 from segmentation.runs.folder import SHIPPED, Run, check_run_name, find_runs, read_selection
 from segmentation.training.configuration import Configuration
 
@@ -203,7 +204,7 @@ def evaluate(
     if chosen.model is None or chosen.config is None:
         raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
     dataset = find_dataset(dataset_folder(data))
-    from segmentation.evaluation.evaluate import evaluate_run  # imports TensorFlow
+    from segmentation.evaluation.evaluate import evaluate_run
 
     with progress_bar("done") as progress:
         metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta)
@@ -227,6 +228,26 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
     with progress_bar("done") as progress:
         shipped = pack(chosen, dataset, target / chosen.name, progress)
     print_scores(shipped.name, shipped.metrics)
+    return DONE
+
+
+def export(run: str, format: Format, output: Path, runs: Path = RUNS) -> int:
+    """Write a run's network in the format of another program: from RGB patches in 0-255 to class probabilities.
+
+    Args:
+        run: Name of a run, or the path of its folder.
+        format: ONNX is the one that predicts here, and takes bytes; the others take floating-point numbers.
+        output: The new file: .onnx, .xml (openvino, the weights beside it), .tflite (litert); a folder for
+            tf_saved_model.
+        runs: Folder that holds the runs.
+    """
+    chosen = find_run(run, runs)
+    if chosen.model is None:
+        raise RunError(f"{chosen.name} cannot be exported: {', '.join(chosen.problems)}.")
+    from segmentation.inference.export import export as write
+
+    write(chosen.model, format, output)
+    print(f"{chosen.name} is in {output}")
     return DONE
 
 
@@ -339,6 +360,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "predict": predict,
     "ship": ship,
+    "export": export,
 }
 
 

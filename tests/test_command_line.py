@@ -39,7 +39,7 @@ def run(trained: object) -> Run:
 def test_help_names_every_command(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("data", "demo", "download", "summary", "train", "evaluate", "predict"):
+    for command in ("data", "demo", "download", "summary", "train", "evaluate", "predict", "ship", "export"):
         assert command in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""Score a model: the held-out part's metrics and a row for every patch. Importing this imports TensorFlow."""
+"""Score a model: the held-out part's metrics and a row for every patch."""
 
 from dataclasses import replace
 

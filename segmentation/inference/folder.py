@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -19,10 +18,9 @@ from segmentation.data.scenes import check_same_size
 from segmentation.errors import ConfigurationError, ImageFileError, SegmentationError
 from segmentation.evaluation import scores
 from segmentation.files import replacing, write_json
+from segmentation.inference.maps import map_raster
+from segmentation.inference.predictor import Predictor
 from segmentation.inference.windows import check_overlap
-
-if TYPE_CHECKING:
-    from segmentation.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -177,9 +175,7 @@ def predict_file(
 
 
 @lru_cache(1)
-def _predictor(model: Path) -> "Predictor":
-    from segmentation.inference.predictor import Predictor  # imports TensorFlow
-
+def _predictor(model: Path) -> Predictor:
     return Predictor(model)
 
 
@@ -212,8 +208,6 @@ def _write_map(
     job: Job, path: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
 ) -> tuple[dict, list[str]]:
     """Predict an orthophoto: a map, and if asked for its confidence and its polygons."""
-    from segmentation.inference.maps import map_raster  # imports TensorFlow
-
     files = map_files(job, path)
     further = iter(job.output / name for name in files[1:])
     with Raster(path) as raster:

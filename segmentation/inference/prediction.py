@@ -1,4 +1,4 @@
-"""What a model sees in a picture (no TensorFlow, so that pages can name the type without loading it)."""
+"""What a model sees in a picture."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,18 +1,17 @@
-"""A trained network, loaded once, for patches and for scenes of any size. Importing this imports TensorFlow."""
+"""A trained network, loaded once, for patches and for scenes of any size."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from segmentation.errors import RunError
+from segmentation.inference.engine import load_engine
 from segmentation.inference.prediction import Prediction
 from segmentation.inference.windows import mirrored, windows_along
 
-BATCH = 32
-"""Patches predicted at once: larger batches are no faster on a CPU."""
+BATCH = 8
+"""Patches predicted at once: larger batches are no faster on a CPU, and take more memory."""
 
 
 class Predictor:
@@ -27,9 +26,9 @@ class Predictor:
 
     def __init__(self, path: Path) -> None:
         try:
-            model = keras.saving.load_model(path, compile=False)
-            height, width, channels = model.input_shape[1:]
-            *size, classes = model.output_shape[1:]
+            engine = load_engine(path)
+            height, width, channels = engine.input_shape
+            *size, classes = engine.output_shape
         # Keras raises whatever its layers, h5py or zipfile raise: to the user all mean that the file is unusable.
         except Exception as error:
             raise RunError(f"{path.name} of {path.parent.name} cannot be loaded: train that run again.") from error
@@ -40,12 +39,7 @@ class Predictor:
             )
         self.patch_size: int = height
         self.classes: int = classes
-        # One traced call costs milliseconds where `model.predict` costs a tenth of a second, and grows no memory.
-        self._forward = tf.function(
-            lambda images: model(images, training=False),
-            input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)],
-            autograph=False,  # there is no Python control flow to translate, and it warns of lambdas
-        )
+        self._forward = engine.forward
 
     def batches(self, images: np.ndarray, tta: bool = False) -> Iterator[np.ndarray]:
         """Yield class probabilities (batch, size, size, classes) float32 for (patches, size, size, 3) uint8.
@@ -55,20 +49,17 @@ class Predictor:
             tta: Test-time augmentation: predict each patch in its eight flips and rotations and average. Eight times
                 the time.
         """
-        predict = self._all_ways_up if tta else self._as_it_is
+        predict = self._all_ways_up if tta else self._forward
         for start in range(0, len(images), BATCH):
             yield predict(images[start : start + BATCH])
-
-    def _as_it_is(self, images: np.ndarray) -> np.ndarray:
-        return self._forward(images).numpy()
 
     def _all_ways_up(self, images: np.ndarray) -> np.ndarray:
         """Return the mean of what is predicted for each flip and rotation, turned back."""
         total = np.zeros((*images.shape[:3], self.classes), np.float32)
         for turns in range(4):
             turned = np.rot90(images, turns, axes=(1, 2))
-            total += np.rot90(self._as_it_is(turned), -turns, axes=(1, 2))
-            total += np.rot90(self._as_it_is(turned[:, :, ::-1])[:, :, ::-1], -turns, axes=(1, 2))
+            total += np.rot90(self._forward(turned), -turns, axes=(1, 2))
+            total += np.rot90(self._forward(turned[:, :, ::-1])[:, :, ::-1], -turns, axes=(1, 2))
         return total / 8
 
     def strips(

@@ -165,7 +165,7 @@ def load_thumbnail(scene: Scene, palette: Palette, colors: Palette, opacity: flo
 
 @remembered(2, key=lambda path, modified_ns: (path, modified_ns))
 def _predictor(path: Path, modified_ns: int) -> "Predictor":
-    from segmentation.inference.predictor import Predictor  # imports TensorFlow: seven seconds, only where needed
+    from segmentation.inference.predictor import Predictor  # half a second, only where needed
 
     return Predictor(path)
 

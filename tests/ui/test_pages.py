@@ -87,14 +87,15 @@ def test_a_data_set_that_is_gone_leaves_a_sentence(
         assert "There is no folder" in at.warning[0].value
 
 
-def test_no_page_but_a_prediction_imports_tensorflow(pages: Mapping[str, str], trained: object) -> None:
+def test_no_page_imports_tensorflow_not_even_to_predict(pages: Mapping[str, str], trained: object) -> None:
     code = f"""
 import sys
 from streamlit.testing.v1 import AppTest
-at = AppTest.from_file({str(PROJECT / "app.py")!r}, default_timeout=120).run()
-assert not at.exception
-for page in {[pages["browser"], pages["monitor"]]}:
-    assert not at.switch_page({str(PROJECT)!r} + "/" + page).run().exception
+for page in {[str(PROJECT / page) for page in pages.values()]}:
+    at = AppTest.from_file({str(PROJECT / "app.py")!r}, default_timeout=120).switch_page(page).run()
+    assert not at.exception
+    assert not at.error
+assert "segmentation.inference.predictor" in sys.modules
 assert "tensorflow" not in sys.modules and "keras" not in sys.modules
 """
     environment = {

@@ -1,0 +1,71 @@
+"""What computes a network: ONNX Runtime where the network is of our layers, TensorFlow where it is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+
+from segmentation.inference.onnx_graph import read_as_onnx
+
+
+class Engine(NamedTuple):
+    """A network ready to compute, from any number of threads at once.
+
+    Args:
+        input_shape: (height, width, channels) of an image; None where any will do.
+        output_shape: (height, width, classes) of its probabilities.
+        forward: From (batch, *input_shape) uint8 to (batch, *output_shape) float32.
+    """
+
+    input_shape: tuple[int | None, ...]
+    output_shape: tuple[int | None, ...]
+    forward: Callable[[np.ndarray], np.ndarray]
+
+
+def load_engine(path: Path) -> Engine:
+    """Return the network of a ``.keras`` file.
+
+    ONNX Runtime is ready within a second, where importing TensorFlow alone takes several, and is as exact: classes are
+    the same but for pixels whose two best classes are equally probable up to the last digit.
+    """
+    try:
+        return onnx_engine(path)
+    # Networks of other layers, and whatever else the translation does not know: Keras has the last word.
+    except Exception:
+        return keras_engine(path)
+
+
+def onnx_engine(path: Path) -> Engine:
+    """Return a network of our layers, computed by ONNX Runtime.
+
+    Raises:
+        ValueError: If it has others; the runtime raises its own.
+    """
+    options = onnxruntime.SessionOptions()
+    # Threads that spin while they wait take the cores from a training that runs beside.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(read_as_onnx(path), options, providers=["CPUExecutionProvider"])
+    (images,), (probabilities,) = session.get_inputs(), session.get_outputs()
+
+    def forward(batch: np.ndarray) -> np.ndarray:
+        return session.run([probabilities.name], {images.name: batch})[0]
+
+    forward(np.zeros((1, *images.shape[1:]), np.uint8))  # what the runtime cannot compute shows here, not later
+    return Engine(tuple(images.shape[1:]), tuple(probabilities.shape[1:]), forward)
+
+
+def keras_engine(path: Path) -> Engine:
+    """Return any network, computed by TensorFlow."""
+    import keras  # this and TensorFlow take seconds to import
+    import tensorflow as tf
+
+    model = keras.saving.load_model(path, compile=False)
+    # One traced call costs milliseconds where `model.predict` costs a tenth of a second, and grows no memory.
+    forward = tf.function(
+        lambda images: model(images, training=False),
+        input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)],
+        autograph=False,  # there is no Python control flow to translate, and it warns of lambdas
+    )
+    return Engine(model.input_shape[1:], model.output_shape[1:], lambda batch: forward(batch).numpy())

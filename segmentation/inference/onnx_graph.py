@@ -1,0 +1,246 @@
+"""A ``.keras`` file as an ONNX model, so that our networks predict without TensorFlow, and no code of a file is run.
+
+Only the layers and options of our networks are known. Anything else is refused, never passed over: Keras is there for
+the rest. ONNX wants channels before height and width, Keras behind them: images are turned on the way in, probabilities
+on the way out.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+IR, OPSET = 10, 18
+"""The versions of ONNX's format and operators: the first operators whose Resize names its axes."""
+
+WITHOUT_EFFECT = (
+    *("name", "trainable", "dtype", "data_format"),  # looked at before
+    *("filters", "depth_multiplier", "use_bias"),  # told by the weights
+    *("momentum", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "rate", "seed", "noise_shape"),
+    *("fill_mode", "fill_value"),  # of what is padded: see `_resizing`
+)
+"""Options that change nothing about a prediction; nor do those that end in `OF_TRAINING`."""
+
+OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
+
+CHANNELS = {-1: 1, 3: 1}
+"""From Keras' axis of the channels to ONNX's; layers along another axis are not known."""
+
+PADDINGS = {"same": "SAME_UPPER", "valid": "VALID"}
+
+INTERPOLATIONS = {
+    "nearest": {"mode": "nearest", "nearest_mode": "round_prefer_ceil", "coordinate_transformation_mode": "half_pixel"},
+    "bilinear": {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},
+}
+
+
+class Graph:
+    """Nodes and constants, as they are added."""
+
+    def __init__(self) -> None:
+        self.nodes, self.constants = [], []
+
+    def add(self, operator: str, *inputs: str | np.ndarray, **attributes: object) -> str:
+        """Add a node and return its output's name; arrays among its inputs become constants."""
+        names = [value if isinstance(value, str) else self._keep(value) for value in inputs]
+        output = f"{operator}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, names, [output], **attributes))
+        return output
+
+    def _keep(self, value: np.ndarray) -> str:
+        name = f"constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+
+def read_as_onnx(path: Path) -> bytes:
+    """Return the model of a ``.keras`` file as an ONNX model.
+
+    Args:
+        path: A functional model of one input and one output in single precision, made of the layers in `LAYERS`.
+
+    Returns:
+        An ONNX model from ``images``, (batch, height, width, channels) uint8, to ``probabilities``, (batch, height,
+        width, classes) float32.
+
+    Raises:
+        ValueError: If something about the model is not known here; a broken file raises what its readers raise.
+    """
+    with zipfile.ZipFile(path) as archive:
+        model = json.loads(archive.read("config.json"))
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+            weights = {group["vars"].attrs["name"]: _values(group["vars"]) for group in file["layers"].values()}
+    try:
+        return _build(model, weights)
+    except (KeyError, TypeError) as error:  # an option or a value that none of the functions below foresees
+        raise ValueError(f"Expected the layers and options of our networks. Received: {error}") from error
+
+
+def _values(group: h5py.Group) -> list[np.ndarray]:
+    """Return a layer's weights in their order."""
+    if any(values.external for values in group.values()):
+        raise ValueError("Expected weights in the file itself.")
+    return [group[str(index)][()].astype(np.float32) for index in range(len(group))]
+
+
+def _build(model: dict, weights: dict[str, list[np.ndarray]]) -> bytes:
+    if model["class_name"] != "Functional":
+        raise ValueError(f"Expected a functional model. Received: {model['class_name']}")
+    source, target = (model["config"][end][0] for end in ("input_layers", "output_layers"))
+    graph, outputs = Graph(), {}
+    for layer in model["config"]["layers"]:  # each after those whose outputs it takes
+        name = layer["config"]["name"]
+        if name == source:
+            shape = layer["config"]["batch_shape"]
+            turned = graph.add("Transpose", "images", perm=(0, 3, 1, 2))
+            outputs[name] = graph.add("Cast", turned, to=TensorProto.FLOAT)
+        else:
+            inputs = [outputs[origin] for origin in _origins(layer)]
+            outputs[name] = LAYERS[layer["class_name"]](graph, *inputs, *weights.get(name, ()), **_options(layer))
+    turned_back = helper.make_node("Transpose", [outputs[target]], ["probabilities"], perm=(0, 2, 3, 1))
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *shape[1:]])
+    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, None)
+    network = helper.make_graph([*graph.nodes, turned_back], "network", [images], [probabilities], graph.constants)
+    operators = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(network, ir_version=IR, opset_imports=operators).SerializeToString()
+
+
+def _origins(layer: dict) -> list[str]:
+    """Return the names of the layers whose outputs a layer takes."""
+    (call,) = layer["inbound_nodes"]
+    (tensors,) = call["args"]
+    return [tensor["config"]["keras_history"][0] for tensor in (tensors if isinstance(tensors, list) else [tensors])]
+
+
+def _options(layer: dict) -> dict:
+    """Return the options that have an effect, also those of the call: dropout may go on in predictions."""
+    options, (call,) = layer["config"], layer["inbound_nodes"]
+    if layer["module"] != "keras.layers":
+        raise ValueError(f"Expected a layer of Keras. Received: {layer['module']}.{layer['class_name']}")
+    if options["dtype"]["config"] != {"name": "float32"} or options.get("data_format") not in (None, "channels_last"):
+        raise ValueError(f"Expected single precision, and channels last. Received: {options}")
+    return {name: value for name, value in call["kwargs"].items() if value} | {
+        name: value for name, value in options.items() if name not in WITHOUT_EFFECT and not name.endswith(OF_TRAINING)
+    }
+
+
+# A function a layer: from its inputs, its weights, and by name every option that has an effect. Hence an option that
+# is new in Keras is a TypeError, not a wrong prediction.
+
+
+def _rescaling(graph: Graph, x: str, *, scale: float, offset: float) -> str:
+    return graph.add("Add", graph.add("Mul", x, np.float32(scale)), np.float32(offset))
+
+
+def _convolution(
+    graph: Graph,
+    x: str,
+    kernel: np.ndarray,
+    *bias: np.ndarray,
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    padding: str,
+    dilation_rate: Sequence[int],
+    activation: str,
+    groups: int = 1,  # DepthwiseConv2D has no such option
+) -> str:
+    if max(dilation_rate) > 1:
+        raise ValueError(f"Expected a convolution without dilation. Received: {dilation_rate}")
+    how = {"strides": strides, "group": groups, "auto_pad": PADDINGS[padding]}
+    return _activate(graph, graph.add("Conv", x, kernel.transpose(3, 2, 0, 1), *bias, **how), activation)
+
+
+def _depthwise_convolution(graph: Graph, x: str, kernel: np.ndarray, *bias: np.ndarray, **options: object) -> str:
+    channels = kernel.shape[2]
+    return _convolution(graph, x, kernel.reshape(*kernel.shape[:2], 1, -1), *bias, groups=channels, **options)
+
+
+def _transposed_convolution(
+    graph: Graph,
+    x: str,
+    kernel: np.ndarray,
+    *bias: np.ndarray,
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    padding: str,
+    output_padding: None,
+    dilation_rate: Sequence[int],
+    activation: str,
+) -> str:
+    beyond = np.subtract(kernel_size, strides)  # what kernels reach beyond the strides is cut off, half at either end
+    if padding != "same" or output_padding or max(dilation_rate) > 1 or min(beyond) < 0:
+        raise ValueError(f"Expected a plain transposed convolution. Received: padding {padding!r}")
+    pads = [*(beyond // 2).tolist(), *(beyond - beyond // 2).tolist()]
+    x = graph.add("ConvTranspose", x, kernel.transpose(3, 2, 0, 1), *bias, strides=strides, pads=pads)
+    return _activate(graph, x, activation)
+
+
+def _activate(graph: Graph, x: str, activation: str) -> str:
+    return ACTIVATIONS[activation](graph, x)
+
+
+def _normalization(
+    graph: Graph, x: str, *statistics: np.ndarray, axis: int, epsilon: float, scale: bool, center: bool
+) -> str:
+    if CHANNELS[axis] != 1 or not (scale and center):
+        raise ValueError("Expected batch normalization with scale and centre.")
+    return graph.add("BatchNormalization", x, *statistics, epsilon=epsilon)
+
+
+def _relu(graph: Graph, x: str, *, max_value: float | None, negative_slope: float, threshold: float) -> str:
+    if negative_slope or threshold:
+        raise ValueError("Expected ReLU without slope and threshold.")
+    return graph.add("Clip", x, np.float32(0), np.float32(np.inf if max_value is None else max_value))
+
+
+def _pooling(graph: Graph, x: str, *, pool_size: Sequence[int], strides: Sequence[int], padding: str) -> str:
+    return graph.add("MaxPool", x, kernel_shape=pool_size, strides=strides, auto_pad=PADDINGS[padding])
+
+
+def _upsampling(graph: Graph, x: str, *, size: Sequence[int], interpolation: str) -> str:
+    return graph.add("Resize", x, "", np.float32(size), axes=(2, 3), **INTERPOLATIONS[interpolation])
+
+
+def _resizing(
+    graph: Graph,
+    x: str,
+    *,
+    height: int,
+    width: int,
+    interpolation: str,
+    crop_to_aspect_ratio: bool,
+    pad_to_aspect_ratio: bool,
+    antialias: bool,
+    training: bool = False,  # makes no difference
+) -> str:
+    if crop_to_aspect_ratio or pad_to_aspect_ratio or antialias:
+        raise ValueError("Expected plain resizing.")
+    return graph.add("Resize", x, "", "", np.array([height, width]), axes=(2, 3), **INTERPOLATIONS[interpolation])
+
+
+ACTIVATIONS = {
+    "linear": lambda graph, x: x,
+    "relu": lambda graph, x: graph.add("Relu", x),
+    "softmax": lambda graph, x: graph.add("Softmax", x, axis=1),
+}
+
+LAYERS = {
+    "Rescaling": _rescaling,
+    "Conv2D": _convolution,
+    "DepthwiseConv2D": _depthwise_convolution,
+    "Conv2DTranspose": _transposed_convolution,
+    "BatchNormalization": _normalization,
+    "ReLU": _relu,
+    "MaxPooling2D": _pooling,
+    "UpSampling2D": _upsampling,
+    "Resizing": _resizing,
+    "Dropout": lambda graph, x: x,
+    "Add": lambda graph, *xs: graph.add("Sum", *xs),
+    "Concatenate": lambda graph, *xs, axis: graph.add("Concat", *xs, axis=CHANNELS[axis]),
+    "Softmax": lambda graph, x, *, axis: graph.add("Softmax", x, axis=CHANNELS[axis]),
+}
