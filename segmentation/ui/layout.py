@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -118,19 +118,23 @@ def refuse(error: SegmentationError, about: str = "") -> None:
     st.error(plain(sentence), icon=":material/error:")
 
 
-def is_private() -> bool:
-    """Tell whether only the person who started the server is answered: it listens on localhost, and so are we asked.
+def is_private(address: str | None, headers: Mapping[str, str]) -> bool:
+    """Tell whether only the person who started the server is answered.
 
-    A proxy before a server on localhost passes the name on by which the world knows it, or says for whom it asks.
+    A proxy may stand before a server on localhost: it passes on by which name it was asked, or says for whom it asks.
+
+    Args:
+        address: That the server listens on; None for all.
+        headers: Of the browser's request.
     """
-    headers = st.context.headers
     asked = urlsplit(headers.get("Origin", "")).hostname
-    return st.get_option("server.address") in LOOPBACK and asked in LOOPBACK and "X-Forwarded-For" not in headers
+    return address in LOOPBACK and asked in LOOPBACK and "X-Forwarded-For" not in headers
 
 
 def readable() -> tuple[Path, ...]:
     """Return the folders below which this page may read."""
-    return (*allowed_folders(is_private()), SHIPPED)
+    private = is_private(st.get_option("server.address"), st.context.headers)
+    return (*allowed_folders(private), SHIPPED)
 
 
 def say_unknown(kind: str, key: str, known: Collection[str]) -> None:

@@ -103,11 +103,14 @@ def _logs_at(path: Path) -> list[Log]:
 
     Raises:
         NotAllowedError: If it leads out of the folders that may be read.
+        RunError: If there is nothing that could be read.
     """
     folders = readable()
     path = check_allowed(path, folders)
-    if not path.is_dir():
+    if path.is_file():
         return [Log(path.name, path)]
+    if not path.is_dir():
+        raise RunError(f"There is no file or folder {path}: check the path.")
     runs = [Run(path)] if (path / HISTORY).exists() else find_runs(path)
     for run in runs:
         check_run_allowed(run, folders)
