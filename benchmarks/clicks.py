@@ -146,7 +146,9 @@ def main(run: str | None = "dubai-best", times: int = 1, data: Path | None = Non
         scenes = [scene.name for scene in find_dataset(root).scenes]
         turns = scenes[1:CLICKS] + scenes[:1]
         kinds = browsing(turns) + (judging(run, turns) if run and times == 1 else [])
-        address = address or stack.enter_context(serve({VARIABLE: str(root), ALLOWED_VARIABLE: str(targets)}, scratch / "log"))
+        address = address or stack.enter_context(
+            serve({VARIABLE: str(root), ALLOWED_VARIABLE: str(targets)}, scratch / "log")
+        )
         browser = stack.enter_context(launch_chromium(stack.enter_context(sync_playwright())))
         print(f"{len(scenes):,} scenes; seconds from the click until all is drawn\n")
         print("| click | median | slowest |\n| --- | --- | --- |")

@@ -64,7 +64,7 @@ def test_what_leads_elsewhere_is_refused_in_one_sentence(tmp_path: Path) -> None
     paths += [allowed / name for name in ("link", "further", "link/x", "up", "up/allowed-not")]
     paths += [Path("~nobody-at-all/x"), Path("a\0b"), allowed / "link\0"]
     for path in paths:
-        with pytest.raises(NotAllowedError, match="folder that pages may read.*SEGMENTATION_ALLOWED"):
+        with pytest.raises(NotAllowedError, match=r"folder that pages may read.*SEGMENTATION_ALLOWED"):
             check_allowed(path, [allowed.resolve()])
 
 
