@@ -228,12 +228,16 @@ def check_run_allowed(run: Run, folders: Sequence[Path]) -> None:
 
     Raises:
         NotAllowedError: If so.
+        RunError: If its folder cannot be read.
     """
     check_allowed(run.folder, folders)
-    with os.scandir(run.folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                check_allowed(Path(entry.path), folders)
+    try:
+        with os.scandir(run.folder) as entries:
+            links = [Path(entry.path) for entry in entries if entry.is_symlink()]
+    except OSError as error:
+        raise RunError(f"The folder of {run.name} cannot be read: {error.strerror}.") from error
+    for link in links:
+        check_allowed(link, folders)
 
 
 def read_selection(path: Path) -> list[str]:

@@ -14,7 +14,7 @@ from segmentation.data.demo import make_demo
 from segmentation.data.locate import DEMO_FOLDER, allowed_folders, default_folder, runs_folder
 from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.scenes import Dataset, find_dataset
-from segmentation.errors import NotAllowedError, SegmentationError
+from segmentation.errors import NotAllowedError, RunError, SegmentationError
 from segmentation.log import LOG, event, incident, start_log
 from segmentation.runs.folder import SHIPPED, Run, check_run_allowed, find_runs
 from segmentation.ui.loaders import load_fingerprint, progress_bar
@@ -213,10 +213,10 @@ def _forget_run() -> None:
 
 
 def known_runs() -> list[Run]:
-    """Return the runs of this machine, then the shipped ones; without those that lead out of the allowed folders."""
+    """Return the runs of this machine, then the shipped ones; without those that may not or cannot be read."""
     folders, runs = readable(), []
     for run in find_runs(runs_folder(), SHIPPED):
-        with suppress(NotAllowedError):
+        with suppress(NotAllowedError, RunError):
             check_run_allowed(run, folders)
             runs.append(run)
     return runs
