@@ -3,29 +3,29 @@
 import streamlit as st
 
 from segmentation.ui import home
-from segmentation.ui.layout import begin_page, choose_dataset, choose_run, legend
+from segmentation.ui.layout import choose_dataset, choose_run, legend, page
 
-begin_page("Aerial segmentation", "Is my data right, is my training going well, and where does my model fail?")
-dataset = choose_dataset()
-run = choose_run(dataset)
+with page("Aerial segmentation", "Is my data right, is my training going well, and where does my model fail?"):
+    dataset = choose_dataset()
+    run = choose_run(dataset)
 
-cards = st.grid(2, min_column_width=380, gap="medium")
-with cards.cell():
-    health_place = home.dataset_card(dataset)
-with cards.cell():
-    home.run_card(run, dataset)
+    cards = st.grid(2, min_column_width=380, gap="medium")
+    with cards.cell():
+        health_place = home.dataset_card(dataset)
+    with cards.cell():
+        home.run_card(run, dataset)
 
-if dataset:
-    st.subheader("From scene to score", anchor=False)
-    legend(dataset.palette)
-    home.pipeline(dataset, run)
+    if dataset:
+        st.subheader("From scene to score", anchor=False)
+        legend(dataset.palette)
+        home.pipeline(dataset, run)
 
-st.subheader("Where to go next", anchor=False)
-home.next_steps()
+    st.subheader("Where to go next", anchor=False)
+    home.next_steps()
 
-st.subheader("Another data set", anchor=False)
-home.add_dataset()
+    st.subheader("Another data set", anchor=False)
+    home.add_dataset()
 
-if dataset:
-    with health_place:  # last, since every scene is read for it
-        home.health_line(dataset)
+    if dataset:
+        with health_place:  # last, since every scene is read for it
+            home.health_line(dataset)

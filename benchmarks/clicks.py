@@ -23,7 +23,7 @@ from benchmarks.dashboard import (
     wait_until_still,
     watch_clicks,
 )
-from segmentation.data.locate import default_folder
+from segmentation.data.locate import ALLOWED_VARIABLE, VARIABLE, default_folder
 from segmentation.data.scenes import find_dataset
 
 CLICKS = 20
@@ -138,7 +138,7 @@ def main(run: str | None = "dubai-best", times: int = 1, data: Path | None = Non
         data: The data set's folder; by default that in data/.
         address: Measure a dashboard that is running already, with this data set and all of it read.
     """
-    root = data or default_folder()
+    root = targets = data or default_folder()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if times > 1:
@@ -146,7 +146,9 @@ def main(run: str | None = "dubai-best", times: int = 1, data: Path | None = Non
         scenes = [scene.name for scene in find_dataset(root).scenes]
         turns = scenes[1:CLICKS] + scenes[:1]
         kinds = browsing(turns) + (judging(run, turns) if run and times == 1 else [])
-        address = address or stack.enter_context(serve({"SEGMENTATION_DATA": str(root)}, scratch / "log"))
+        address = address or stack.enter_context(
+            serve({VARIABLE: str(root), ALLOWED_VARIABLE: str(targets)}, scratch / "log")
+        )
         browser = stack.enter_context(launch_chromium(stack.enter_context(sync_playwright())))
         print(f"{len(scenes):,} scenes; seconds from the click until all is drawn\n")
         print("| click | median | slowest |\n| --- | --- | --- |")

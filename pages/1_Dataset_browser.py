@@ -3,23 +3,23 @@
 import streamlit as st
 
 from segmentation.ui import browser
-from segmentation.ui.layout import begin_page, choose_dataset, legend
+from segmentation.ui.layout import choose_dataset, legend, page
 
-begin_page(
+with page(
     "Dataset browser", "Is my data right? Every scene with its mask, how the classes share the area, and what is odd."
-)
-dataset = choose_dataset()
-if dataset is None:
-    st.stop()
-browser.follow_open_scene()
-view = st.segmented_control(
-    "View",
-    list(browser.VIEWS),
-    default="Scenes",
-    required=True,
-    key="view",
-    bind="query-params",
-    label_visibility="collapsed",
-)
-legend(dataset.palette, void=True)
-browser.VIEWS[view](dataset)
+):
+    dataset = choose_dataset()
+    if dataset is None:
+        st.stop()
+    browser.follow_open_scene()
+    view = st.segmented_control(
+        "View",
+        list(browser.VIEWS),
+        default="Scenes",
+        required=True,
+        key="view",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    legend(dataset.palette, void=True)
+    browser.VIEWS[view](dataset)

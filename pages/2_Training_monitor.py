@@ -3,16 +3,16 @@
 import streamlit as st
 
 from segmentation.ui import monitor
-from segmentation.ui.layout import begin_page, choose_dataset, choose_run
+from segmentation.ui.layout import choose_dataset, choose_run, page
 
-begin_page("Training monitor", "Is my training going well? Training and validation curves of any Keras CSVLogger file.")
-dataset = choose_dataset()
-run = choose_run(dataset)
-logs = monitor.choose_logs(run)
-monitor.train_form(dataset)
-if not logs:
-    st.info("Nothing to draw yet: choose a run, or give a CSVLogger file.", icon=":material/show_chart:")
-    st.stop()
-monitor.controls(logs)
-monitor.curves(logs, monitor.choose_drawing())
-monitor.details(logs)
+with page("Training monitor", "Is my training going well? Training and validation curves of any Keras CSVLogger file."):
+    dataset = choose_dataset()
+    run = choose_run(dataset)
+    logs = monitor.choose_logs(run)
+    monitor.train_form(dataset)
+    if not logs:
+        st.info("Nothing to draw yet: choose a run, or give a CSVLogger file.", icon=":material/show_chart:")
+        st.stop()
+    monitor.controls(logs)
+    monitor.curves(logs, monitor.choose_drawing())
+    monitor.details(logs)

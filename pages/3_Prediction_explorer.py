@@ -3,19 +3,19 @@
 import streamlit as st
 
 from segmentation.ui import explorer
-from segmentation.ui.layout import begin_page, choose_dataset, choose_run, legend, one_sentence
+from segmentation.ui.layout import choose_dataset, choose_run, legend, page
 
-begin_page("Prediction explorer", "What does my model see? Image, ground truth and prediction side by side.")
-dataset = choose_dataset()
-run = choose_run(dataset)
-if run is None or run.model is None or run.palette is None:
-    st.info(
-        "This run has no model to predict with: choose another run in the sidebar.", icon=":material/model_training:"
-    )
-    st.stop()
-source = explorer.choose_source(dataset)
-legend(run.palette, void=True)
-with one_sentence():
+with page("Prediction explorer", "What does my model see? Image, ground truth and prediction side by side."):
+    dataset = choose_dataset()
+    run = choose_run(dataset)
+    if run is None or run.model is None or run.palette is None:
+        st.info(
+            "This run has no model to predict with: choose another run in the sidebar.",
+            icon=":material/model_training:",
+        )
+        st.stop()
+    source = explorer.choose_source(dataset)
+    legend(run.palette, void=True)
     if source == explorer.RANDOM:
         explorer.random_patches(dataset, run)
     elif source == explorer.ORTHOPHOTO:

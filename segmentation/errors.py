@@ -12,6 +12,10 @@ class DatasetNotFoundError(SegmentationError):
     """No labelled scenes were found where the user pointed."""
 
 
+class NotAllowedError(SegmentationError):
+    """A path leads out of the folders that pages may read."""
+
+
 class ImageFileError(SegmentationError):
     """A file cannot be used as an image or as a mask."""
 

@@ -4,8 +4,11 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from detect_secrets import SecretsCollection
+from detect_secrets.settings import default_settings
 
 from segmentation.data.locate import PROJECT
 from segmentation.runs.folder import SHIPPED, find_runs
@@ -19,6 +22,26 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 def test_ruff_has_nothing_to_say(command: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-m", "ruff", *command, "."], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_file_holds_a_secret() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True).stdout
+    # Pictures and models are no text, and tables of a million numbers take minutes.
+    paths = [
+        PROJECT / name
+        for name in filter(None, listed.split("\0"))
+        if not name.endswith((".png", ".keras", "patches.csv"))
+    ]
+    found = SecretsCollection()
+    with default_settings():
+        for path in paths:
+            found.scan_file(str(path))
+    assert len(paths) > 50
+    # A run's data set and commit are known by their hashes, which look like keys.
+    hashes = re.compile(r'\s*"(fingerprint|commit)": "[0-9a-f]+",?')
+    secrets = [(name, secret.line_number) for name, secret in found]
+    lines = {place: Path(place[0]).read_text(encoding="utf-8").splitlines()[place[1] - 1] for place in secrets}
+    assert [place for place in secrets if not hashes.fullmatch(lines[place])] == []
 
 
 def test_only_the_user_interface_imports_streamlit() -> None:

@@ -1,7 +1,11 @@
-"""Where labelled scenes and runs are on this machine, if the user does not say."""
+"""Where labelled scenes and runs are on this machine, if the user does not say, and which folders pages may read."""
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from segmentation.errors import NotAllowedError
 
 PROJECT = Path(__file__).parents[2]
 
@@ -10,6 +14,9 @@ VARIABLE = "SEGMENTATION_DATA"
 
 RUNS_VARIABLE = "SEGMENTATION_RUNS"
 """Environment variable that names the folder of the runs."""
+
+ALLOWED_VARIABLE = "SEGMENTATION_ALLOWED"
+"""Environment variable that names the further folders that pages may read, separated as in PATH; empty for none."""
 
 DEMO_FOLDER = PROJECT / "demo-data"
 """Where the demo set is made on first start."""
@@ -26,3 +33,42 @@ def default_folder() -> Path:
 def runs_folder() -> Path:
     """Return the folder that holds this machine's runs: ``SEGMENTATION_RUNS``, else ``runs/`` beside ``app.py``."""
     return Path(os.environ.get(RUNS_VARIABLE) or PROJECT / "runs").expanduser()
+
+
+def allowed_folders(private: bool) -> tuple[Path, ...]:
+    """Return the folders below which pages may read: those in use by default, and those of ``SEGMENTATION_ALLOWED``.
+
+    Args:
+        private: Whether only the person who started the server is answered: unless the variable is set, their home
+            folder is allowed too.
+    """
+    folders = [PROJECT / "data", DEMO_FOLDER, default_folder(), runs_folder()]
+    named = os.environ.get(ALLOWED_VARIABLE)
+    if named is not None:
+        folders += [Path(folder).expanduser() for folder in named.split(os.pathsep) if folder]
+    elif private:
+        with suppress(RuntimeError):  # an account without a home
+            home = Path.home().resolve()
+            folders += [home] if home != Path(home.anchor) else []  # some services' home is the whole disk
+    return tuple(dict.fromkeys(folder.resolve() for folder in folders))
+
+
+def check_allowed(path: Path, folders: Sequence[Path]) -> Path:
+    """Return where a path leads once ``~``, ``..`` and all links are followed, if that is below one of `folders`.
+
+    Args:
+        path: Of a file or folder, which need not exist.
+        folders: As `allowed_folders` returns them.
+
+    Raises:
+        NotAllowedError: If it leads anywhere else.
+    """
+    # A loop of links, a home that nobody has, a NUL: what leads nowhere is in no folder.
+    with suppress(OSError, RuntimeError, ValueError):
+        target = path.expanduser().resolve()
+        if any(target.is_relative_to(folder) for folder in folders):
+            return target
+    raise NotAllowedError(
+        f"{path} does not lie in a folder that pages may read, or leads out of it: whoever starts the dashboard names "
+        f"further folders in {ALLOWED_VARIABLE}."
+    )

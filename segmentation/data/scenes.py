@@ -5,12 +5,14 @@ import math
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from segmentation.data.images import SUFFIXES, read_image, read_mask
+from segmentation.data.locate import check_allowed
 from segmentation.data.palette import CLASS_FILE, Palette
 from segmentation.errors import DatasetNotFoundError, ImageFileError
 
@@ -120,7 +122,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-.") or "scenes"
 
 
-def find_dataset(root: Path) -> Dataset:
+def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
     """Find every ``images`` folder that has a ``masks`` folder beside it, at any depth below `root`.
 
     Images and masks are paired by file stem. Hidden folders are passed over and links to folders are not followed. A
@@ -128,24 +130,31 @@ def find_dataset(root: Path) -> Dataset:
 
     Args:
         root: The data set's folder.
+        within: Folders that it and every file of it must lie in, links followed; by default they may lie anywhere.
 
     Raises:
+        NotAllowedError: If something leads out of `within`.
         DatasetNotFoundError: If there is no such folder, or no pair of image and mask in it.
         PaletteError: If a ``class_dict.csv`` in `root` is unusable.
     """
+    if within is not None:
+        check_allowed(root, within)
     if not root.is_dir():
         raise DatasetNotFoundError(f"There is no folder {root}: check the path, or make the demo set.")
     scenes, unpaired, tiles_seen = [], [], Counter()
     folders = _tile_folders(root)
     # An archive may wrap all tiles in one more folder: names do not depend on which of the two was chosen.
     base = Path(os.path.commonpath([folder.parent for folder in folders if folder != root] or [root]))
+    if within is not None:
+        for path in (root / CLASS_FILE, base / CLASS_FILE, root / DEMO_MARKER):
+            check_allowed(path, within)
     for folder in folders:
         tile = str(folder.relative_to(base)) if folder != root else root.resolve().name
         prefix = slug(tile)
         tiles_seen[prefix] += 1
         if tiles_seen[prefix] > 1:  # "Tile 1" and "tile-1" side by side
             prefix = f"{prefix}~{tiles_seen[prefix]}"
-        images, masks = _files_by_stem(folder / "images"), _files_by_stem(folder / "masks")
+        images, masks = (_files_by_stem(folder / kind, within) for kind in ("images", "masks"))
         names_seen = Counter()
         for stem in sorted(images.keys() & masks.keys(), key=natural_key):
             name = f"{prefix}/{slug(stem)}"
@@ -176,13 +185,17 @@ def _tile_folders(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(str(path)))
 
 
-def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+def _files_by_stem(folder: Path, within: Sequence[Path] | None) -> dict[str, list[Path]]:
     """The readable formats in `folder` by file stem; more than one file of a stem in the order of their suffix."""
     files: dict[str, list[Path]] = {}
+    if within is not None:
+        check_allowed(folder, within)
     with os.scandir(folder) as entries:  # knows files from folders without asking for each
         for entry in sorted(entries, key=lambda entry: entry.name):
             stem, _, suffix = entry.name.rpartition(".")
             if stem and f".{suffix.lower()}" in SUFFIXES and not stem.startswith(".") and entry.is_file():
+                if within is not None and entry.is_symlink():
+                    check_allowed(folder / entry.name, within)
                 files.setdefault(stem, []).append(folder / entry.name)
     return files
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from segmentation.data.locate import check_allowed
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.errors import PaletteError, RunError
@@ -49,12 +51,19 @@ PATCH_COLUMNS = {"patch", "tile", "scene", "row", "column", "part", "mean_iou", 
 """What these files hold at the least: one that lacks any of it counts as unreadable."""
 
 
+RESERVED = {"log", "reviews"}
+"""What else is kept in a folder of runs."""
+
+
 def check_run_name(name: str) -> None:
     """Refuse a run's name that is no plain folder's name.
 
     Raises:
-        RunError: If it is empty, begins with a dot, is too long, or holds a character that leads elsewhere.
+        RunError: If it is empty, begins with a dot, is too long, is taken for something else, or holds a character
+            that leads elsewhere.
     """
+    if name.lower() in RESERVED:
+        raise RunError(f"The folder {name} is not for a run: choose another name.")
     if not re.fullmatch(r"\w[\w .+-]{0,99}", name):
         raise RunError(f"{name!r} cannot be a run's name: use up to 100 letters, digits, hyphens and underscores.")
 
@@ -212,6 +221,23 @@ def find_runs(*folders: Path) -> list[Run]:
             children = sorted(child for child in folder.iterdir() if child.is_dir())
             runs += [Run(child) for child in children if (child / CONFIG).exists() or (child / HISTORY).exists()]
     return runs
+
+
+def check_run_allowed(run: Run, folders: Sequence[Path]) -> None:
+    """Refuse a run that is a link out of `folders`, or holds one.
+
+    Raises:
+        NotAllowedError: If so.
+        RunError: If its folder cannot be read.
+    """
+    check_allowed(run.folder, folders)
+    try:
+        with os.scandir(run.folder) as entries:
+            links = [Path(entry.path) for entry in entries if entry.is_symlink()]
+    except OSError as error:
+        raise RunError(f"The folder of {run.name} cannot be read: {error.strerror}.") from error
+    for link in links:
+        check_allowed(link, folders)
 
 
 def read_selection(path: Path) -> list[str]:

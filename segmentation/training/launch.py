@@ -11,6 +11,7 @@ from pathlib import Path
 
 from segmentation.data.locate import PROJECT
 from segmentation.errors import RunError
+from segmentation.log import event
 from segmentation.runs.folder import GONE_SECONDS, Run, check_run_name
 from segmentation.training.configuration import Configuration
 
@@ -22,9 +23,13 @@ def options(configuration: Configuration) -> list[str]:
         value = getattr(configuration, field.name)
         if value == getattr(default, field.name):
             continue
-        words.append(f"--{field.name.replace('_', '-')}")
-        if value is not True:
-            words += map(str, value) if isinstance(value, tuple) else [str(value)]
+        option = f"--{field.name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, tuple):
+            words += [option, *map(str, value)]
+        else:
+            words.append(f"{option}={value}")  # a tile may be called --resume
     return words
 
 
@@ -68,6 +73,7 @@ def start(
             )
     except OSError as error:
         raise RunError(f"The training could not be started in {runs.name}: {error.strerror}.") from error
+    event("training started", run=name, pid=process.pid)
     # Who waits for it lets the system forget it when it ends: otherwise it would seem to live on.
     threading.Thread(target=process.wait, daemon=True).start()
     return process
@@ -87,3 +93,4 @@ def stop(run: Run) -> None:
         os.kill(status["pid"], signal.SIGTERM)
     except (ProcessLookupError, PermissionError) as error:
         raise RunError(f"{run.name} does not run on this machine, or belongs to another user.") from error
+    event("training stopped", run=run.name, pid=status["pid"])

@@ -14,8 +14,19 @@ from segmentation.data.patches import PATCH_SIZE, class_counts, crop, grid
 from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
 from segmentation.data.scenes import Dataset, mosaic
 from segmentation.errors import ImageFileError
+from segmentation.ui.downloads import csv_text
 from segmentation.ui.figures import class_bars, light_figure, tile_shares
-from segmentation.ui.layout import EXPLORER, choose_mask_style, choose_opacity, drawn, one_sentence, plain, turn_pages
+from segmentation.ui.layout import (
+    EXPLORER,
+    choose_mask_style,
+    choose_opacity,
+    drawn,
+    one_sentence,
+    plain,
+    refuse,
+    say_unknown,
+    turn_pages,
+)
 from segmentation.ui.loaders import load_health, load_patch, load_scene, load_small, load_thumbnail, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, in_place, outline, overlay
 from segmentation.ui.viewer import Pane, Reading, viewer
@@ -238,6 +249,7 @@ def show_patches(dataset: Dataset) -> None:
 def show_one_scene(dataset: Dataset) -> None:
     """Show one scene large, its mask laid over, with its patches, its classes and what was found in it."""
     names = [scene.name for scene in dataset.scenes]
+    say_unknown("scene", "scene", names)
     name = st.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     with st.sidebar:
         begin_view()
@@ -252,7 +264,7 @@ def show_one_scene(dataset: Dataset) -> None:
     try:
         image, mask = load_scene(dataset.scene(name), dataset.palette)
     except ImageFileError as error:
-        st.error(plain(error), icon=":material/error:")
+        refuse(error)
         return
     if outlined:
         picture = outline(image, mask, drawn(dataset.palette), indices)
@@ -315,7 +327,7 @@ def show_tile(dataset: Dataset) -> None:
             rows.append(thumbnails)
         st.container(key="pixels-mosaic").image(
             png_bytes(in_place(rows)),
-            caption=f"{tile}: {len(places)} × {len(places)} scenes in their places",
+            caption=f"{plain(tile)}: {len(places)} × {len(places)} scenes in their places",
             width="stretch",
             output_format="PNG",
         )
@@ -409,7 +421,7 @@ def show_shares(dataset: Dataset) -> None:
     st.caption(f"{table['patches'].sum():,} patches in all. A range means that the tile's scenes differ in size.")
     st.download_button(
         "Download the table",
-        table.to_csv(index=False),
+        csv_text(table),
         "tiles.csv",
         "text/csv",
         key="tiles-csv",
@@ -456,7 +468,7 @@ def show_health(dataset: Dataset) -> None:
             st.rerun()
         st.download_button(
             "Download the report",
-            findings.to_csv(index=False),
+            csv_text(findings),
             "health.csv",
             "text/csv",
             key="health-csv",

@@ -17,15 +17,18 @@ from segmentation.errors import ImageFileError
 from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.folder import Run
+from segmentation.ui.downloads import csv_text
 from segmentation.ui.figures import class_bars, confusion_figure
 from segmentation.ui.layout import (
     EXPLORER,
     choose_mask_style,
     choose_opacity,
+    code,
     drawn,
     one_sentence,
     other_runs,
     plain,
+    say_unknown,
     score,
 )
 from segmentation.ui.loaders import load_patch, load_scene, predict
@@ -95,9 +98,9 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
         )
         return None
     left, right = st.columns(2)
-    name = left.selectbox(
-        "Scene", [scene.name for scene in dataset.scenes], key="scene", bind="query-params", help="Type to search."
-    )
+    names = [scene.name for scene in dataset.scenes]
+    say_unknown("scene", "scene", names)
+    name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     size = run.patch_size
     image, mask = load_scene(dataset.scene(name), dataset.palette)
     rows, columns = grid(*mask.shape, size)
@@ -493,7 +496,7 @@ def _downloads(subject: Subject, panes: list[Pane], prediction: Prediction, tabl
             "Scores" if subject.mask is not None else "Shares",
             f"{stem}-scores.csv",
             "text/csv",
-            lambda: table.to_csv(index=False),
+            lambda: csv_text(table),
             "A row a class.",
         ),
         (
@@ -555,7 +558,7 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
                 *(drawn(run.palette).decode(classes) for classes in (truth, predict(run.model, image).classes)),
             ]
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-                st.markdown(f"`{row.patch}`")
+                st.markdown(code(row.patch))
                 st.page_link(
                     EXPLORER,
                     label="Explore",

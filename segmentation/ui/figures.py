@@ -1,6 +1,7 @@
 """Plotly figures: numbers in, a figure out, without Streamlit, so that tests can look at them."""
 
 import base64
+import html
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -30,6 +31,14 @@ TITLES = {
     "mean_iou": "Mean IoU",
     "learning_rate": "Learning rate",
 }
+
+
+def literal(text: object) -> str:
+    """Return what Plotly draws as this text: it takes tags, entities and ``%{…}`` in a name for markup.
+
+    `html.unescape` turns it back.
+    """
+    return html.escape(str(text), quote=False).replace("%{", "%&#123;")
 
 
 def title_of(metric: str) -> str:
@@ -74,7 +83,7 @@ def history_figure(
             if column not in history.table:
                 continue
             values = history.table[column]
-            label = ", ".join(word for word in (name if len(histories) > 1 else "", part) if word)
+            label = ", ".join(word for word in (literal(name) if len(histories) > 1 else "", part) if word)
             line = {"color": color, "dash": dash, "width": 2}
             mode = "lines+markers" if len(values) < 2 else "lines"
             if smoothing:
@@ -95,10 +104,10 @@ def history_figure(
                 side = " left" if epochs.iloc[best] > 0.8 * last else " right" if epochs.iloc[best] < 0.2 * last else ""
                 _mark_best(figure, epochs.iloc[best], values.iloc[best], metric, label, part, color, side)
     figure.update_layout(
-        title={"text": title_of(metric), "font": {"size": 15}},
+        title={"text": literal(title_of(metric)), "font": {"size": 15}},
         xaxis={"title": "Epoch", "tickformat": "d", "range": [0.5, last + 0.5]},
         yaxis={
-            "title": title_of(metric),
+            "title": literal(title_of(metric)),
             "type": "log" if logarithmic else "linear",
             "rangemode": "tozero" if metric == "learning_rate" else "normal",
         },
@@ -146,9 +155,9 @@ def gap_figure(histories: dict[str, History], metric: str) -> go.Figure:
             x=epochs,
             y=gaps,
             mode="lines" if len(gaps) > 1 else "markers",
-            name=name,
+            name=literal(name),
             line={"color": color, "width": 2},
-            hovertemplate=f"{name}<br>epoch %{{x}}: %{{y:+.4f}}<extra></extra>",
+            hovertemplate=f"{literal(name)}<br>epoch %{{x}}: %{{y:+.4f}}<extra></extra>",
         )
         widening = widens_from(gaps)
         if widening is not None:
@@ -158,7 +167,7 @@ def gap_figure(histories: dict[str, History], metric: str) -> go.Figure:
                 annotation={"text": f"widens from epoch {int(epochs.iloc[widening])}", "font": {"color": color}},
             )
     figure.add_hline(y=0, line={"color": QUIET, "width": 1})
-    title = f"{title_of(metric)}: training better than validation by"
+    title = f"{literal(title_of(metric))}: training better than validation by"
     figure.update_layout(
         title={"text": title, "font": {"size": 15}},
         xaxis={"title": "Epoch", "tickformat": "d"},
@@ -186,7 +195,7 @@ def class_bars(values: Sequence[float], palette: Palette, axis: str, share: bool
     figure = go.Figure(
         go.Bar(
             x=shown,
-            y=list(palette.names),
+            y=[literal(name) for name in palette.names],
             orientation="h",
             text=texts,
             textposition="outside",
@@ -196,7 +205,7 @@ def class_bars(values: Sequence[float], palette: Palette, axis: str, share: bool
         )
     )
     figure.update_layout(
-        xaxis={"title": axis, "range": [0, 115 if share else 1.15], "showgrid": True},
+        xaxis={"title": literal(axis), "range": [0, 115 if share else 1.15], "showgrid": True},
         yaxis={"autorange": "reversed"},
         height=60 + 34 * len(palette),
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
@@ -221,11 +230,11 @@ def tile_shares(
     for index, name in enumerate(palette.names):
         figure.add_bar(
             x=shares[name],
-            y=shares.index,
-            name=name,
+            y=[literal(tile) for tile in shares.index],
+            name=literal(name),
             orientation="h",
             marker={"color": palette.hex(index), "line": {"color": QUIET, "width": 0.5}},
-            hovertemplate=f"%{{y}}: {name} %{{x:.1f}} %<extra></extra>",
+            hovertemplate=f"%{{y}}: {literal(name)} %{{x:.1f}} %<extra></extra>",
         )
     figure.update_layout(
         barmode="stack",
@@ -248,7 +257,7 @@ def light_figure(light: pd.DataFrame, palette: Palette) -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=light["brightness"],
-            y=light["class"],
+            y=light["class"].map(literal),
             mode="markers",
             marker={
                 "color": [palette.hex(index) for index in range(len(palette))],
@@ -277,14 +286,14 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
         matrix: (classes, classes) pixels.
         palette: The classes.
     """
-    matrix = np.asarray(matrix)
+    matrix, names = np.asarray(matrix), [literal(name) for name in palette.names]
     totals = matrix.sum(1, keepdims=True)
     shares = np.divide(100 * matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
     figure = go.Figure(
         go.Heatmap(
             z=shares,
-            x=list(palette.names),
-            y=list(palette.names),
+            x=names,
+            y=names,
             customdata=matrix,
             colorscale=[[0, "rgba(15,118,110,0)"], [1, ACCENT]],
             zmin=0,
@@ -296,8 +305,8 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
     # A heat map's cells cannot be clicked in Streamlit, points can: one that nobody sees lies over each cell. Its text
     # has a colour for each cell, where a heat map's own is for a light page only.
     figure.add_scatter(
-        x=[name for _ in palette.names for name in palette.names],
-        y=[name for name in palette.names for _ in palette.names],
+        x=[name for _ in names for name in names],
+        y=[name for name in names for _ in names],
         mode="markers+text",
         marker={"symbol": "square", "size": 40, "opacity": 0},
         text=["" if np.isnan(share) else f"{share:.0f}" for share in shares.ravel()],
@@ -328,6 +337,7 @@ def scatter_figure(
         diagonal: Draw the line where both are equal.
     """
     figure = go.Figure()
+    x_title, y_title = literal(x_title), literal(y_title)
     if diagonal:
         line = {"color": QUIET, "dash": "dot"}
         figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
@@ -336,7 +346,7 @@ def scatter_figure(
         y=y,
         mode="markers",
         marker={"color": POINTS, "opacity": 0.7, "size": 7},
-        customdata=names.to_numpy()[:, None],
+        customdata=names.map(literal).to_numpy()[:, None],
         hovertemplate=f"%{{customdata[0]}}<br>{x_title} %{{x:.3g}}<br>{y_title} %{{y:.3f}}<extra></extra>",
         showlegend=False,
     )
@@ -447,7 +457,9 @@ def network_figure(description: dict) -> go.Figure:
         _arrow(figure, places[start], places[end], ACCENT, "dot")
     texts = [f"{h}² × {c}" if h == w else f"{h} × {w} × {c}" for h, w, c in (block["shape"] for block in blocks)]
     layers = [
-        "<br>".join(f"{count} × {kind}" if count > 1 else kind for kind, count in block["layers"].items())
+        "<br>".join(
+            f"{count} × {literal(kind)}" if count > 1 else literal(kind) for kind, count in block["layers"].items()
+        )
         for block in blocks
     ]
     figure.add_scatter(

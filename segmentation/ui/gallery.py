@@ -1,5 +1,6 @@
 """The parts of the worst-case gallery: scores, ranked patches, confusions, causes, suspect labels, two runs."""
 
+import html
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
@@ -8,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.data.images import png_bytes
-from segmentation.data.locate import runs_folder
+from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import DESCRIPTIONS, settle_void
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
@@ -18,6 +19,7 @@ from segmentation.runs.folder import Run, check_run_name, confusion_column
 from segmentation.runs.reviews import VERDICTS, Reviews
 from segmentation.training import launch
 from segmentation.training.configuration import Configuration
+from segmentation.ui.downloads import csv_text
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
 from segmentation.ui.layout import (
     EXPLORER,
@@ -28,6 +30,7 @@ from segmentation.ui.layout import (
     other_runs,
     plain,
     protocol_line,
+    readable,
     score,
     turn_pages,
 )
@@ -262,7 +265,7 @@ def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_fi
             )
         st.download_button(
             "Download the table",
-            groups.to_csv(index=False),
+            csv_text(groups),
             f"{run.name}-{unit.lower()}.csv",
             "text/csv",
             key="download-groups",
@@ -276,7 +279,7 @@ def _act(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Download the ranking",
-            lambda: table.assign(rank=range(1, len(table) + 1)).to_csv(index=False),
+            lambda: csv_text(table.assign(rank=range(1, len(table) + 1))),
             f"{run.name}-ranking.csv",
             "text/csv",
             key="download-ranking",
@@ -376,7 +379,7 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, second: Run | None = None)
     place = row["patch"].rsplit("/", 1)[1]
     number = f"**{row['rank']}.** " if "rank" in row else ""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"{number}`{row['patch']}`")
+        st.markdown(number + code(row["patch"]))
         with st.container(horizontal=True, width="content", vertical_alignment="center", gap="small"):
             if st.button(
                 "Context",
@@ -415,7 +418,7 @@ def _context(dataset: Dataset, run: Run, row: pd.Series) -> None:
     with one_sentence():
         image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette)
         framed = draw_frame(image, row["row"] * run.patch_size, row["column"] * run.patch_size, run.patch_size)
-        st.image(png_bytes(fit(framed, smooth=True)), caption=row["patch"], width="stretch", output_format="PNG")
+        st.image(png_bytes(fit(framed, smooth=True)), caption=code(row["patch"]), width="stretch", output_format="PNG")
 
 
 def confusions(dataset: Dataset, run: Run) -> None:
@@ -428,7 +431,7 @@ def confusions(dataset: Dataset, run: Run) -> None:
     wrong = matrix - np.diag(np.diagonal(matrix))
     first = np.unravel_index(wrong.argmax(), wrong.shape)
     clicked = st.session_state.get("confusions", {}).get("selection", {}).get("points", [])
-    cell = (clicked[0]["y"], clicked[0]["x"]) if clicked else None
+    cell = (html.unescape(clicked[0]["y"]), html.unescape(clicked[0]["x"])) if clicked else None
     if cell and cell != st.session_state.get("confusions-followed"):
         st.session_state["confusions-followed"] = cell
         st.session_state["true"], st.session_state["taken"] = cell
@@ -514,7 +517,7 @@ def causes(dataset: Dataset, run: Run) -> None:
         st.caption("Click a point to see its patch.")
         return
     with st.container(border=True), one_sentence():
-        _card(dataset, run, table[table["patch"] == points[0]["customdata"][0]].iloc[0])
+        _card(dataset, run, table[table["patch"] == html.unescape(points[0]["customdata"][0])].iloc[0])
 
 
 def suspects(dataset: Dataset, run: Run) -> None:
@@ -524,6 +527,7 @@ def suspects(dataset: Dataset, run: Run) -> None:
         _needs_confusions(run)
         return
     reviews = Reviews(runs_folder(), load_fingerprint(dataset))
+    check_allowed(reviews.path, readable())
     known = reviews.read().set_index("patch")
     st.sidebar.subheader("View", anchor=False)
     which = st.sidebar.segmented_control(
@@ -569,7 +573,7 @@ def suspects(dataset: Dataset, run: Run) -> None:
     if not known.empty:
         st.download_button(
             "Download the reviews",
-            known.reset_index().to_csv(index=False),
+            csv_text(known.reset_index()),
             f"{dataset.root.name}-reviews.csv",
             "text/csv",
             key="download-reviews",

@@ -13,13 +13,13 @@ from streamlit.delta_generator import DeltaGenerator
 from segmentation.data.download import HANDLE, MEGABYTES, PAGE
 from segmentation.data.health import FINDINGS
 from segmentation.data.images import png_bytes
-from segmentation.data.locate import PROJECT, VARIABLE
+from segmentation.data.locate import ALLOWED_VARIABLE, PROJECT, VARIABLE, check_allowed
 from segmentation.data.patches import PATCH_SIZE, cut, grid
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, STOPPED, SegmentationError
 from segmentation.runs.folder import Run
 from segmentation.ui.figures import network_figure
-from segmentation.ui.layout import CHOSEN, add_folder, code, drawn, one_sentence, plain, protocol_line, score
+from segmentation.ui.layout import CHOSEN, add_folder, code, drawn, one_sentence, plain, protocol_line, readable, score
 from segmentation.ui.loaders import load_health, load_scene, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, fit, overlay
 
@@ -156,17 +156,19 @@ def add_dataset() -> None:
             "Folder on this machine",
             placeholder="/data/my-city",
             help="It holds folders named images and masks side by side, with files of the same name in both; a "
-            f"class_dict.csv (name,r,g,b) in it names the classes. {VARIABLE} sets the default.",
+            f"class_dict.csv (name,r,g,b) in it names the classes. {VARIABLE} sets the default, "
+            f"{ALLOWED_VARIABLE} what else may be read.",
         )
         if st.form_submit_button("Use this folder", type="primary", icon=":material/folder_open:") and typed.strip():
             with one_sentence():
-                find_dataset(Path(typed.strip()).expanduser())
-                _use(Path(typed.strip()))
+                folder = check_allowed(Path(typed.strip()), readable())
+                find_dataset(folder, readable())
+                _use(folder)
     with cards, st.container(border=True):
         st.markdown(f"**MBRSC aerial imagery of Dubai** · 72 scenes, {MEGABYTES} MB, CC0, from `{HANDLE}`")
         target = PROJECT / "data"
         try:
-            find_dataset(target)
+            find_dataset(target, readable())
         except SegmentationError:
             if DOWNLOAD in st.session_state:
                 _watch_download(target)
@@ -196,11 +198,12 @@ def _start_download(folder: Path) -> None:
     """Run the download command in a process of its own, so that it can be watched and cancelled."""
     log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
     command = [sys.executable, "-m", "segmentation", "download", "--folder", str(folder)]
-    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=log)  # noqa: S603
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=log)  # noqa: S603 (no word is a user's)
     st.session_state[DOWNLOAD] = process, log
 
 
 @st.fragment(run_every=1.0)
+@one_sentence()
 def _watch_download(folder: Path) -> None:
     """Show how the download goes, and what came of it."""
     process, log = st.session_state[DOWNLOAD]

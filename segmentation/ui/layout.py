@@ -2,19 +2,21 @@
 
 import html
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
 
 from segmentation.data.demo import make_demo
-from segmentation.data.locate import DEMO_FOLDER, default_folder, runs_folder
+from segmentation.data.locate import DEMO_FOLDER, allowed_folders, default_folder, runs_folder
 from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.scenes import Dataset, find_dataset
-from segmentation.errors import SegmentationError
-from segmentation.runs.folder import SHIPPED, Run, find_runs
+from segmentation.errors import NotAllowedError, RunError, SegmentationError
+from segmentation.log import LOG, event, incident, start_log
+from segmentation.runs.folder import SHIPPED, Run, check_run_allowed, find_runs
 from segmentation.ui.loaders import load_fingerprint, progress_bar
 
 EXPLORER = "pages/3_Prediction_explorer.py"
@@ -27,6 +29,14 @@ CHOSEN = "chosen_dataset"
 
 CHOSEN_RUN = "chosen_run"
 """Session state: the name of a run to choose at the next run of the page."""
+
+OPENED = "opened_dataset"
+"""Session state: folder of the data set that was opened last."""
+
+REFUSED = "refused"
+"""Session state: the sentences that are in the log already."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 SAFE = "safe-colours"
 """Session state: whether to draw in colours that colour-blind eyes tell apart."""
@@ -52,12 +62,18 @@ STYLE = """
 """
 
 
-def begin_page(title: str, question: str) -> None:
-    """Set the page up and write its title and the one line that says what it answers."""
+@contextmanager
+def page(title: str, question: str) -> Iterator[None]:
+    """Set a page up and write its title and the one line that says what it answers; the page itself is the block."""
     st.set_page_config(page_title=f"{title} · Aerial segmentation", page_icon=":material/satellite_alt:", layout="wide")
     st.html(STYLE)
     st.title(title, anchor=False)
     st.caption(question)
+    # What happens outside of a page's block, such as an import that fails, Streamlit logs there.
+    if start_log(runs_folder(), "streamlit.error_util"):
+        event("server start", address=st.get_option("server.address"), streamlit=st.__version__)
+    with one_sentence():
+        yield
 
 
 def plain(text: object) -> str:
@@ -74,11 +90,62 @@ def code(text: object) -> str:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Show an error of the user's as its one sentence, and go on with the rest of the page."""
+    """Show an error as one sentence, and go on with the rest of the page.
+
+    An error of the user's is its own sentence. Any other is in the log with its traceback, and the sentence says where.
+    """
     try:
         yield
     except SegmentationError as error:
-        st.error(plain(error), icon=":material/error:")
+        refuse(error)
+    except Exception as error:
+        reference, place = incident(error), code(f"{runs_folder().name}/{LOG}")
+        st.error(
+            f"Something went wrong (reference {reference}): reload the page, or look the reference up in {place}.",
+            icon=":material/error:",
+        )
+
+
+def refuse(error: SegmentationError, about: str = "") -> None:
+    """Show an error of the user's as its one sentence, and log it once a session.
+
+    Args:
+        error: What was raised.
+        about: A name to put before the sentence.
+    """
+    sentence = f"{about}: {error}" if about else str(error)
+    logged = st.session_state.setdefault(REFUSED, set())
+    if sentence not in logged:  # pages run again at every click
+        logged.add(sentence)
+        event("refused", kind=type(error).__name__, sentence=sentence)
+    st.error(plain(sentence), icon=":material/error:")
+
+
+def is_private(address: str | None, headers: Mapping[str, str]) -> bool:
+    """Tell whether only the person who started the server is answered.
+
+    A proxy may stand before a server on localhost: it passes on by which name it was asked, or says for whom it asks.
+
+    Args:
+        address: That the server listens on; None for all.
+        headers: Of the browser's request.
+    """
+    asked = urlsplit(headers.get("Origin", "")).hostname
+    return address in LOOPBACK and asked in LOOPBACK and "X-Forwarded-For" not in headers
+
+
+def readable() -> tuple[Path, ...]:
+    """Return the folders below which this page may read."""
+    private = is_private(st.get_option("server.address"), st.context.headers)
+    return (*allowed_folders(private), SHIPPED)
+
+
+def say_unknown(kind: str, key: str, known: Collection[str]) -> None:
+    """Say that a link names what is not here; to be called before the widget that is bound to it."""
+    if key not in st.session_state:  # later, what the address holds comes from the widget
+        for name in st.query_params.get_all(key):
+            if name not in known:
+                st.warning(plain(f"There is no {kind} {name} here: choose another one."), icon=":material/link_off:")
 
 
 def dataset_folders() -> dict[str, Path]:
@@ -115,6 +182,7 @@ def choose_dataset() -> Dataset | None:
     if CHOSEN in st.session_state:  # a widget's value can only be set before it is drawn
         st.session_state["data"] = st.session_state.pop(CHOSEN)
         _forget_run()
+    say_unknown("data set", "data", folders)
     label = st.sidebar.selectbox(
         "Data set",
         list(folders),
@@ -126,10 +194,14 @@ def choose_dataset() -> Dataset | None:
     try:
         if folders[label] == DEMO_FOLDER:
             _make_demo()
-        return find_dataset(folders[label])
+        dataset = find_dataset(folders[label], readable())
     except SegmentationError as error:
         st.warning(f"{plain(error)} Or choose another data set in the sidebar.", icon=":material/folder_off:")
         return None
+    if st.session_state.get(OPENED) != dataset.root:
+        st.session_state[OPENED] = dataset.root
+        event("data set opened", folder=dataset.root, scenes=len(dataset.scenes))
+    return dataset
 
 
 def _make_demo() -> None:
@@ -144,8 +216,13 @@ def _forget_run() -> None:
 
 
 def known_runs() -> list[Run]:
-    """Return the runs of this machine, then the shipped ones."""
-    return find_runs(runs_folder(), SHIPPED)
+    """Return the runs of this machine, then the shipped ones; without those that may not or cannot be read."""
+    folders, runs = readable(), []
+    for run in find_runs(runs_folder(), SHIPPED):
+        with suppress(NotAllowedError, RunError):
+            check_run_allowed(run, folders)
+            runs.append(run)
+    return runs
 
 
 def other_runs(run: Run, fits: Callable[[Run], bool]) -> dict[str, Run]:
@@ -198,6 +275,9 @@ def run_of(dataset: Dataset, runs: list[Run]) -> int:
 
 def choose_run(dataset: Dataset | None) -> Run | None:
     """Let the user choose a run in the sidebar; None after a sentence if there is none."""
+    for found in find_runs(runs_folder()):
+        with one_sentence():
+            check_run_allowed(found, readable())
     runs = known_runs()
     if not runs:
         st.sidebar.info("No run yet: train one with `python -m segmentation train --name first`.")
@@ -205,6 +285,7 @@ def choose_run(dataset: Dataset | None) -> Run | None:
     names = list(dict.fromkeys(run.name for run in runs))
     if st.session_state.get(CHOSEN_RUN) in names:  # a widget's value can only be set before it is drawn
         st.session_state["run"] = st.session_state.pop(CHOSEN_RUN)
+    say_unknown("run", "run", names)
     default = names.index(runs[run_of(dataset, runs)].name) if dataset else 0
     name = st.sidebar.selectbox(
         "Run",
@@ -242,7 +323,8 @@ def drawn(palette: Palette) -> Palette:
 
 def protocol_line(metrics: dict) -> str:
     """Say where scores come from: protocol, patches, pixels."""
-    return f"protocol {metrics['protocol']} · {metrics['patches']:,} held-out patches · {metrics['pixels']:,} pixels"
+    protocol, patches, pixels = plain(metrics["protocol"]), metrics["patches"], metrics["pixels"]
+    return f"protocol {protocol} · {patches:,} held-out patches · {pixels:,} pixels"
 
 
 def score(value: float | None) -> str:

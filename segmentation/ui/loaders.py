@@ -5,6 +5,7 @@ the pixels, never by a sample of them.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE, Progress, tile_table
 from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.log import event
 from segmentation.ui.pictures import fit, overlay
 
 if TYPE_CHECKING:
@@ -167,7 +169,10 @@ def load_thumbnail(scene: Scene, palette: Palette, colors: Palette, opacity: flo
 def _predictor(path: Path, modified_ns: int) -> "Predictor":
     from segmentation.inference.predictor import Predictor  # half a second, only where needed
 
-    return Predictor(path)
+    begun = time.monotonic()
+    predictor = Predictor(path)
+    event("model loaded", run=path.parent.name, seconds=round(time.monotonic() - begun, 3))
+    return predictor
 
 
 def load_predictor(path: Path) -> "Predictor":
@@ -215,7 +220,11 @@ def load_overview(path: Path, band: bool = False) -> np.ndarray:
 def _predict(
     path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, image: np.ndarray, progress: Progress
 ) -> "Prediction":
-    prediction = load_predictor(path).scene(image, progress, tta, overlap)
+    predictor = load_predictor(path)
+    begun = time.monotonic()
+    prediction = predictor.scene(image, progress, tta, overlap)
+    seconds = round(time.monotonic() - begun, 3)
+    event("prediction made", run=path.parent.name, pixels=prediction.classes.size, seconds=seconds)
     for array in (prediction.classes, prediction.confidence, prediction.probabilities):
         array.flags.writeable = False
     return prediction

@@ -7,16 +7,17 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.locate import runs_folder
+from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import PROTOCOLS
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
-from segmentation.runs.folder import HISTORY, Run, find_runs
+from segmentation.runs.folder import HISTORY, Run, check_run_allowed, find_runs
 from segmentation.runs.history import History, read_history
 from segmentation.training import launch
 from segmentation.training.configuration import ARCHITECTURES, Configuration
+from segmentation.ui.downloads import csv_text
 from segmentation.ui.figures import best_epoch, best_is_high, gap_figure, history_figure, network_figure, title_of
-from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence, plain
+from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence, plain, readable, refuse, say_unknown
 
 POLL_SECONDS = 3.0
 """How often a running training's log is read again."""
@@ -62,6 +63,7 @@ def choose_logs(run: Run | None) -> list[Log]:
     """
     runs = {known.name: known for known in reversed(known_runs()) if (known.folder / HISTORY).exists()}
     others = [name for name in reversed(runs) if run is None or name != run.name]
+    say_unknown("run", "with", runs)
     chosen = st.multiselect(
         "Compare with",
         others,
@@ -91,15 +93,27 @@ def choose_logs(run: Run | None) -> list[Log]:
             kept.clear()
     logs += [Log(name, content) for name, content in kept.items()]
     if path.strip():
-        logs += _logs_at(Path(path.strip()).expanduser())
+        with one_sentence():
+            logs += _logs_at(Path(path.strip()))
     return logs
 
 
 def _logs_at(path: Path) -> list[Log]:
-    """Return the log at a path: of the file, of the run, or of all runs in the folder."""
-    if not path.is_dir():
+    """Return the log at a path: of the file, of the run, or of all runs in the folder.
+
+    Raises:
+        NotAllowedError: If it leads out of the folders that may be read.
+        RunError: If there is nothing that could be read.
+    """
+    folders = readable()
+    path = check_allowed(path, folders)
+    if path.is_file():
         return [Log(path.name, path)]
+    if not path.is_dir():
+        raise RunError(f"There is no file or folder {path}: check the path.")
     runs = [Run(path)] if (path / HISTORY).exists() else find_runs(path)
+    for run in runs:
+        check_run_allowed(run, folders)
     found = [Log(run.name, run.folder / HISTORY, run) for run in runs if (run.folder / HISTORY).exists()]
     if not found:
         st.error(f"There is no run with a {HISTORY} in {plain(path.name)}: check the path.", icon=":material/error:")
@@ -139,6 +153,7 @@ def curves(logs: list[Log], drawing: Drawing) -> None:
     st.fragment(_draw_curves, run_every=POLL_SECONDS if live else None)(logs, live, drawing)
 
 
+@one_sentence()
 def _draw_curves(logs: list[Log], live: bool, drawing: Drawing) -> None:
     """One drawing of all curves from what the files hold now."""
     for log in logs:
@@ -185,7 +200,7 @@ def _read(logs: list[Log]) -> dict[str, History]:
         except RunError as error:
             if log.run and log.run.status.get("state") == "running":
                 continue  # its first epoch has not ended yet: the state says so
-            st.error(f"{plain(log.name)}: {plain(error)}", icon=":material/error:")
+            refuse(error, log.name)
     return histories
 
 
@@ -287,7 +302,7 @@ def details(logs: list[Log]) -> None:
         )
         st.download_button(
             "Download the hyper-parameters",
-            table.to_csv(index=False),
+            csv_text(table),
             "hyper-parameters.csv",
             "text/csv",
             key="download-hyper-parameters",
@@ -308,7 +323,7 @@ def details(logs: list[Log]) -> None:
             st.dataframe(table.assign(epoch=table["epoch"] + 1), hide_index=True, key=f"epochs-{log.name}")
             st.download_button(
                 "Download the epochs",
-                table.to_csv(index=False),
+                csv_text(table),
                 f"{log.name}-epochs.csv",
                 "text/csv",
                 key=f"download-{log.name}",
@@ -417,6 +432,7 @@ def _launch(name: str, configuration: Configuration, data: Path) -> None:
 
 
 @st.fragment(run_every=1.0)
+@one_sentence()
 def _await_start() -> None:
     """Say that a training is starting, until its run shows up or its process has ended."""
     name, process = st.session_state[STARTED]
@@ -431,7 +447,7 @@ def _await_start() -> None:
             icon=":material/hourglass_top:",
         )
         return
-    log = launch.log_of(name, runs_folder()).read_text(encoding="utf-8", errors="replace")
+    log = check_allowed(launch.log_of(name, runs_folder()), readable()).read_text(encoding="utf-8", errors="replace")
     last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "it said nothing")
     st.error(f"{plain(name)} did not start: {plain(last)}", icon=":material/error:")
     if st.button("All right", key="dismiss-start"):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from segmentation.data.palette import DUBAI, VOID
 from segmentation.data.scenes import Dataset, check_same_size, find_dataset, mosaic, natural_key, read_scene, slug
-from segmentation.errors import DatasetNotFoundError, ImageFileError, PaletteError
+from segmentation.errors import DatasetNotFoundError, ImageFileError, NotAllowedError, PaletteError
 
 Writer = Callable[[Path], Path]
 
@@ -207,6 +207,32 @@ def test_an_unusable_class_dict_is_refused(tmp_path: Path) -> None:
     (tmp_path / "class_dict.csv").write_text("nonsense\n")
     with pytest.raises(PaletteError):
         find_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", ["Tile 1/images/image_part_001.jpg", "Tile 2/masks/image_part_001.png", "Tile 1/masks", "class_dict.csv"]
+)
+def test_a_link_out_of_the_allowed_folders_is_refused(write_dataset: Writer, tmp_path: Path, path: str) -> None:
+    root, outside = write_dataset(tmp_path / "in" / "city"), tmp_path / "outside" / "target"
+    find_dataset(root, [tmp_path / "in"])
+    outside.parent.mkdir()
+    if (root / path).exists():
+        (root / path).rename(outside)
+    else:
+        outside.write_text("name,r,g,b\nSecret,1,2,3\n")
+    (root / path).symlink_to(outside)
+    assert find_dataset(root).scenes  # on the command line
+    with pytest.raises(NotAllowedError) as refused:
+        find_dataset(root, [tmp_path / "in"])
+    assert "outside" not in str(refused.value)
+    assert find_dataset(root, [tmp_path / "in", tmp_path / "outside"]).scenes
+
+
+def test_a_folder_outside_is_refused_whether_it_is_there_or_not(tmp_path: Path) -> None:
+    for name in ("there", "not-there"):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        with pytest.raises(NotAllowedError, match="SEGMENTATION_ALLOWED"):
+            find_dataset(tmp_path / name, [tmp_path / "allowed"])
 
 
 def test_a_scene_is_found_by_its_name(small_dataset: Dataset) -> None:

@@ -1,5 +1,7 @@
 """A trained network for patches and for scenes of any size."""
 
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -257,6 +259,44 @@ def test_a_model_that_maps_no_square_patches_to_classes_is_refused(
     write(tmp_path / "other" / "best.keras")
     with pytest.raises(RunError, match=r"^best\.keras of other .*: train that run again\.$"):
         Predictor(tmp_path / "other" / "best.keras")
+
+
+def write_lambda(path: Path, marker: Path) -> None:
+    """A model with a function of its own in it, as bytecode, that makes a file when the model is called."""
+
+    touch = lambda images, place: (open(place, "a").close(), images)[1]  # noqa: E731, PTH123 (it has no imports)
+    arguments = {"arguments": {"place": str(marker)}, "output_shape": (16, 16, 3)}
+    keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Lambda(touch, **arguments)]).save(path)
+
+
+def write_foreign_class(path: Path, marker: Path) -> None:
+    """A model whose config names a function of the standard library in a layer's place, to be called with a command."""
+    keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(3, 1, activation="relu")]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    foreign = {"module": "os", "class_name": "system", "registered_name": None, "config": f"touch {marker}"}
+    config = json.loads(files["config.json"])
+    config["config"]["layers"].append(foreign)
+    config["config"]["layers"][1]["config"]["activation"] = foreign
+    files["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("write", [write_lambda, write_foreign_class])
+def test_a_model_that_brings_code_runs_none_of_it(tmp_path: Path, write: Callable[[Path, Path], None]) -> None:
+    path, marker = tmp_path / "foreign" / "best.keras", tmp_path / "marker"
+    path.parent.mkdir()
+    write(path, marker)
+    if marker.exists():  # it was called when it was made
+        marker.unlink()
+    with pytest.raises(RunError, match=r"^best\.keras of foreign cannot be loaded: train that run again\.$"):
+        Predictor(path)
+    assert not marker.exists()
+    if write is write_lambda:  # it would have
+        keras.saving.load_model(path, safe_mode=False)(np.zeros((1, 16, 16, 3), np.float32))
+        assert marker.exists()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model", b"PK\x03\x04 a broken zip"], ids=repr)

@@ -12,8 +12,17 @@ import pandas as pd
 import pytest
 
 from segmentation.data.palette import DUBAI
-from segmentation.errors import RunError
-from segmentation.runs.folder import SILENT_SECONDS, Run, find_runs, read_selection, write_scores, write_status
+from segmentation.errors import NotAllowedError, RunError
+from segmentation.runs.folder import (
+    SILENT_SECONDS,
+    Run,
+    check_run_allowed,
+    check_run_name,
+    find_runs,
+    read_selection,
+    write_scores,
+    write_status,
+)
 
 PARTS = {"config": "config.json", "history": "history.csv", "metrics": "metrics.json", "patches": "patches.csv"}
 ALL = ["config.json", "history.csv", "best.keras", "metrics.json", "patches.csv"]
@@ -48,6 +57,33 @@ def whole(tmp_path: Path) -> Path:
     pd.DataFrame([PATCH]).to_csv(folder / "patches.csv", index=False)
     write_status(folder, "finished")
     return folder
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", "-x", "--resume", ".log", "a\n", "a\0", "<b>"])
+def test_a_name_that_is_no_folders_name_is_refused(name: str) -> None:
+    with pytest.raises(RunError, match="cannot be a run's name"):
+        check_run_name(name)
+
+
+@pytest.mark.parametrize("name", ["log", "Reviews"])
+def test_a_name_that_is_taken_for_something_else_is_refused(name: str) -> None:
+    with pytest.raises(RunError, match="is not for a run"):
+        check_run_name(name)
+
+
+def test_a_run_or_a_file_in_it_that_is_a_link_out_is_refused(whole: Path, tmp_path: Path) -> None:
+    allowed = [(tmp_path / "runs").resolve()]
+    (whole.parent / "linked").symlink_to(whole)
+    check_run_allowed(Run(whole), allowed)
+    check_run_allowed(Run(whole.parent / "linked"), allowed)
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(whole, elsewhere)
+    (whole.parent / "out").symlink_to(elsewhere)
+    (whole / "metrics.json").unlink()
+    (whole / "metrics.json").symlink_to(elsewhere / "metrics.json")
+    for name in ("out", "whole", "linked"):
+        with pytest.raises(NotAllowedError, match=name):
+            check_run_allowed(Run(whole.parent / name), allowed)
 
 
 def test_a_whole_run_is_read(whole: Path) -> None:

@@ -1,6 +1,9 @@
 """Pages driven through Streamlit's own test harness."""
 
-from collections.abc import Callable, Mapping
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +12,14 @@ from streamlit.testing.v1 import AppTest
 
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset
+
+
+@pytest.fixture(autouse=True)
+def nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test in which a page met an error that is no user's: on the page it is but a sentence."""
+    yield
+    unexpected = [record for record in caplog.get_records("call") if record.name.startswith("segmentation")]
+    assert not [record.exc_text or record for record in unexpected if record.levelno >= logging.ERROR]
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +41,8 @@ def open_on(pages: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Callab
     def open_(dataset: Dataset, runs: Path, page: str = "home", **query: str) -> AppTest:
         monkeypatch.setenv("SEGMENTATION_DATA", str(dataset.root))
         monkeypatch.setenv("SEGMENTATION_RUNS", str(runs))
+        if "SEGMENTATION_ALLOWED" not in os.environ:
+            monkeypatch.setenv("SEGMENTATION_ALLOWED", tempfile.gettempdir())
         at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120)
         if page != "home":
             at = at.switch_page(str(PROJECT / pages[page]))

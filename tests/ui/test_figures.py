@@ -1,10 +1,13 @@
 """Figures say what the numbers say."""
 
+import html
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from segmentation.data.palette import DUBAI
+from segmentation.data.palette import DUBAI, Palette
 from segmentation.runs.history import History
 from segmentation.ui.figures import (
     best_epoch,
@@ -13,8 +16,10 @@ from segmentation.ui.figures import (
     gap_figure,
     history_figure,
     light_figure,
+    literal,
     network_figure,
     reliability_figure,
+    scatter_figure,
     tile_shares,
 )
 
@@ -142,3 +147,62 @@ def test_the_network_drawing_shows_every_block_and_skip() -> None:
     assert list(figure.data[-1].text) == ["32² × 4", "16² × 8", "32² × 4"]
     dotted = [trace for trace in figure.data if trace.line.dash == "dot"]
     assert [list(trace.x) for trace in dotted] == [[0, 2]]
+
+
+HOSTILE = ("<b>bold</b>", '<a href="javascript:alert(1)">x</a>', "%{x} &lt;i&gt; &", "<br>two<sup>3</sup>")
+
+
+def drawn_texts(figure: object) -> list[str]:
+    """Every text in a figure that Plotly draws, templates without their own fields and tags."""
+    texts = []
+
+    def collect(part: object) -> None:
+        if isinstance(part, dict):
+            for value in part.values():
+                collect(value)
+        elif isinstance(part, list | tuple | np.ndarray | pd.Series):
+            for value in part:
+                collect(value)
+        elif isinstance(part, str):
+            texts.append(re.sub(r"<br>|<extra></extra>|%{(x|y|z|text|customdata)(\[\d])?(:[^}]*)?}", "", part))
+
+    collect(figure.to_dict()["data"])
+    layout = figure.to_dict()["layout"]
+    layout.pop("template", None)
+    layout.pop("uirevision", None)  # is not drawn
+    collect(layout)
+    return texts
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "plain", "a&amp;b", "100 %"])
+def test_a_literal_text_is_turned_back_as_it_was(text: str) -> None:
+    assert html.unescape(literal(text)) == text
+
+
+def hostile_figures(history: History) -> list:
+    palette = Palette(HOSTILE, tuple((i, i, i) for i in range(len(HOSTILE))))
+    tiles = pd.DataFrame({"tile": HOSTILE, **dict.fromkeys(HOSTILE, 1)})
+    light = pd.DataFrame({"class": HOSTILE, "brightness": 0.5, "contrast": 0.1, "pixels": 9})
+    patches = pd.Series(HOSTILE)
+    metric = HOSTILE[0].replace("b", "i")
+    odd = History(history.table.rename(columns={"loss": metric, "val_loss": f"val_{metric}"}))
+    block = {"shape": (8, 8, 4), "layers": {HOSTILE[0]: 2, HOSTILE[1]: 1}}
+    scores_ = pd.Series([0.1, 0.2, 0.3, 0.4])
+    return [
+        history_figure({HOSTILE[0]: odd, HOSTILE[1]: odd}, metric),
+        gap_figure({HOSTILE[0]: odd, HOSTILE[1]: odd}, metric),
+        class_bars([0.1, 0.2, 0.3, 0.4], palette, f"IoU of {HOSTILE[1]}", share=False),
+        tile_shares(tiles, palette),
+        light_figure(light, palette),
+        confusion_figure(np.ones((4, 4)), palette),
+        scatter_figure(scores_, scores_, patches, HOSTILE[0], HOSTILE[1]),
+        network_figure({"blocks": [block, block], "skips": []}),
+    ]
+
+
+def test_names_are_drawn_as_they_are_whatever_they_mean_to_plotly(history: History) -> None:
+    for figure in hostile_figures(history):
+        texts = drawn_texts(figure)
+        assert any("&lt;" in text for text in texts)
+        for text in texts:
+            assert not re.search(r"<|%{", text), text
