@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused with one sentence, 2 wrong usage, 3 done but some 
 130 stopped by the user.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from segmentation.errors import (
     DatasetNotFoundError,
     RunError,
     SegmentationError,
+    printable,
 )
 from segmentation.files import replacing
 from segmentation.inference.export import Format
@@ -98,7 +100,7 @@ def data(folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size
     print(f"\nHealth: {len(health.findings)} findings")
     for finding in health.findings.itertuples():
         print(f"  {finding.severity:<8}{finding.kind:<14}{finding.scene or finding.file}: {finding.detail}")
-    voids = health.findings[health.findings["kind"] == "void"]
+    voids = health.findings[health.findings["pixels"] > 0]
     if len(voids):
         print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels whose colour is in no palette")
     return PARTLY if (health.findings["severity"] == "error").any() else DONE
@@ -279,6 +281,7 @@ def predict(
     run: str,
     output: Path,
     masks: Path | None = None,
+    nearest_colours: bool = False,
     runs: Path = RUNS,
     tta: bool = False,
     overlap: float = 0.25,
@@ -297,6 +300,8 @@ def predict(
         run: Name of a run, or the path of its folder.
         output: Folder for NAME-colours.png, NAME-indices.png and NAME.json, and results.csv.
         masks: Folder of masks with the images' names, in the colours of the run's classes; not for GeoTIFFs.
+        nearest_colours: Of masks whose colours JPEG or smoothed edges smeared: score a pixel by the class of the
+            nearest colour, where it would be left out.
         runs: Folder that holds the runs.
         tta: Test-time augmentation: average over the eight flips and rotations of each patch.
         overlap: Share of a window that it has in common with the next, 0 to 0.5; 0 cuts as the article does.
@@ -311,7 +316,7 @@ def predict(
     from segmentation.inference.folder import Job, predict_files
 
     truths = {path.stem: path for path in _image_files([masks])} if masks else {}
-    job = Job(chosen.model, chosen.palette, output, truths, overlap, tta, confidence, polygons)
+    job = Job(chosen.model, chosen.palette, output, truths, nearest_colours, overlap, tta, confidence, polygons)
     rows, single = {}, len(files) == 1
     with progress_bar("windows" if single else "images") as progress:
         for row in predict_files(job, files, dask, progress if single else None):
@@ -322,13 +327,26 @@ def predict(
                 tqdm.write(row["problem"], sys.stderr)
             elif "scores" in row:
                 accuracy, mean_iou = row["scores"]["accuracy"], row["scores"]["mean_iou"]
-                tqdm.write(f"{row['image']}: accuracy {accuracy}, mean IoU {mean_iou}", sys.stdout)
-    table = pd.json_normalize([rows[path.name] for path in files], sep="_")
+                name = printable(row["image"])
+                tqdm.write(f"{name}: accuracy {accuracy}, mean IoU {mean_iou}", sys.stdout)
+                if row["uncertain"]:
+                    tqdm.write(f"{name}: {_uncertain(row['uncertain'], nearest_colours)}", sys.stderr)
+    # A name that is not UTF-8 is told with the bytes' numbers.
+    utf8 = {path.name: os.fsencode(path.name).decode(errors="backslashreplace") for path in files}
+    table = pd.json_normalize([rows[name] | {"image": told} for name, told in utf8.items()], sep="_")
     with replacing(output / "results.csv") as temporary:
         table.rename(columns=lambda name: name.removeprefix("scores_")).to_csv(temporary, index=False)
     failed = sum(row["problem"] is not None for row in rows.values())
-    print(f"{len(files) - failed} of {len(files)} images predicted into {output}")
+    print(f"{len(files) - failed} of {len(files)} images predicted into {printable(str(output))}")
     return PARTLY if failed else DONE
+
+
+def _uncertain(share: float, nearest: bool) -> str:
+    """Say what became of the pixels of a mask whose colour is no class's."""
+    pixels = f"{100 * share:.2f} % of its mask's pixels have no class's colour and"
+    if nearest:
+        return f"{pixels} took the nearest, right or wrong."
+    return f"{pixels} are left out: give --nearest-colours to take the nearest class's, or save the mask as PNG."
 
 
 def _image_files(paths: list[Path]) -> list[Path]:
@@ -342,10 +360,10 @@ def _image_files(paths: list[Path]) -> list[Path]:
         if path.is_dir():
             found = [child for child in path.iterdir() if child.suffix.lower() in SUFFIXES and child.is_file()]
             files += sorted(found, key=lambda child: natural_key(child.name))
-        elif path.exists():
+        elif path.is_file():
             files.append(path)
         else:
-            raise DatasetNotFoundError(f"There is no {path}: check the path.")
+            raise DatasetNotFoundError(f"There is no file or folder {path}: check the path.")
     if not files:
         raise DatasetNotFoundError(f"No image in {', '.join(map(str, paths))}: give {', '.join(SUFFIXES)} files.")
     return files

@@ -4,8 +4,16 @@ DONE, REFUSED, PARTLY, STOPPED = 0, 1, 3, 130
 """Exit codes of the command line: 3 is done but for some files; 2, wrong usage, is the parser's."""
 
 
+def printable(text: str) -> str:
+    """Return `text` on one line, fit for a terminal: names of files may hold line breaks, escapes and broken UTF-8."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 class SegmentationError(Exception):
     """Base of every error whose message is meant for the person at the keyboard."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DatasetNotFoundError(SegmentationError):

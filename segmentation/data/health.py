@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from segmentation.data.images import is_palette_file
+from segmentation.data.images import is_palette_file, read_mask_colors
 from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.patches import PATCH_SIZE, Progress, class_counts, cut, grid, image_statistics, patch_table
 from segmentation.data.scenes import Dataset, Scene, read_scene
-from segmentation.errors import ImageFileError
+from segmentation.errors import ImageFileError, printable
 
 CONSTANT_BELOW = 0.02
 """An image whose grey values (0–1) deviate less than this shows next to nothing."""
@@ -28,6 +28,7 @@ FINDINGS: dict[str, tuple[Severity, str]] = {
     "unpaired": ("warning", "An image without a mask, or a mask without an image"),
     "unreadable": ("error", "A file that cannot be read, or whose image and mask differ in size"),
     "void": ("warning", "Mask colours that are in no palette"),
+    "smeared": ("warning", "A mask whose colours JPEG or smoothed edges mixed: save it as PNG without smoothing"),
     "duplicate": ("warning", "The same picture as another scene's"),
     "near-constant": ("warning", "An image that shows next to nothing"),
     "palette file": ("note", "A mask with a colour table of its own; it is read by its colours"),
@@ -132,7 +133,7 @@ def _examine_scene(scene: Scene, palette: Palette, size: int) -> _Examined:
     return _Examined(
         row,
         patches,
-        list(_scene_findings(scene, row, mask.size)),
+        list(_scene_findings(scene, row, mask.size, palette)),
         hashlib.sha256(image).hexdigest(),
         np.stack(light, axis=-1),
     )
@@ -146,11 +147,14 @@ def _measures(images: np.ndarray, masks: np.ndarray, palette: Palette) -> dict[s
     return {"brightness": brightness, "contrast": contrast, **by_class}
 
 
-def _scene_findings(scene: Scene, row: dict, pixels: int) -> Iterator[dict]:
+def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette) -> Iterator[dict]:
     if row[VOID_NAME]:
         share = 100 * row[VOID_NAME] / pixels
         detail = f"{row[VOID_NAME]:,} pixels ({share:.2f} %) have a colour that is in no palette"
-        yield _finding("void", scene.name, scene.mask, detail, row[VOID_NAME])
+        strays = palette.strays(read_mask_colors(scene.mask))
+        if strays.smeared:
+            detail += f", {strays.colors:,} different ones: save the mask as PNG without smoothing its edges"
+        yield _finding("smeared" if strays.smeared else "void", scene.name, scene.mask, detail, row[VOID_NAME])
     if row["contrast"] < CONSTANT_BELOW:
         yield _finding("near-constant", scene.name, scene.image, f"its contrast is only {row['contrast']:.3f}")
     if is_palette_file(scene.mask):
@@ -163,7 +167,7 @@ def _finding(kind: str, scene: str, file: Path, detail: str, pixels: int = 0) ->
         "severity": severity,
         "kind": kind,
         "scene": scene,
-        "file": f"{file.parent.name}/{file.name}",
+        "file": printable(f"{file.parent.name}/{file.name}"),
         "detail": detail,
         "pixels": pixels,
     }

@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,15 @@ _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS = 400_000_000
 """Larger images are refused before they are decoded: 400 megapixels are 1.2 GB as 8-bit RGB."""
 
+MAX_SIDE = 100_000
+"""As are longer ones: prediction holds a row of windows, and pictures are drawn across."""
+
+PIXELS_A_BYTE = 2000
+"""A large image of more pixels a byte is refused likewise: Deflate packs fewer, only lies and bombs have more."""
+
+LARGE = 16_000_000
+"""Pixels from which on that is asked."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,21 +48,51 @@ Source = Path | bytes | BinaryIO
 Image.MAX_IMAGE_PIXELS = None
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep to ourselves what Pillow warns of: odd metadata, and transparency that is dropped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _open(source: Source, name: str) -> Image.Image:
     """Open without decoding the pixels, and refuse what is too large to decode."""
+    if isinstance(source, Path) and not source.is_file():  # a pipe would be waited for
+        raise ImageFileError(f"{name} is not there any more: look whether it was moved or renamed.")
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
+        with _quietly():
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
     # Pillow's readers raise whatever a broken header makes them trip over: to the user all mean the same.
     except Exception as error:
-        if isinstance(source, Path) and not source.is_file():
-            raise ImageFileError(f"{name} is not there any more: look whether it was moved or renamed.") from error
         raise ImageFileError(f"{name} is not an image that can be read: save it again as PNG or JPEG.") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageFileError(
-            f"{name} has {image.width:,} × {image.height:,} pixels, more than the {MAX_PIXELS:,} that are read at "
-            "once: cut it into smaller scenes."
-        )
+    problem = _too_large(image, _bytes_in(source))
+    if problem:
+        image.close()
+        raise ImageFileError(f"{name} has {image.width:,} × {image.height:,} pixels{problem}")
     return image
+
+
+def _too_large(image: Image.Image, size: int) -> str:
+    """Say why an image in so many bytes cannot be decoded in bounded memory; nothing if it can."""
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        limits = f"{MAX_PIXELS:,}, or {MAX_SIDE:,} a side,"
+        return f", more than the {limits} that are read at once: cut it into smaller scenes."
+    if pixels > LARGE and pixels > PIXELS_A_BYTE * size:
+        return " by its header, but far too few bytes for them: fetch or export the file again."
+    return ""
+
+
+def _bytes_in(source: Source) -> int:
+    if isinstance(source, Path):
+        return source.stat().st_size
+    if isinstance(source, bytes):
+        return len(source)
+    place = source.tell()
+    size = source.seek(0, io.SEEK_END)
+    source.seek(place)
+    return size
 
 
 def _orientation(image: Image.Image) -> int:
@@ -69,8 +110,8 @@ def _decode(source: Source, name: str, orient: bool) -> Image.Image:
     """Return the decoded picture, upright if `orient`, in one of Pillow's modes."""
     image = _open(source, name)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata that Pillow warns of
+        # Of several frames or pages the first is read; the others would keep the file open.
+        with image, _quietly():
             turn = _UPRIGHT.get(_orientation(image)) if orient else None
             image.load()
             return image if turn is None else image.transpose(turn)
@@ -101,16 +142,40 @@ def read_image(source: Source, name: str | None = None) -> np.ndarray:
     name = _name_of(source, name)
     image = _decode(source, name, orient=True)
     if image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image).astype(np.int64)
-        grey = (np.clip(values, 0, 65535) >> 8).astype(np.uint8)
+        grey = (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode == "F":
         raise ImageFileError(f"{name} holds floating-point values, not colours: export it with 8 bits a channel.")
-    return np.asarray(image.convert("RGB"))
+    return _rgb(image)
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    with _quietly():
+        return np.asarray(image.convert("RGB"))
+
+
+def read_mask_colors(source: Source, name: str | None = None) -> np.ndarray:
+    """Read a colour mask as it is drawn. Palette files are read by their colours, never by their indices.
+
+    Args:
+        source: A path, the file's bytes, or a binary file.
+        name: What to call the file in an error; the path's own name by default.
+
+    Returns:
+        (height, width, 3) uint8, red, green, blue.
+
+    Raises:
+        ImageFileError: If the file is no image, is damaged, is too large, or has no 8-bit colours.
+    """
+    name = _name_of(source, name)
+    image = _decode(source, name, orient=False)
+    if image.mode.startswith("I") or image.mode == "F":
+        raise ImageFileError(f"{name} is no colour mask: export the classes as 8-bit RGB colours.")
+    return _rgb(image)
 
 
 def read_mask(source: Source, palette: Palette, name: str | None = None) -> np.ndarray:
-    """Read a colour mask as class indices. Palette files are read by their colours, never by their indices.
+    """Read a colour mask as class indices.
 
     Args:
         source: A path, the file's bytes, or a binary file.
@@ -121,13 +186,9 @@ def read_mask(source: Source, palette: Palette, name: str | None = None) -> np.n
         (height, width) uint8: class indices, `VOID` where the colour is in no palette.
 
     Raises:
-        ImageFileError: If the file is no image, is damaged, is too large, or has no 8-bit colours.
+        ImageFileError: As `read_mask_colors`.
     """
-    name = _name_of(source, name)
-    image = _decode(source, name, orient=False)
-    if image.mode.startswith("I") or image.mode == "F":
-        raise ImageFileError(f"{name} is no colour mask: export the classes as 8-bit RGB colours.")
-    return palette.encode(np.asarray(image.convert("RGB")))
+    return palette.encode(read_mask_colors(source, name))
 
 
 def read_size(source: Source, name: str | None = None, orient: bool = True) -> tuple[int, int]:

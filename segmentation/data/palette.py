@@ -4,6 +4,7 @@ import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,10 +23,33 @@ CLASS_FILE = "class_dict.csv"
 """A palette in a data set's root: columns ``name,r,g,b``, as CamVid and DeepGlobe ship it."""
 
 
+SMEARED_ABOVE = 32
+"""A mask of more stray colours than this does not hold further classes: its colours were mixed."""
+
+_ROWS, _COLORS = 256, 1 << 16
+"""Rows of a mask, and colours, that are worked on at once."""
+
 _MUTED = ("#CC6677", "#DDCC77", "#332288", "#117733", "#88CCEE", "#AA4499", "#44AA99", "#999933", "#882255", "#661100")
 """Paul Tol's muted scheme (Colour Schemes, SRON 2021), which colour-blind eyes tell apart, and its grey."""
 
 _MUTED_GREY = "#DDDDDD"
+
+
+class Strays(NamedTuple):
+    """What a mask holds that is neither a class's colour nor black, the colour of void.
+
+    Args:
+        share: Of the mask's pixels, 0–1.
+        colors: Number of different colours.
+    """
+
+    share: float
+    colors: int
+
+    @property
+    def smeared(self) -> bool:
+        """Whether JPEG or smoothed edges mixed the mask's colours."""
+        return self.colors > SMEARED_ABOVE
 
 
 @dataclass(frozen=True)
@@ -126,8 +150,7 @@ class Palette:
     def _index_of_color(self) -> np.ndarray:
         """Class index of each of the 2^24 colours: 16 MB that make encoding one look-up a pixel."""
         table = np.full(1 << 24, VOID, np.uint8)
-        for index, (red, green, blue) in enumerate(self.colors):
-            table[red << 16 | green << 8 | blue] = index
+        table[_codes(np.array([self.colors], np.uint8))] = np.arange(len(self))
         return table
 
     def encode(self, mask: np.ndarray) -> np.ndarray:
@@ -139,12 +162,42 @@ class Palette:
         Returns:
             (height, width) uint8: class indices, and `VOID` for every colour that is not in the palette.
         """
-        if mask.ndim != 3 or mask.shape[2] != 3 or mask.dtype != np.uint8:
-            raise ValueError(f"Expected a (height, width, 3) uint8 mask. Received: {mask.shape=}, {mask.dtype=}")
-        code = mask[..., 0].astype(np.uint32) << 16
-        code |= mask[..., 1].astype(np.uint32) << 8
-        code |= mask[..., 2]
-        return self._index_of_color[code]
+        return _look_up(mask, self._index_of_color)
+
+    def encode_nearest(self, mask: np.ndarray) -> np.ndarray:
+        """Turn a colour mask whose colours were smeared into class indices: those of the nearest colours in RGB.
+
+        Void counts as black, so that what is nearer to black than to any class stays void.
+
+        Args:
+            mask: (height, width, 3) uint8, red, green, blue.
+
+        Returns:
+            (height, width) uint8: class indices and `VOID`.
+        """
+        table = self._index_of_color.copy()
+        strays = np.flatnonzero(_occurring(mask) & self._is_stray)
+        colors = np.array([*self.colors, VOID_COLOR], np.float32)  # exact: no sum of squares exceeds 2^24
+        classes = np.array([*range(len(self)), VOID], np.uint8)
+        for start in range(0, len(strays), _COLORS):
+            some = strays[start : start + _COLORS]
+            rgb = np.stack([some >> 16, some >> 8 & 255, some & 255], axis=-1).astype(np.float32)
+            # The squared distance, less the colour's own square, which does not change which is least.
+            table[some] = classes[((colors**2).sum(-1) - 2 * rgb @ colors.T).argmin(-1)]
+        return _look_up(mask, table)
+
+    def strays(self, mask: np.ndarray) -> Strays:
+        """Tell how much of a colour mask (height, width, 3) uint8 has neither a class's colour nor void's."""
+        pixels = np.count_nonzero(_look_up(mask, self._is_stray))
+        colors = np.count_nonzero(_occurring(mask) & self._is_stray)
+        return Strays(pixels / max(1, mask.shape[0] * mask.shape[1]), colors)
+
+    @cached_property
+    def _is_stray(self) -> np.ndarray:
+        """Whether each of the 2^24 colours is neither a class's nor void's."""
+        stray = self._index_of_color == VOID
+        stray[_codes(np.array([[VOID_COLOR]], np.uint8))] = False
+        return stray
 
     def decode(self, indices: np.ndarray) -> np.ndarray:
         """Turn class indices into a colour mask: (height, width) uint8 to (height, width, 3) uint8; void is black."""
@@ -155,6 +208,32 @@ class Palette:
     def one_hot(self, indices: np.ndarray) -> np.ndarray:
         """Turn class indices (height, width) uint8 into (height, width, classes) uint8; a void pixel is all zeros."""
         return (indices[..., None] == np.arange(len(self), dtype=np.uint8)).astype(np.uint8)
+
+
+def _codes(mask: np.ndarray) -> np.ndarray:
+    """Return each pixel's colour as one number below 2^24, (height, width) uint32."""
+    if mask.ndim != 3 or mask.shape[2] != 3 or mask.dtype != np.uint8:
+        raise ValueError(f"Expected a (height, width, 3) uint8 mask. Received: {mask.shape=}, {mask.dtype=}")
+    code = mask[..., 0].astype(np.uint32) << 16
+    code |= mask[..., 1].astype(np.uint32) << 8
+    code |= mask[..., 2]
+    return code
+
+
+def _look_up(mask: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return what `table` holds of each pixel's colour, (height, width); memory is bounded by some rows' numbers."""
+    found = np.empty(mask.shape[:2], table.dtype)
+    for top in range(0, max(1, len(mask)), _ROWS):
+        found[top : top + _ROWS] = table[_codes(mask[top : top + _ROWS])]
+    return found
+
+
+def _occurring(mask: np.ndarray) -> np.ndarray:
+    """Return whether each of the 2^24 colours occurs in a mask."""
+    occurring = np.zeros(1 << 24, bool)
+    for top in range(0, len(mask), _ROWS):
+        occurring[_codes(mask[top : top + _ROWS])] = True
+    return occurring
 
 
 DUBAI = Palette.from_hex(

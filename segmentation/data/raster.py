@@ -1,7 +1,9 @@
 """GeoTIFF orthophotos of any size, read by rows, and where they lie on the ground."""
 
 import warnings
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +17,7 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from segmentation.data.images import LARGE, PIXELS_A_BYTE
 from segmentation.errors import ImageFileError
 
 STRETCH = (2, 98)
@@ -28,6 +31,12 @@ LONGITUDE_LATITUDE = "EPSG:4326"
 
 OVERVIEW = 1024
 """The percentiles are those of the image shrunk to this many pixels a side."""
+
+MAX_WIDTH = 500_000
+"""Pixels: wider files are refused, since prediction holds a row of windows (two gigabytes at this width)."""
+
+BLOCK = 512
+"""Megabytes: files are refused that have to be read in larger pieces."""
 
 _SEMI_MAJOR, _FLATTENING = 6378137.0, 1 / 298.257223563
 """The ellipsoid of WGS 84: semi-major axis in metres, flattening."""
@@ -43,24 +52,17 @@ class Raster:
         path: The file.
 
     Raises:
-        ImageFileError: If it is no TIFF, is damaged, or holds complex numbers.
+        ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or cannot be read in bounded memory.
     """
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
         with ExitStack() as stack:
-            stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE))
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `crs` says it
-                    # No other driver: some read further files that a file names, or start programs.
-                    self._file = stack.enter_context(rasterio.open(path, driver="GTiff"))
-            except RasterioError as error:
-                raise ImageFileError(f"{path.name} is not a TIFF image that can be read: export it again.") from error
+            self._file = stack.enter_context(_opened(path))
             if any(kind.startswith("complex") for kind in self._file.dtypes):
                 raise ImageFileError(f"{path.name} holds complex numbers, not colours: export it as RGB.")
+            self._check_size(path)
             self._bands = _color_bands(self._file)
-            self._limits = self._stretch() if any(kind != "uint8" for kind in self._file.dtypes) else None
             self._open = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -156,9 +158,10 @@ class Raster:
 
     def _colors(self, values: np.ndarray) -> np.ndarray:
         """Return bands (3, rows, columns) as (rows, columns, 3) uint8, stretched if they have more than 8 bits."""
-        if self._limits is not None:
+        if any(kind != "uint8" for kind in self._file.dtypes):
             low, high = self._limits
-            values = np.clip((values - low) * (255 / (high - low)), 0, 255).round().astype(np.uint8)
+            scaled = np.clip((values - low) * (255 / (high - low)), 0, 255)
+            values = np.nan_to_num(scaled).round().astype(np.uint8)  # not-a-number is no data, and black
         return np.ascontiguousarray(np.moveaxis(values, 0, -1))
 
     def _read(self, bands: list[int], **how: object) -> np.ndarray:
@@ -170,14 +173,52 @@ class Raster:
     def _damaged(self) -> ImageFileError:
         return ImageFileError(f"{self.name} is damaged or cut short: fetch or export the file again.")
 
-    def _stretch(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what becomes 0 and what becomes 255 in each band, (3, 1, 1) float64."""
+    def _check_size(self, path: Path) -> None:
+        """Refuse what a header may say, but what cannot be read in bounded memory."""
+        says = f"{self.name} has {self.width:,} × {self.height:,} pixels"
+        if self.width > MAX_WIDTH:
+            raise ImageFileError(f"{says}, more than the {MAX_WIDTH:,} that are read across: cut it into sheets.")
+        pixels = self.width * self.height
+        if pixels > LARGE and pixels > PIXELS_A_BYTE * path.stat().st_size:
+            raise ImageFileError(
+                f"{says} by its header, but far too few bytes for them: fetch or export the file again."
+            )
+        rows, columns = self._file.block_shapes[0]
+        if rows * columns * self._file.count * np.dtype(self._file.dtypes[0]).itemsize > BLOCK << 20:
+            raise ImageFileError(
+                f"{self.name} has to be read in pieces of {columns:,} × {rows:,} pixels, more than {BLOCK} MB each: "
+                "export it in tiles."
+            )
+
+    @cached_property
+    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """What becomes 0 and what becomes 255 in each band, (3, 1, 1) float64."""
         shape = small_shape(self.height, self.width, OVERVIEW)
         small = self._read(self._bands, out_shape=(3, *shape), masked=True).astype(np.float64)
         values = np.ma.masked_invalid(small).reshape(3, -1)
         limits = [np.percentile(band.compressed(), STRETCH) if band.count() else (0.0, 1.0) for band in values]
         low, high = np.array(limits).T[..., None, None]
         return low, np.maximum(high, low + np.finfo(float).eps * np.maximum(1, np.abs(low)))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """Open a TIFF file and close it again.
+
+    Raises:
+        ImageFileError: If it is none.
+    """
+    with rasterio.Env(GDAL_CACHEMAX=CACHE):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `crs` says it
+                # No other driver: some read further files that a file names, or start programs.
+                # Nor a relative path, which might begin like the name of a part of another file.
+                file = rasterio.open(path.absolute(), driver="GTiff")
+        except (RasterioError, UnicodeError) as error:  # GDAL takes no names that are not UTF-8
+            raise ImageFileError(f"{path.name} is not a TIFF image that can be read: export it again.") from error
+        with file:
+            yield file
 
 
 def small_shape(height: int, width: int, longest: int) -> tuple[int, int]:
@@ -200,7 +241,7 @@ def is_georeferenced(path: Path) -> bool:
     if path.suffix.lower() not in (".tif", ".tiff"):
         return False
     try:
-        with Raster(path) as raster:
-            return raster.crs is not None
+        with _opened(path) as file:
+            return file.crs is not None
     except ImageFileError:
         return False

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segmentation.data.images import SUFFIXES, read_image, read_mask
+from segmentation.data.images import SUFFIXES, read_image, read_mask, read_size
 from segmentation.data.locate import check_allowed
 from segmentation.data.palette import CLASS_FILE, Palette
-from segmentation.errors import DatasetNotFoundError, ImageFileError
+from segmentation.errors import DatasetNotFoundError, ImageFileError, printable
 
 DEMO_MARKER = "demo.json"
 """The file in a demo set's root that holds its version."""
@@ -26,7 +26,7 @@ class Scene:
 
     Args:
         name: ``tile-7/image_part_003``: unique in its data set, safe in a file name and a URL.
-        tile: The name of the folder that groups scenes, as it is on disk: ``Tile 7``.
+        tile: The name of the folder that groups scenes, as it is on disk as far as it can be printed: ``Tile 7``.
         image: Path of the image.
         mask: Path of the colour mask.
     """
@@ -149,7 +149,7 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
         for path in (root / CLASS_FILE, base / CLASS_FILE, root / DEMO_MARKER):
             check_allowed(path, within)
     for folder in folders:
-        tile = str(folder.relative_to(base)) if folder != root else root.resolve().name
+        tile = printable(str(folder.relative_to(base)) if folder != root else root.resolve().name)
         prefix = slug(tile)
         tiles_seen[prefix] += 1
         if tiles_seen[prefix] > 1:  # "Tile 1" and "tile-1" side by side
@@ -207,19 +207,18 @@ def read_scene(scene: Scene, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
         ImageFileError: If one of the files cannot be read, or their sizes differ.
     """
     image = read_image(scene.image)
-    mask = read_mask(scene.mask, palette)
-    check_same_size(image, mask, scene.image.name, scene.mask.name)
-    return image, mask
+    check_same_size(image.shape[:2], read_size(scene.mask, orient=False), scene.image.name, scene.mask.name)
+    return image, read_mask(scene.mask, palette)
 
 
-def check_same_size(image: np.ndarray, mask: np.ndarray, image_name: str, mask_name: str) -> None:
-    """Refuse a mask that is not of its image's size: a resized mask would be out of register.
+def check_same_size(image: tuple[int, int], mask: tuple[int, int], image_name: str, mask_name: str) -> None:
+    """Refuse a mask whose (height, width) is not its image's: a resized mask would be out of register.
 
     Raises:
         ImageFileError: If height or width differ.
     """
-    if image.shape[:2] != mask.shape[:2]:
+    if image != mask:
         raise ImageFileError(
-            f"The mask {mask_name} has {mask.shape[1]} × {mask.shape[0]} pixels, the image {image_name} "
-            f"{image.shape[1]} × {image.shape[0]}: export the mask in the image's size."
+            f"The mask {mask_name} has {mask[1]} × {mask[0]} pixels, the image {image_name} "
+            f"{image[1]} × {image[0]}: export the mask in the image's size."
         )

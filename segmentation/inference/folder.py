@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segmentation.data.images import read_image, read_mask
+from segmentation.data.images import read_image, read_mask_colors, read_size
 from segmentation.data.palette import Palette
 from segmentation.data.raster import Raster, is_georeferenced
 from segmentation.data.scenes import check_same_size
@@ -21,6 +22,12 @@ from segmentation.files import replacing, write_json
 from segmentation.inference.maps import map_raster
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.windows import check_overlap
+
+LONGEST_ENDING = "-classes.tif.aux.xml"
+"""What is added at most to an image's name without its suffix."""
+
+LONGEST_NAME = 255
+"""Bytes in the name of a file, on every usual file system."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Job:
         palette: Its classes.
         output: The folder for predictions; a file NAME.json in it says how NAME was predicted.
         masks: Masks by the stem of their images' names; not for GeoTIFFs.
+        nearest: Give pixels of masks whose colour is no class's the class of the nearest colour.
         overlap: Share of a window that it has in common with the next, 0 to 0.5.
         tta: Test-time augmentation.
         confidence: Of a GeoTIFF: also write its confidence.
@@ -45,6 +53,7 @@ class Job:
     palette: Palette
     output: Path
     masks: Mapping[str, Path] = field(default_factory=dict)
+    nearest: bool = False
     overlap: float = 0.25
     tta: bool = False
     confidence: bool = False
@@ -63,7 +72,7 @@ class Job:
         mask = self.masks.get(image.stem)
         return {
             "image": _mark(image),
-            "mask": _mark(mask) if mask else None,
+            "mask": [*_mark(mask), self.nearest] if mask else None,
             "model": self.digest,
             "overlap": self.overlap,
             "tta": self.tta,
@@ -97,7 +106,8 @@ def predict_files(
 
     Yields:
         ``image``, its name; ``problem``, a sentence if it could not be predicted, else None; ``height`` and ``width``;
-        ``pixels``, ``square_metres`` and, with a mask, ``scores``, by name.
+        ``pixels``, ``square_metres`` and, with a mask, ``scores``, by name, and ``uncertain``, the share of the
+        mask's pixels whose colour is neither a class's nor void's.
 
     Raises:
         ConfigurationError: If two images have the same stem, so that one would overwrite the other.
@@ -165,6 +175,8 @@ def predict_file(
     Raises:
         ImageFileError: If the image or its mask cannot be used.
     """
+    if len(os.fsencode(image.stem + LONGEST_ENDING)) > LONGEST_NAME:
+        raise ImageFileError(f"{image.name} has too long a name for {LONGEST_ENDING} to be added: shorten it.")
     settings = job.settings(image)
     write = _write_map if is_georeferenced(image) else _write_masks
     row, files = write(job, image, (load or _predictor)(job.model), progress)
@@ -183,11 +195,10 @@ def _write_masks(
     job: Job, path: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
 ) -> tuple[dict, list[str]]:
     """Predict an image that fits into memory: a coloured mask and an index mask."""
-    image, truth = read_image(path), None
-    if path.stem in job.masks:
-        mask = job.masks[path.stem]
-        truth = read_mask(mask, job.palette)
-        check_same_size(image, truth, path.name, mask.name)
+    image, mask = read_image(path), job.masks.get(path.stem)
+    if mask:
+        check_same_size(image.shape[:2], read_size(mask, orient=False), path.name, mask.name)
+        truth, uncertain = _read_truth(job, mask)
     classes = predictor.scene(image, progress, job.tta, job.overlap).classes
     files = [f"{path.stem}-colours.png", f"{path.stem}-indices.png"]
     for name, pixels in zip(files, (job.palette.decode(classes), classes), strict=True):
@@ -195,7 +206,16 @@ def _write_masks(
             Image.fromarray(pixels).save(temporary)
     counts = np.bincount(classes.ravel(), minlength=len(job.palette))
     row = {"height": classes.shape[0], "width": classes.shape[1], "pixels": _by_class(job.palette, counts)}
-    return (row | {"scores": _scores(truth, classes, job.palette)} if truth is not None else row), files
+    if mask:
+        row |= {"uncertain": uncertain, "scores": _scores(truth, classes, job.palette)}
+    return row, files
+
+
+def _read_truth(job: Job, mask: Path) -> tuple[np.ndarray, float]:
+    """Return a mask's class indices, and the share of its pixels whose colour is neither a class's nor void's."""
+    colors = read_mask_colors(mask)
+    encode = job.palette.encode_nearest if job.nearest else job.palette.encode
+    return encode(colors), job.palette.strays(colors).share
 
 
 def map_files(job: Job, image: Path) -> list[str]:

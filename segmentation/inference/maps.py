@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import rasterio
 import rasterio.features
 import rasterio.shutil
 import rasterio.warp
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from segmentation.data.palette import VOID, Palette
@@ -83,7 +85,10 @@ def _optimised(raster: Raster, target: Path, palette: Palette | None = None) -> 
     with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=".writing-") as scratch:
         plain = Path(scratch) / "plain.tif"
         kind = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": VOID, "bigtiff": "if_safer"}
-        with rasterio.open(plain, "w", **kind, **layout) as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # then the orthophoto does not lie anywhere either
+            written = rasterio.open(plain, "w", **kind, **layout)
+        with written as file:
             if palette:
                 file.write_colormap(1, {index: (*color, 255) for index, color in enumerate(palette.colors)})
                 file.set_band_description(1, "class")

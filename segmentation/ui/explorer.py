@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.images import png_bytes, read_image, read_mask
+from segmentation.data.images import png_bytes, read_image, read_mask_colors, read_size
 from segmentation.data.palette import VOID
 from segmentation.data.patches import grid, patch_name
 from segmentation.data.protocols import settle_void
@@ -48,6 +48,9 @@ ALWAYS = (SECOND, DIFFERENCE)
 
 EDGE = 3
 """Pixels up to so far from an edge between classes count as near it."""
+
+UPLOAD_PIXELS = 64_000_000
+"""Larger uploads are refused: what is predicted of each pixel takes twenty bytes."""
 
 UPLOADS = "explorer_uploads"
 """Session state: (file name, bytes) by role, since an uploader forgets its file on a change of page."""
@@ -162,6 +165,12 @@ def choose_upload(run: Run) -> Subject | None:
         st.info("Upload an aerial image to see what the model makes of it.", icon=":material/upload:")
         return None
     name, content = kept["image"]
+    height, width = read_size(content, name)
+    if height * width > UPLOAD_PIXELS:
+        raise ImageFileError(
+            f"{name} has {width:,} × {height:,} pixels, more than the {UPLOAD_PIXELS:,} that this page predicts: cut "
+            "it, or use python -m segmentation predict."
+        )
     image = read_image(content, name)
     mask = None
     if "mask" in kept:
@@ -173,11 +182,34 @@ def choose_upload(run: Run) -> Subject | None:
 
 def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndarray:
     mask_name, content = st.session_state[UPLOADS]["mask"]
-    mask = read_mask(content, run.palette, mask_name)
-    check_same_size(image, mask, image_name, mask_name)
+    check_same_size(image.shape[:2], read_size(content, mask_name, orient=False), image_name, mask_name)
+    colors = read_mask_colors(content, mask_name)
+    strays, nearest = run.palette.strays(colors), False
+    if strays.colors:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            place = st.container()
+            nearest = st.toggle(
+                "Nearest colours",
+                key="nearest",
+                bind="query-params",
+                help="Give each such pixel the class of the nearest colour; black stays No class.",
+            )
+    mask = (run.palette.encode_nearest if nearest else run.palette.encode)(colors)
     if (mask == VOID).all():
         raise ImageFileError(
             f"No pixel of {mask_name} has a colour of the legend: export it in these colours or choose another run."
+        )
+    if strays.colors:
+        became = "took the nearest, right or wrong" if nearest else "count as void"
+        advice = (
+            "JPEG and smoothed edges smear colours, so save masks as PNG without smoothing"
+            if strays.smeared
+            else "export the mask in these colours"
+        )
+        place.warning(
+            f"{100 * strays.share:.2f} % of the pixels of {plain(mask_name)} have no colour of the legend and "
+            f"{became}: {advice}.",
+            icon=":material/blur_on:",
         )
     return mask
 
@@ -462,7 +494,7 @@ def _show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
 
 def _downloads(subject: Subject, panes: list[Pane], prediction: Prediction, table: pd.DataFrame, run: Run) -> None:
     """Offer the prediction as colours, class indices and probabilities, the table, and all pictures in one."""
-    stem = slug(subject.name.rsplit(".", 1)[0]).replace("/", "-")
+    stem = slug(subject.name.rsplit(".", 1)[0]).replace("/", "-")[:100]  # with its ending still a file's name
 
     def probabilities() -> bytes:
         buffer = io.BytesIO()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.locate import runs_folder
+from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.palette import VOID
 from segmentation.data.raster import Raster
 from segmentation.errors import ImageFileError
@@ -15,7 +15,7 @@ from segmentation.inference.folder import Job, kept_row, map_files, predict_file
 from segmentation.runs.folder import Run
 from segmentation.ui.explorer import choose_windows
 from segmentation.ui.figures import class_bars, map_figure
-from segmentation.ui.layout import choose_opacity, drawn, plain
+from segmentation.ui.layout import choose_opacity, drawn, plain, readable
 from segmentation.ui.loaders import load_overview, load_predictor, progress_bar
 from segmentation.ui.pictures import heat, overlay
 from segmentation.ui.viewer import Coordinates, Pane, Reading, viewer
@@ -46,12 +46,13 @@ def choose_orthophoto(run: Run) -> tuple[Path, Path] | None:
         kept = st.session_state.get(UPLOAD)
         if kept is None or kept[0] != upload.file_id:
             folder = tempfile.TemporaryDirectory(prefix="orthophoto-")
+            # Under a name of ours: the upload's own says nothing about where it may be written.
             file = Path(folder.name) / "upload.tif"
             file.write_bytes(upload.getbuffer())
             st.session_state[UPLOAD] = kept = (upload.file_id, folder, file)
         return kept[2], kept[2].parent / run.name
     if path:
-        return Path(path).expanduser(), runs_folder() / MAPS / run.name
+        return check_allowed(Path(path), readable()), runs_folder() / MAPS / run.name
     st.info("Name a GeoTIFF on this machine, or upload one, to get a map of it.", icon=":material/map:")
     return None
 

@@ -1,5 +1,6 @@
 """The health report finds what is wrong, and nothing else."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,36 @@ def test_void_is_counted_in_pixels(folder: Path) -> None:
     assert health.scenes[VOID_NAME].sum() == 750
 
 
+def resaved(path: Path, **how: object) -> Path:
+    """The mask at `path` saved as JPEG in its place."""
+    with Image.open(path) as mask:
+        mask.convert("RGB").save(path.with_suffix(".jpg"), **how)
+    path.unlink()
+    return path.with_suffix(".jpg")
+
+
+def test_a_mask_saved_as_jpeg_is_smeared_and_told_what_to_do(folder: Path) -> None:
+    path = resaved(folder / "Tile 1" / "masks" / "image_part_002.png", quality=90)
+    dataset = find_dataset(folder)
+    findings = examine(dataset, size=32).findings
+    found = findings[findings["kind"] == "smeared"]
+    assert list(found["scene"]) == ["tile-1/image_part_002"]
+    assert list(found["severity"]) == ["warning"]
+    assert found["file"].iloc[0] == f"masks/{path.name}"
+    colours = np.unique(np.asarray(Image.open(path)).reshape(-1, 3), axis=0)
+    strays = set(map(tuple, colours.tolist())) - {*dataset.palette.colors, (0, 0, 0)}
+    assert f"{len(strays):,} different ones: save the mask as PNG" in found["detail"].iloc[0]
+    _, mask = read_scene(dataset.scene("tile-1/image_part_002"), dataset.palette)
+    assert found["pixels"].iloc[0] == (mask == 255).sum()
+
+
+def test_a_few_colours_of_another_palette_are_void_not_smeared(folder: Path) -> None:
+    path = folder / "Tile 1" / "masks" / "image_part_002.png"
+    with Image.open(path) as mask:
+        Image.fromarray(255 - np.asarray(mask)).save(path)
+    assert "tile-1/image_part_002" in kinds(folder)["void"]
+
+
 def test_unpaired_files_are_found(folder: Path) -> None:
     (folder / "Tile 1" / "masks" / "image_part_001.png").rename(folder / "Tile 1" / "masks" / "other.png")
     report = examine(find_dataset(folder), size=32).findings
@@ -53,6 +84,16 @@ def test_a_mask_of_another_size_is_found(folder: Path) -> None:
     assert "90 × 60" in found["detail"]
     assert "97 × 66" in found["detail"]
     assert "tile-1/image_part_002" not in set(health.scenes["scene"])
+
+
+def test_names_that_are_not_utf8_or_hold_line_breaks_are_reported_fit_to_print(folder: Path) -> None:
+    (folder / "Tile 1").rename(folder / os.fsdecode(b"Caf\xe9 1"))
+    (folder / "Tile 2" / "masks" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    (folder / "Tile 2" / "images" / "a\nb.jpg").write_bytes(b"")
+    health = examine(find_dataset(folder), size=32)
+    assert set(health.scenes["tile"]) == {"Caf\N{REPLACEMENT CHARACTER} 1", "Tile 2"}
+    unpaired = health.findings.loc[health.findings["kind"] == "unpaired", "file"]
+    assert set(unpaired) == {"images/a\N{REPLACEMENT CHARACTER}b.jpg", "masks/caf\N{REPLACEMENT CHARACTER}.png"}
 
 
 def test_a_truncated_image_is_found(folder: Path) -> None:

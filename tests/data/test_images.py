@@ -1,6 +1,7 @@
 """Image files in, arrays out: every mode that Pillow knows, and every way a file can be unusable."""
 
 import io
+import os
 import re
 import struct
 import zlib
@@ -200,6 +201,22 @@ def huge(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + a_chunk(b"IDAT", zlib.compress(b"\0")) + a_chunk(b"IEND", b""))
 
 
+def hollow(path: Path) -> None:
+    """A JPEG of a few bytes that says that it is 12,000 × 12,000."""
+    content = bytearray(save(path, PIXELS).read_bytes())
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = struct.pack(">HH", 12_000, 12_000)
+    path.write_bytes(content)
+
+
+def long(path: Path) -> None:
+    save(path, np.zeros((1, 100_001, 3), np.uint8))
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
 UNUSABLE = {
     "cut.jpg": (truncated_jpeg, "damaged or cut short"),
     "cut.png": (truncated_png, "damaged or cut short"),
@@ -210,6 +227,9 @@ UNUSABLE = {
     "folder.png": (folder, "is not there any more"),
     "page.png": (postscript, "is not an image"),
     "huge.png": (huge, "30,000 × 30,000 pixels"),
+    "hollow.jpg": (hollow, "12,000 × 12,000 pixels by its header, but far too few bytes"),
+    "long.png": (long, "100,001 × 1 pixels, more than"),
+    "pipe.png": (pipe, "is not there any more"),
 }
 
 
@@ -320,8 +340,23 @@ def test_png_keeps_every_pixel(pixels: np.ndarray) -> None:
         assert np.array_equal(np.asarray(image), pixels)
 
 
+def test_a_large_image_of_one_colour_is_no_bomb(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.png", np.full((4100, 4000), 3, np.uint8))
+    assert read_size(path) == (4100, 4000)
+    with path.open("rb") as file:
+        assert read_image(file).shape == (4100, 4000, 3)
+
+
+def test_of_several_pages_or_frames_the_first_is_read(tmp_path: Path) -> None:
+    others = [Image.new("RGB", (30, 20), "red")] * 2
+    for name in ("a.tif", "a.png"):
+        path = save(tmp_path / name, PIXELS, save_all=True, append_images=others)
+        assert np.array_equal(read_image(path), PIXELS)
+
+
 def test_reading_leaves_no_file_open(tmp_path: Path) -> None:
     paths = [save(tmp_path / name, PIXELS) for name in ("a.png", "a.jpg", "a.tif")]
+    paths.append(save(tmp_path / "pages.tif", PIXELS, save_all=True, append_images=[Image.fromarray(PIXELS)]))
     before = len(list(Path("/dev/fd").iterdir()))
     for path in paths:
         read_image(path)

@@ -1,6 +1,7 @@
 """Class colours: masks to class indices and back, and ``class_dict.csv``."""
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,66 @@ def test_void_is_drawn_black() -> None:
 def test_what_is_no_colour_mask_is_not_encoded(mask: np.ndarray) -> None:
     with pytest.raises(ValueError, match="Expected a"):
         DUBAI.encode(mask)
+
+
+def by_distance(mask: np.ndarray, palette: Palette) -> np.ndarray:
+    """The nearest of the palette's colours and black, by plain NumPy."""
+    colors = np.array([*palette.colors, (0, 0, 0)])
+    squares = ((mask[:, :, None].astype(int) - colors) ** 2).sum(-1)
+    return np.array([*range(len(palette)), VOID])[squares.argmin(-1)]
+
+
+@pytest.mark.parametrize("palette", [DUBAI, TWO, Palette(("Night", "Day"), ((0, 0, 0), (255, 255, 255)))])
+def test_the_nearest_colour_is_that_of_least_distance(palette: Palette) -> None:
+    mask = np.random.default_rng(2).integers(0, 256, (301, 70, 3), dtype=np.uint8)
+    mask[0, :2] = palette.colors[:2]
+    assert np.array_equal(palette.encode_nearest(mask), by_distance(mask, palette))
+
+
+def test_where_two_colours_are_as_near_the_first_class_is_taken() -> None:
+    mask = np.array([[(20, 20, 20)]], np.uint8)
+    assert TWO.encode_nearest(mask).tolist() == [[0]]
+
+
+def test_the_nearest_colours_of_an_exact_mask_are_its_own() -> None:
+    mask = np.random.default_rng(0).choice(np.array([*DUBAI.colors, (0, 0, 0)], np.uint8), (31, 7))
+    assert np.array_equal(DUBAI.encode_nearest(mask), DUBAI.encode(mask))
+    assert DUBAI.strays(mask) == (0, 0)
+
+
+def test_nearest_colours_do_not_change_what_is_exact_afterwards() -> None:
+    mask = np.array([[(61, 16, 152)]], np.uint8)
+    assert DUBAI.encode_nearest(mask).tolist() == [[0]]
+    assert DUBAI.encode(mask).tolist() == [[VOID]]
+
+
+def test_strays_are_what_is_neither_a_class_nor_black() -> None:
+    mask = np.array([[DUBAI.colors[0], (0, 0, 0), (1, 0, 0), (1, 0, 0), (0, 0, 2)]], np.uint8)
+    assert DUBAI.strays(mask) == (3 / 5, 2)
+
+
+def test_strays_are_counted_past_a_strip_of_rows() -> None:
+    mask = np.zeros((1000, 3, 3), np.uint8)
+    mask[:, 1, 0] = np.arange(1000) % 251
+    assert DUBAI.strays(mask) == (996 / 3000, 250)
+
+
+def test_many_colours_are_smeared_ones_and_a_few_are_classes_of_another_palette() -> None:
+    reds = np.zeros((1, 40, 3), np.uint8)
+    reds[..., 0] = np.arange(40)
+    assert DUBAI.strays(reds).smeared
+    assert not DUBAI.strays(reds[:, :20]).smeared
+
+
+def test_nearest_colours_take_little_memory_beside_the_mask() -> None:
+    mask = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
+    DUBAI.strays(mask[:1])  # makes the tables
+    tracemalloc.start()
+    DUBAI.encode_nearest(mask)
+    DUBAI.strays(mask)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # three tables of 2^24 bytes and some strips; a distance a pixel and class would be 168 MB
 
 
 def test_one_hot_has_a_one_at_the_class_and_none_where_void() -> None:

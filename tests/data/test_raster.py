@@ -144,6 +144,50 @@ def test_complex_numbers_are_refused(write: Write) -> None:
         Raster(write(np.zeros((1, 8, 8), np.complex64)))
 
 
+def test_not_a_number_is_black(write: Write) -> None:
+    values = np.full((3, HEIGHT, WIDTH), 5, np.float32)
+    values[:, :, 1::2] = 9
+    values[:, 0] = np.nan
+    with Raster(write(values)) as raster:
+        read = raster.read(0, HEIGHT)
+    assert not read[0].any()
+    assert set(np.unique(read[1:])) == {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("layout", "reason"),
+    [
+        ({"width": 500_001, "height": 10}, "more than the 500,000 that are read across: cut it into sheets"),
+        ({"width": 60_000, "height": 60_000, "tiled": True, "blockxsize": 1024, "blockysize": 1024}, "too few bytes"),
+    ],
+    ids=["too wide", "nothing in it"],
+)
+def test_what_would_take_unbounded_memory_or_time_is_refused(tmp_path: Path, layout: dict, reason: str) -> None:
+    path = tmp_path / "ortho.tif"
+    with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", crs="EPSG:32640", sparse_ok=True, **layout):
+        pass
+    with pytest.raises(ImageFileError, match=reason):
+        Raster(path)
+
+
+def test_a_file_that_is_one_large_block_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ortho.tif"
+    layout = {
+        "width": 14_000,
+        "height": 14_000,
+        "blockysize": 14_000,
+        "blockxsize": 14_000,
+        "tiled": True,
+        "sparse_ok": True,
+    }
+    with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", crs="EPSG:32640", **layout):
+        pass
+    with path.open("ab") as file:
+        file.write(bytes(1 << 20))
+    with pytest.raises(ImageFileError, match="in pieces of 14,000 × 14,000 pixels, more than 512 MB each"):
+        Raster(path)
+
+
 def test_half_a_file_is_refused_where_it_ends(write: Write, bands: np.ndarray, tmp_path: Path) -> None:
     whole = write(bands, compress="deflate", blockysize=8).read_bytes()
     (tmp_path / "half.tif").write_bytes(whole[: len(whole) // 2])

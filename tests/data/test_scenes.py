@@ -262,7 +262,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> No
 
 def test_a_transposed_mask_is_refused() -> None:
     with pytest.raises(ImageFileError):
-        check_same_size(np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4), np.uint8), "i", "m")
+        check_same_size((4, 6), (6, 4), "i", "m")
 
 
 def test_a_copy_elsewhere_has_the_same_fingerprint(small_dataset: Dataset, tmp_path: Path) -> None:

@@ -104,6 +104,25 @@ def test_two_images_that_would_overwrite_each_other_are_refused(small_model: Pat
         list(predict_files(Job(small_model, PALETTE, tmp_path / "out"), [tmp_path / "same.png", tmp_path / "same.jpg"]))
 
 
+def test_nearest_colours_are_scored_where_smeared_ones_are_left_out(
+    small_model: Path, images: list[Path], tmp_path: Path
+) -> None:
+    with Image.open(images[0]) as image:
+        exact = np.random.default_rng(0).choice(np.array(PALETTE.colors, np.uint8), (image.height, image.width))
+    smeared = np.array(exact)
+    smeared[:, ::2] ^= 3
+    Image.fromarray(smeared).save(tmp_path / "mask.png")
+    rows = {}
+    for nearest in (False, True):
+        job = Job(small_model, PALETTE, tmp_path / "out", {images[0].stem: tmp_path / "mask.png"}, nearest)
+        (rows[nearest],) = predict_files(job, images[:1])  # the second time anew, since the setting is another
+        predicted = np.asarray(Image.open(tmp_path / "out" / f"{images[0].stem}-indices.png"))
+        right = predicted == PALETTE.encode(exact)
+        expected = right if nearest else right[:, 1::2]
+        assert rows[nearest]["scores"]["accuracy"] == pytest.approx(expected.mean(), abs=1e-6)
+        assert rows[nearest]["uncertain"] == (smeared != exact).any(-1).mean()
+
+
 def test_an_image_that_goes_away_is_named(small_model: Path, images: list[Path], tmp_path: Path) -> None:
     images[3].unlink()
     rows = list(predict_files(Job(small_model, PALETTE, tmp_path / "out"), images))

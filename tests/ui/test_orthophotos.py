@@ -139,3 +139,18 @@ def test_the_cursor_reads_coordinates(ortho: Path) -> None:
 )
 def test_an_area_is_said_in_a_unit_that_fits(square_metres: float, said: str) -> None:
     assert area(square_metres) == said
+
+
+def test_a_path_outside_the_allowed_folders_is_refused(
+    open_page: Open, ortho: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGMENTATION_ALLOWED", "")
+    elsewhere = tmp_path / "elsewhere.tif"
+    elsewhere.write_bytes(ortho.read_bytes())
+    (ortho.parent / "link.tif").symlink_to(elsewhere)
+    for path in (elsewhere, ortho.parent / "link.tif", ortho.parent / ".." / ".." / tmp_path.name / "elsewhere.tif"):
+        at = open_page("explorer", source="Orthophoto", orthophoto=str(path))
+        assert not at.exception
+        assert "pages may read" in at.error[0].value
+        assert not at.get("button") or "predict-orthophoto" not in {button.key for button in at.button}
+    (ortho.parent / "link.tif").unlink()
