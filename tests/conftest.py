@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from segmentation.data.locate import PROJECT
@@ -15,6 +16,10 @@ from segmentation.runs.folder import Run
 from segmentation.training.configuration import Configuration
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# The same examples every time, on machines of any speed.
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("repeatable")
 
 REAL = (
     PROJECT / "data" / "Semantic segmentation dataset",
