@@ -15,6 +15,7 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
+from segmentation.backend import load_tensorflow
 from segmentation.data.images import SUFFIXES
 from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder, runs_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
@@ -31,7 +32,7 @@ from segmentation.errors import (
     SegmentationError,
 )
 from segmentation.files import replacing
-from segmentation.runs.folder import SHIPPED, Run, check_run_name, find_runs, read_selection
+from segmentation.runs.folder import METRICS, SHIPPED, Run, check_run_name, find_runs, read_selection
 from segmentation.training.configuration import Configuration
 
 RUNS = runs_folder()
@@ -137,6 +138,7 @@ def summary(architecture: str = "unet", patch_size: int = PATCH_SIZE, classes: i
         patch_size: Side of a patch, in pixels.
         classes: Number of classes.
     """
+    load_tensorflow()
     from segmentation.model.diagram import describe, draw
     from segmentation.model.registry import build
 
@@ -168,11 +170,16 @@ def train(
     check_run_name(name)
     dataset = find_dataset(dataset_folder(data))
     selection = read_selection(patches) if patches else ()
-    from segmentation.training.fit import train as fit  # imports TensorFlow
+    load_tensorflow()
+    from segmentation.training.fit import train as fit
 
     verbose = "auto" if sys.stderr.isatty() else 2
     with progress_bar("done") as progress:
         run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection)
+    if run.metrics is None:
+        raise RunError(
+            f"{name} has ended, but {METRICS} cannot be read: python -m segmentation evaluate --save writes it."
+        )
     print_scores(run.name, run.metrics)
     return DONE
 
@@ -203,7 +210,8 @@ def evaluate(
     if chosen.model is None or chosen.config is None:
         raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
     dataset = find_dataset(dataset_folder(data))
-    from segmentation.evaluation.evaluate import evaluate_run  # imports TensorFlow
+    load_tensorflow()
+    from segmentation.evaluation.evaluate import evaluate_run
 
     with progress_bar("done") as progress:
         metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta)
@@ -222,7 +230,8 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
     """
     chosen = find_run(run, runs)
     dataset = find_dataset(dataset_folder(data))
-    from segmentation.training.ship import ship as pack  # imports TensorFlow
+    load_tensorflow()
+    from segmentation.training.ship import ship as pack
 
     with progress_bar("done") as progress:
         shipped = pack(chosen, dataset, target / chosen.name, progress)
@@ -243,10 +252,10 @@ def print_scores(name: str, metrics: dict) -> None:
         ("mean_iou", "mean IoU over all classes"),
         ("mean_iou_without_unlabeled", "mean IoU without Unlabeled"),
     ):
-        print(f"  {title:<45}{_score(metrics[key])}")
+        print(f"  {title:<45}{_score(metrics.get(key))}")
     for class_name, value in metrics["iou"].items():
         print(f"  IoU {class_name:<41}{_score(value)}")
-    print(f"  {'expected calibration error':<45}{_score(metrics['calibration_error'])}")
+    print(f"  {'expected calibration error':<45}{_score(metrics.get('calibration_error'))}")
 
 
 def _score(value: float | None) -> str:
@@ -350,6 +359,9 @@ def main() -> int:
         return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m segmentation", description=__doc__)
     except SegmentationError as error:
         print(error, file=sys.stderr)
+        return REFUSED
+    except OSError as error:  # what the system refuses elsewhere: its own sentence names the file
+        print(f"{error}.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

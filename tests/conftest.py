@@ -1,7 +1,8 @@
 """Fixtures shared by the tests: a small labelled data set on disk, the real one, and one short training."""
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,6 +97,27 @@ def write_dataset() -> Writer:
 def small_dataset(write_dataset: Writer, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The small data set, once a session; not to be changed."""
     return find_dataset(write_dataset(tmp_path_factory.mktemp("data") / "small"))
+
+
+def _mount(folder: Path, options: str) -> Iterator[Path]:
+    """Lay a file system in memory over a folder, as only root may, while a test runs."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting a file system takes root")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of two megabytes of its own."""
+    yield from _mount(tmp_path / "small disk", "size=2m")
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nobody may write, not even root."""
+    yield from _mount(tmp_path / "read only", "size=4k,ro")
 
 
 @pytest.fixture(scope="session")

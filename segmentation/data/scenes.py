@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,11 +58,15 @@ class Dataset:
         return tuple(dict.fromkeys(scene.tile for scene in self.scenes))
 
     def scene(self, name: str) -> Scene:
-        """Return the scene called `name`; KeyError if there is none."""
+        """Return the scene called `name`.
+
+        Raises:
+            DatasetNotFoundError: If there is none.
+        """
         for scene in self.scenes:
             if scene.name == name:
                 return scene
-        raise KeyError(name)
+        raise DatasetNotFoundError(f"There is no scene {name} in {self.root.name}: look whether its files were moved.")
 
     def stamp(self) -> str:
         """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
@@ -89,7 +94,8 @@ class Dataset:
             if marker.is_file():
                 continue
             for path in (scene.image, scene.mask):
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+                with suppress(OSError):  # what cannot be read is left out, as it is in training
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
 

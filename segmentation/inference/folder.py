@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from segmentation.backend import load_tensorflow
 from segmentation.data.images import read_image, read_mask
 from segmentation.data.palette import Palette
 from segmentation.data.raster import Raster, is_georeferenced
@@ -103,6 +104,8 @@ def predict_files(
 
     Raises:
         ConfigurationError: If two images have the same stem, so that one would overwrite the other.
+        RunError: If this process predicts and the model cannot be loaded.
+        BackendError: If this process predicts and TensorFlow cannot be loaded.
     """
     for stem, count in Counter(image.stem for image in images).most_common(1):
         if count > 1:
@@ -116,7 +119,8 @@ def predict_files(
             waiting.append(image)
     if scheduler:
         yield from _predict_on(scheduler, job, waiting)
-    else:
+    elif waiting:
+        _predictor(job.model)  # a model that cannot be loaded is refused once, not for every image
         for image in waiting:
             yield _attempt(job, image, progress)
 
@@ -167,6 +171,7 @@ def predict_file(job: Job, image: Path, progress: Callable[[int, int], None] | N
 
 @lru_cache(1)
 def _predictor(model: Path) -> "Predictor":
+    load_tensorflow()
     from segmentation.inference.predictor import Predictor  # imports TensorFlow
 
     return Predictor(model)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from segmentation.errors import RunError
 from segmentation.inference.prediction import Prediction
 from segmentation.inference.windows import mirrored, windows_along
+from segmentation.runs.folder import CONFIG, Run
 
 BATCH = 32
 """Patches predicted at once: larger batches are no faster on a CPU."""
@@ -22,7 +23,8 @@ class Predictor:
         path: A ``.keras`` file of ours.
 
     Raises:
-        RunError: If the file cannot be loaded as a model that maps square patches to class probabilities.
+        RunError: If the file cannot be loaded as a model that maps square patches to class probabilities, or is not
+            the one that the run's config.json beside it describes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +39,12 @@ class Predictor:
             raise RunError(
                 f"{path.name} of {path.parent.name} does not map square RGB patches to class probabilities: train "
                 "that run again."
+            )
+        run = Run(path.parent)
+        if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
+            raise RunError(
+                f"{path.name} of {run.name} knows {classes} classes and patches of {height} px, its {CONFIG} says "
+                f"{len(run.palette)} and {run.patch_size}: put back the file that belongs there, or train it again."
             )
         self.patch_size: int = height
         self.classes: int = classes

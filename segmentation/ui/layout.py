@@ -70,11 +70,11 @@ def code(text: object) -> str:
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
-    """Show an error of the user's as its one sentence, and go on with the rest of the page."""
+def one_sentence(kind: type[SegmentationError] = SegmentationError) -> Iterator[None]:
+    """Show an error of the user's, of a kind or any, as its one sentence, and go on with the rest of the page."""
     try:
         yield
-    except SegmentationError as error:
+    except kind as error:
         st.error(plain(error), icon=":material/error:")
 
 
