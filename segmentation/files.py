@@ -38,7 +38,7 @@ def locked(path: Path) -> Iterator[bool]:
     Raises:
         StorageError: If the file cannot be written.
     """
-    with writing(path):
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, mine = _open_lock(path)
     try:

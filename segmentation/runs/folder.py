@@ -96,7 +96,8 @@ class Run:
         if config is None or not all(isinstance(config.get(part), dict) for part in CONFIG_PARTS):
             return None
         size, protocol = (config["configuration"].get(key) for key in ("patch_size", "protocol"))
-        sound = (size is None or _is_number(size, 1, 2**14)) and (protocol is None or protocol in PROTOCOLS)
+        sound = isinstance(config.get("versions", {}), dict)
+        sound &= (size is None or _is_number(size, 1, 2**14)) and (protocol is None or protocol in PROTOCOLS)
         return config if sound else None
 
     @cached_property
@@ -170,6 +171,25 @@ class Run:
     def fingerprint(self) -> str | None:
         """The fingerprint of the data set that the run was trained on."""
         return self.config["dataset"].get("fingerprint") if self.config else None
+
+    @property
+    def architecture(self) -> dict | None:
+        """The network as `segmentation.model.diagram.describe` returns it, if the run says it."""
+        network = (self.config or {}).get("architecture")
+        try:
+            shapes = [side for block in network["blocks"] for side in block["shape"]]
+            places = [place for skip in network["skips"] for place in skip]
+            sound = (
+                len(shapes) == 3 * len(network["blocks"]) > 0
+                and len(places) == 2 * len(network["skips"])
+                and all(_is_number(side, 1) for side in shapes)
+                and all(place in range(len(network["blocks"])) for place in places)
+                and all(_is_number(count) for block in network["blocks"] for count in block["layers"].values())
+                and _is_number(network["parameters"], most=1e12)
+            )
+            return network if sound and isinstance(network["name"], str) else None
+        except (TypeError, KeyError, AttributeError):
+            return None
 
     @property
     def model(self) -> Path | None:

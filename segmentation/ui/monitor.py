@@ -314,11 +314,9 @@ def details(logs: list[Log]) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-            config = (log.run.config if log.run else None) or {}
-            if "architecture" in config:
-                st.plotly_chart(
-                    network_figure(config["architecture"]), key=f"network-{log.name}", config={"displayModeBar": False}
-                )
+            network = log.run.architecture if log.run else None
+            if network:
+                st.plotly_chart(network_figure(network), key=f"network-{log.name}", config={"displayModeBar": False})
 
 
 def side_by_side(runs: list[Run]) -> pd.DataFrame:

@@ -782,13 +782,13 @@ def test_a_training_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(
 
 
 def test_a_training_that_may_not_write_is_refused(read_only: Path, small_dataset: Dataset) -> None:
-    with pytest.raises(StorageError, match=r"cannot be written \(Read-only file system\)"):
+    with pytest.raises(StorageError, match=r"read only cannot be written \(Read-only file system\)"):
         train(small_dataset, SHORT, read_only / "run", verbose=0)
 
 
 def test_a_training_into_a_file_is_refused(small_dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
-    with pytest.raises(StorageError, match=r"runs.* cannot be written"):
+    with pytest.raises(StorageError, match=r"runs cannot be written"):
         train(small_dataset, SHORT, tmp_path / "runs" / "run", verbose=0)
 
 
