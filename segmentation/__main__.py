@@ -16,6 +16,7 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
+from segmentation.backend import load_tensorflow
 from segmentation.data.images import SUFFIXES
 from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder, runs_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
@@ -34,7 +35,7 @@ from segmentation.errors import (
 )
 from segmentation.files import replacing
 from segmentation.inference.export import Format
-from segmentation.runs.folder import SHIPPED, Run, check_run_name, find_runs, read_selection
+from segmentation.runs.folder import METRICS, SHIPPED, Run, check_run_name, find_runs, read_selection
 from segmentation.training.configuration import Configuration
 
 RUNS = runs_folder()
@@ -140,6 +141,7 @@ def summary(architecture: str = "unet", patch_size: int = PATCH_SIZE, classes: i
         patch_size: Side of a patch, in pixels.
         classes: Number of classes.
     """
+    load_tensorflow()
     from segmentation.model.diagram import describe, draw
     from segmentation.model.registry import build
 
@@ -171,11 +173,16 @@ def train(
     check_run_name(name)
     dataset = find_dataset(dataset_folder(data))
     selection = read_selection(patches) if patches else ()
-    from segmentation.training.fit import train as fit  # imports TensorFlow
+    load_tensorflow()
+    from segmentation.training.fit import train as fit
 
     verbose = "auto" if sys.stderr.isatty() else 2
     with progress_bar("done") as progress:
         run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection)
+    if run.metrics is None:
+        raise RunError(
+            f"{name} has ended, but {METRICS} cannot be read: python -m segmentation evaluate --save writes it."
+        )
     print_scores(run.name, run.metrics)
     return DONE
 
@@ -225,7 +232,8 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
     """
     chosen = find_run(run, runs)
     dataset = find_dataset(dataset_folder(data))
-    from segmentation.training.ship import ship as pack  # imports TensorFlow
+    load_tensorflow()
+    from segmentation.training.ship import ship as pack
 
     with progress_bar("done") as progress:
         shipped = pack(chosen, dataset, target / chosen.name, progress)
@@ -266,10 +274,10 @@ def print_scores(name: str, metrics: dict) -> None:
         ("mean_iou", "mean IoU over all classes"),
         ("mean_iou_without_unlabeled", "mean IoU without Unlabeled"),
     ):
-        print(f"  {title:<45}{_score(metrics[key])}")
+        print(f"  {title:<45}{_score(metrics.get(key))}")
     for class_name, value in metrics["iou"].items():
         print(f"  IoU {class_name:<41}{_score(value)}")
-    print(f"  {'expected calibration error':<45}{_score(metrics['calibration_error'])}")
+    print(f"  {'expected calibration error':<45}{_score(metrics.get('calibration_error'))}")
 
 
 def _score(value: float | None) -> str:
@@ -390,6 +398,9 @@ def main() -> int:
         return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m segmentation", description=__doc__)
     except SegmentationError as error:
         print(error, file=sys.stderr)
+        return REFUSED
+    except OSError as error:  # what the system refuses elsewhere: its own sentence names the file
+        print(f"{error}.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

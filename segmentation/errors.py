@@ -40,5 +40,13 @@ class RunError(SegmentationError):
     """A run folder, or something in it, cannot be used for what was asked."""
 
 
+class StorageError(SegmentationError):
+    """A file or folder cannot be written: no room, no permission, or something in its place."""
+
+
+class BackendError(SegmentationError):
+    """TensorFlow is missing or broken on this machine."""
+
+
 class ConfigurationError(SegmentationError):
     """Hyper-parameters that contradict each other, the data set or the model."""

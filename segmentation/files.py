@@ -1,5 +1,6 @@
 """Writes that a reader can never meet half done."""
 
+import fcntl
 import json
 import os
 import tempfile
@@ -7,6 +8,61 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from segmentation.errors import StorageError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one sentence what keeps the block from writing `path`, or what is in it.
+
+    Raises:
+        StorageError: In place of any error of the operating system's.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written ({error.strerror or error}): make room for it or give "
+            "permission, then try again."
+        ) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock file `path` while the block runs, and yield whether it could be had.
+
+    The system gives the lock back when its process ends, however it ends: a lock file that a kill has left locks
+    nothing. Over NFS it holds for all machines.
+
+    Raises:
+        StorageError: If the file cannot be written.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, mine = _open_lock(path)
+    try:
+        yield mine
+    finally:
+        if mine:
+            path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _open_lock(path: Path) -> tuple[int, bool]:
+    """Open a lock file; return its handle and whether the lock is ours now."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return handle, False
+        try:
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle, True
+        except FileNotFoundError:
+            pass
+        os.close(handle)  # its owner has removed it between the two steps: the file that counts is another
 
 
 @contextmanager
@@ -21,17 +77,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         The path to write to, in the same folder.
+
+    Raises:
+        StorageError: If the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (anything JSON can hold)

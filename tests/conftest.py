@@ -1,12 +1,14 @@
 """Fixtures shared by the tests: a small labelled data set on disk, the real one, and one short training."""
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from segmentation.data.locate import PROJECT
@@ -15,6 +17,10 @@ from segmentation.runs.folder import Run
 from segmentation.training.configuration import Configuration
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# The same examples every time, on machines of any speed.
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("repeatable")
 
 REAL = (
     PROJECT / "data" / "Semantic segmentation dataset",
@@ -91,6 +97,27 @@ def write_dataset() -> Writer:
 def small_dataset(write_dataset: Writer, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The small data set, once a session; not to be changed."""
     return find_dataset(write_dataset(tmp_path_factory.mktemp("data") / "small"))
+
+
+def _mount(folder: Path, options: str) -> Iterator[Path]:
+    """Lay a file system in memory over a folder, as only root may, while a test runs."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting a file system takes root")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of two megabytes of its own."""
+    yield from _mount(tmp_path / "small disk", "size=2m")
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nobody may write, not even root."""
+    yield from _mount(tmp_path / "read only", "size=4k,ro")
 
 
 @pytest.fixture(scope="session")

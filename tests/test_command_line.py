@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,9 +31,11 @@ def run(trained: object) -> Run:
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 
-    def run_(*arguments: object) -> subprocess.CompletedProcess:
+    def run_(*arguments: object, **variables: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "segmentation", *map(str, arguments)]
-        return subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            command, env=environment | variables, cwd=PROJECT, capture_output=True, text=True, timeout=300
+        )
 
     return run_
 
@@ -211,6 +215,56 @@ def test_predict_passes_over_what_cannot_be_used_and_does_the_rest(run: Run, tmp
         "print-indices.png": (50, 40),
         "pixel-indices.png": (1, 1),
     }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("summary",),
+        ("train", "--name", "new", "--patch-size", "32"),
+        ("predict", "IMAGES", "--run", "RUN", "--output", "OUTPUT"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_without_tensorflow_a_command_that_needs_it_says_so_in_one_sentence(
+    run: Run, trained: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('libtensorflow.so is not here')")
+    import keras
+
+    inputs = keras.Input((32, 32, 3))
+    other = keras.Model(inputs, keras.layers.Softmax()(keras.layers.GaussianNoise(0.1)(inputs)))
+    (tmp_path / "other").mkdir()
+    other.save(tmp_path / "other" / "best.keras")
+    shutil.copy(trained.run.folder / "config.json", tmp_path / "other")
+    places = {"IMAGES": trained.dataset.scenes[0].image, "OUTPUT": tmp_path / "output", "RUN": tmp_path / "other"}
+    done = run(*(places.get(word, word) for word in command), PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert re.fullmatch(r"TensorFlow cannot be loaded \(libtensorflow.so is not here\): [^\n]*\n", done.stderr)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_network_of_ours_needs_no_tensorflow(run: Run, trained: object, tmp_path: Path, command: str) -> None:
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('libtensorflow.so is not here')")
+    further = (trained.dataset.scenes[0].image, "--output", tmp_path / "output") if command == "predict" else ()
+    done = run(command, *further, "--run", "tiny", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_folder_of_runs_that_is_a_file_is_refused_in_one_sentence(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    done = run("train", "--name", "new", "--patch-size", "32", "--runs", tmp_path / "runs")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert re.search(r"\n[^\n]*runs cannot be written \([^\n]*\.\n$", done.stderr)  # after what TensorFlow says
+
+
+def test_a_demo_set_that_may_not_be_written_is_refused_in_one_sentence(run: Run, read_only: Path) -> None:
+    done = run("demo", read_only / "demo")
+    assert done.returncode == 1
+    assert re.fullmatch(r"[^\n]*demo cannot be written \(Read-only file system\): [^\n]*\.\n", done.stderr)
 
 
 def test_demo_makes_the_demo_set(run: Run, tmp_path: Path) -> None:

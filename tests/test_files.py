@@ -2,11 +2,15 @@
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from segmentation.files import replacing, write_json
+from segmentation.data.locate import PROJECT
+from segmentation.errors import StorageError
+from segmentation.files import locked, replacing, write_json
 
 
 def test_a_new_file_appears_with_its_content(tmp_path: Path) -> None:
@@ -56,6 +60,57 @@ def test_others_may_read_the_file(tmp_path: Path) -> None:
     with replacing(tmp_path / "file.txt") as temporary:
         temporary.write_text("whole")
     assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
+
+
+def test_a_full_disk_is_named_in_one_sentence_and_the_old_file_stays(small_disk: Path) -> None:
+    path = small_disk / "file.txt"
+    path.write_text("old")
+    with pytest.raises(StorageError, match=r"^[^\n]* cannot be written \(No space left on device\): [^\n]*\.$"):
+        write_json(path, "x" * 3_000_000)
+    assert [(file.name, file.read_text()) for file in small_disk.iterdir()] == [("file.txt", "old")]
+
+
+def test_a_folder_that_may_not_be_written_is_named_in_one_sentence(read_only: Path) -> None:
+    with pytest.raises(StorageError, match=r"file\.json.* cannot be written \(Read-only file system\)"):
+        write_json(read_only / "file.json", {})
+
+
+def test_a_file_in_place_of_the_folder_is_named_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StorageError, match=r"runs.* cannot be written"):
+        write_json(tmp_path / "runs" / "file.json", {})
+
+
+def test_a_lock_is_had_by_one_only_and_leaves_no_file(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock") as first, locked(tmp_path / "lock") as second:
+        assert (first, second) == (True, False)
+    with locked(tmp_path / "lock") as again:
+        assert again
+    assert list(tmp_path.iterdir()) == []
+
+
+LOCKED = """
+import sys
+from pathlib import Path
+from segmentation.files import locked
+with locked(Path(sys.argv[1])) as mine:
+    print(mine, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_of_many_processes_that_want_a_lock_one_has_it_until_it_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOCKED, str(tmp_path / "lock")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    children = [subprocess.Popen(command, cwd=PROJECT, **pipes) for _ in range(4)]
+    has_it = [child.stdout.readline() == "True\n" for child in children]
+    assert sum(has_it) == 1
+    children[has_it.index(True)].kill()
+    for child in children:
+        child.communicate()
+    assert (tmp_path / "lock").exists()
+    with locked(tmp_path / "lock") as mine:
+        assert mine
 
 
 def test_json_is_read_back_as_it_was_written(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from segmentation.data.city import COLUMNS, PAINTERS, ROWS, render
 from segmentation.data.palette import DUBAI, VOID
 from segmentation.data.scenes import DEMO_MARKER
 from segmentation.errors import SegmentationError
+from segmentation.files import writing
 
 VERSION = 1
 """To be raised whenever the pictures change: a demo set of another version is made anew."""
@@ -37,18 +38,20 @@ def make_demo(folder: Path, progress: Callable[[int, int], None] | None = None) 
 
     Raises:
         SegmentationError: If `folder` holds something other than a demo set.
+        StorageError: If it cannot be written.
     """
     if _is_complete(folder):
         return folder
     if folder.exists() and not (folder / DEMO_MARKER).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise SegmentationError(f"{folder} holds something else: choose a new or an empty folder for the demo set.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
-    try:
-        _build(workshop / "new", progress)
-        _publish(workshop / "new", folder)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
+        try:
+            _build(workshop / "new", progress)
+            _publish(workshop / "new", folder)
+        finally:
+            shutil.rmtree(workshop, ignore_errors=True)
     return folder
 
 

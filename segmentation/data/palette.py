@@ -70,6 +70,8 @@ class Palette:
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= VOID:
             raise PaletteError(f"Expected 1 to {VOID} classes. Received: {len(self.names)}")
+        if not all(isinstance(name, str) for name in self.names):
+            raise PaletteError(f"Expected names as texts. Received: {self.names}")
         if len(self.names) != len(self.colors):
             raise PaletteError(f"Expected a colour a class. Received: {len(self.names)=}, {len(self.colors)=}")
         for kind, values in (("name", self.names), ("colour", self.colors)):

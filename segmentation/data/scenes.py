@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,11 +60,15 @@ class Dataset:
         return tuple(dict.fromkeys(scene.tile for scene in self.scenes))
 
     def scene(self, name: str) -> Scene:
-        """Return the scene called `name`; KeyError if there is none."""
+        """Return the scene called `name`.
+
+        Raises:
+            DatasetNotFoundError: If there is none.
+        """
         for scene in self.scenes:
             if scene.name == name:
                 return scene
-        raise KeyError(name)
+        raise DatasetNotFoundError(f"There is no scene {name} in {self.root.name}: look whether its files were moved.")
 
     def stamp(self) -> str:
         """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
@@ -91,7 +96,8 @@ class Dataset:
             if marker.is_file():
                 continue
             for path in (scene.image, scene.mask):
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+                with suppress(OSError):  # what cannot be read is left out, as it is in training
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
 

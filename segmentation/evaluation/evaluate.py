@@ -13,6 +13,7 @@ from segmentation.errors import RunError
 from segmentation.evaluation import scores
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.folder import BEST, Run, confusion_column, write_scores
+from segmentation.training.configuration import Configuration
 
 
 def evaluate_run(
@@ -44,12 +45,12 @@ def evaluate_run(
     """
     if run.palette != dataset.palette:
         raise RunError(f"{run.name} knows other classes than {dataset.root.name}: choose a run trained on its classes.")
-    trained_with = run.config["configuration"]
+    trained_with = Configuration.from_dict(run.config["configuration"])
     if protocol is None:
-        protocol, held_out_tile = trained_with["protocol"], trained_with["held_out_tile"]
+        protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
     predictor = Predictor(run.folder / BEST)
     patches = load_patches(dataset, predictor.patch_size, progress)
-    test = held_out(patches.table, protocol, held_out_tile, trained_with["seed"])
+    test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     patches = replace(patches, masks=settle_void(patches.masks, protocol, dataset.palette))
     if not save:
         table = patches.table[test].reset_index(drop=True)

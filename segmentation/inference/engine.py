@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
+from segmentation.backend import load_tensorflow
 from segmentation.inference.onnx_graph import read_as_onnx
 
 
@@ -57,8 +58,13 @@ def onnx_engine(path: Path) -> Engine:
 
 
 def keras_engine(path: Path) -> Engine:
-    """Return any network, computed by TensorFlow."""
-    import keras  # this and TensorFlow take seconds to import
+    """Return any network, computed by TensorFlow.
+
+    Raises:
+        BackendError: If that cannot be loaded; Keras raises its own.
+    """
+    load_tensorflow()
+    import keras
     import tensorflow as tf
 
     model = keras.saving.load_model(path, compile=False)

@@ -111,6 +111,8 @@ def predict_files(
 
     Raises:
         ConfigurationError: If two images have the same stem, so that one would overwrite the other.
+        RunError: If this process predicts and the model cannot be loaded.
+        BackendError: If this process predicts and TensorFlow cannot be loaded.
     """
     for stem, count in Counter(image.stem for image in images).most_common(1):
         if count > 1:
@@ -124,7 +126,8 @@ def predict_files(
             waiting.append(image)
     if scheduler:
         yield from _predict_on(scheduler, job, waiting)
-    else:
+    elif waiting:
+        _predictor(job.model)  # a model that cannot be loaded is refused once, not for every image
         for image in waiting:
             yield _attempt(job, image, progress)
 

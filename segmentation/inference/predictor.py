@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segmentation.errors import RunError
+from segmentation.errors import BackendError, RunError
 from segmentation.inference.engine import load_engine
 from segmentation.inference.prediction import Prediction
 from segmentation.inference.windows import mirrored, windows_along
+from segmentation.runs.folder import CONFIG, Run
 
 BATCH = 8
 """Patches predicted at once: larger batches are no faster on a CPU, and take more memory."""
@@ -21,7 +22,8 @@ class Predictor:
         path: A ``.keras`` file of ours.
 
     Raises:
-        RunError: If the file cannot be loaded as a model that maps square patches to class probabilities.
+        RunError: If the file cannot be loaded as a model that maps square patches to class probabilities, or is not
+            the one that the run's config.json beside it describes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,6 +31,8 @@ class Predictor:
             engine = load_engine(path)
             height, width, channels = engine.input_shape
             *size, classes = engine.output_shape
+        except BackendError:
+            raise
         # Keras raises whatever its layers, h5py or zipfile raise: to the user all mean that the file is unusable.
         except Exception as error:
             raise RunError(f"{path.name} of {path.parent.name} cannot be loaded: train that run again.") from error
@@ -36,6 +40,12 @@ class Predictor:
             raise RunError(
                 f"{path.name} of {path.parent.name} does not map square RGB patches to class probabilities: train "
                 "that run again."
+            )
+        run = Run(path.parent)
+        if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
+            raise RunError(
+                f"{path.name} of {run.name} knows {classes} classes and patches of {height} px, its {CONFIG} says "
+                f"{len(run.palette)} and {run.patch_size}: put back the file that belongs there, or train it again."
             )
         self.patch_size: int = height
         self.classes: int = classes

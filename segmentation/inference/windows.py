@@ -57,7 +57,7 @@ def windows_along(length: int, size: int, overlap: float, offset: int = 0) -> Ax
     check_overlap(overlap)
     if length <= size:
         return Axis(length, size, 0)
-    pixels = round(size * overlap)
+    pixels = min(round(size * overlap), size // 2)  # rounded up, half of an odd size would be more than half
     return Axis(length, size, pixels, offset % (size - pixels))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import pandas as pd
 from segmentation.data.locate import check_allowed
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE
+from segmentation.data.protocols import PROTOCOLS
 from segmentation.errors import PaletteError, RunError
 from segmentation.files import replacing, write_json
 from segmentation.runs.history import History, read_history
@@ -47,8 +48,14 @@ SCORES = {
     "iou",
     "confusion_matrix",
 }
-PATCH_COLUMNS = {"patch", "tile", "scene", "row", "column", "part", "mean_iou", "accuracy", "classes", "confidence"}
+COUNTED = {"protocol", "patches", "pixels", "iou", "confusion_matrix"}
+NAMES = {"patch", "tile", "scene", "part"}
+PLACES = {"row", "column"}
+SHARES = {"mean_iou", "accuracy", "confidence", "brightness", "contrast"}
+PATCH_COLUMNS = NAMES | PLACES | SHARES | {"classes"}
 """What these files hold at the least: one that lacks any of it counts as unreadable."""
+
+STATUS_NUMBERS = {"heartbeat", "progress", "epoch", "epochs", "seconds_an_epoch", "seconds_left"}
 
 
 RESERVED = {"log", "reviews"}
@@ -95,14 +102,18 @@ class Run:
     def config(self) -> dict | None:
         """Hyper-parameters (``configuration``), ``palette``, ``dataset``, ``architecture``, ``versions``."""
         config = self._json(CONFIG)
-        whole = config is not None and all(isinstance(config.get(part), dict) for part in CONFIG_PARTS)
-        return config if whole else None
+        if config is None or not all(isinstance(config.get(part), dict) for part in CONFIG_PARTS):
+            return None
+        size, protocol = (config["configuration"].get(key) for key in ("patch_size", "protocol"))
+        sound = isinstance(config.get("versions", {}), dict)
+        sound &= (size is None or _is_number(size, 1, 2**14)) and (protocol is None or protocol in PROTOCOLS)
+        return config if sound else None
 
     @cached_property
     def metrics(self) -> dict | None:
         """Scores on the held-out part."""
         metrics = self._json(METRICS)
-        return metrics if metrics is not None and set(metrics) >= SCORES else None
+        return metrics if metrics is not None and _are_scores(metrics, self.palette) else None
 
     @cached_property
     def history(self) -> History | None:
@@ -119,8 +130,20 @@ class Run:
             table = pd.read_csv(self.folder / PATCHES)
         except (OSError, ValueError):  # pandas' parser errors are ValueErrors
             return None
-        by_class = {f"iou_{name}" for name in (self.palette.names if self.palette else ())}
-        return table if set(table.columns) >= PATCH_COLUMNS | by_class else None
+        shares = SHARES | {f"iou_{name}" for name in (self.palette.names if self.palette else ())}
+        if not set(table.columns) >= PATCH_COLUMNS | shares:
+            return None
+        try:
+            numbers = table[sorted(shares | PLACES)].astype(float)
+        except ValueError:
+            return None
+        sound = (
+            (numbers.isna() | numbers.ge(0) & numbers.le([1 if name in shares else 2**20 for name in numbers])),
+            numbers[sorted(PLACES)] % 1 == 0,
+            table[sorted(NAMES)].map(lambda name: isinstance(name, str)),
+            table[["patch"]].map(lambda name: "/" in str(name)),
+        )
+        return table if all(cells.all(axis=None) for cells in sound) else None
 
     @cached_property
     def palette(self) -> Palette | None:
@@ -140,7 +163,8 @@ class Run:
         columns = [confusion_column(true, predicted) for true in names for predicted in names]
         if self.patches is None or not set(columns) <= set(self.patches.columns):
             return None
-        return self.patches[columns].to_numpy(np.int64).reshape(-1, len(names), len(names))
+        cells = self.patches[columns]
+        return cells.to_numpy().reshape(-1, len(names), len(names)) if (cells.dtypes == np.int64).all() else None
 
     @property
     def patch_size(self) -> int:
@@ -158,6 +182,25 @@ class Run:
         return self.config["dataset"].get("fingerprint") if self.config else None
 
     @property
+    def architecture(self) -> dict | None:
+        """The network as `segmentation.model.diagram.describe` returns it, if the run says it."""
+        network = (self.config or {}).get("architecture")
+        try:
+            shapes = [side for block in network["blocks"] for side in block["shape"]]
+            places = [place for skip in network["skips"] for place in skip]
+            sound = (
+                len(shapes) == 3 * len(network["blocks"]) > 0
+                and len(places) == 2 * len(network["skips"])
+                and all(_is_number(side, 1) for side in shapes)
+                and all(place in range(len(network["blocks"])) for place in places)
+                and all(_is_number(count) for block in network["blocks"] for count in block["layers"].values())
+                and _is_number(network["parameters"], most=1e12)
+            )
+            return network if sound and isinstance(network["name"], str) else None
+        except (TypeError, KeyError, AttributeError):
+            return None
+
+    @property
     def model(self) -> Path | None:
         """Path of the best epoch's model, if there is one."""
         return self.folder / BEST if (self.folder / BEST).is_file() else None
@@ -165,14 +208,17 @@ class Run:
     @property
     def status(self) -> dict:
         """What status.json says, with the state put right if the process behind it is silent or gone."""
-        status = self._json(STATUS) or {"state": "stopped", "reason": f"{STATUS} is missing"}
-        heartbeat = status.get("heartbeat")
-        if status.get("state") != "running":
+        status = self._json(STATUS) or {}
+        if status.get("state") not in get_args(State):
+            return {"state": "stopped", "reason": f"{STATUS} {self._fault(STATUS)}"}
+        status = {key: value for key, value in status.items() if key not in STATUS_NUMBERS or _is_number(value)}
+        if status["state"] != "running":
             return status
-        silence = time.time() - heartbeat if isinstance(heartbeat, int | float) else float("inf")
+        # A heartbeat from the future is as old as it is early: the clock was set back, or is another machine's.
+        silence = abs(time.time() - status.get("heartbeat", 0))
         if silence > SILENT_SECONDS:
             return {**status, "state": "stalled", "reason": "no sign of life for more than two minutes"}
-        if silence > GONE_SECONDS and not _is_alive(status.get("pid")):
+        if silence > GONE_SECONDS and not is_alive(status.get("pid")):
             return {**status, "state": "stopped", "reason": "its process is gone"}
         return status
 
@@ -186,11 +232,10 @@ class Run:
             METRICS: self.metrics,
             PATCHES: self.patches,
         }
-        return [
-            f"{name} {'cannot be read' if (self.folder / name).exists() else 'is missing'}"
-            for name, content in contents.items()
-            if content is None
-        ]
+        return [f"{name} {self._fault(name)}" for name, content in contents.items() if content is None]
+
+    def _fault(self, name: str) -> str:
+        return "cannot be read" if (self.folder / name).exists() else "is missing"
 
     def _json(self, name: str) -> dict | None:
         try:
@@ -200,9 +245,33 @@ class Run:
         return content if isinstance(content, dict) else None
 
 
-def _is_alive(pid: object) -> bool:
+def _is_number(value: object, least: float = 0, most: float = 1e10) -> bool:
+    """Tell whether a value out of a file is a number from `least` to `most`; the default suits counts and times."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _are_scores(metrics: dict, palette: Palette | None) -> bool:
+    """Tell whether the content of metrics.json is scores of these classes."""
+    if not set(metrics) >= SCORES or not isinstance(metrics["iou"], dict) or metrics["protocol"] not in PROTOCOLS:
+        return False
+    names = palette.names if palette else tuple(metrics["iou"])
+    shares = [value for key, value in metrics.items() if key in SCORES - COUNTED] + list(metrics["iou"].values())
+    try:
+        matrix = np.asarray(metrics["confusion_matrix"])
+    except ValueError:  # rows of different lengths
+        return False
+    return (
+        all(share is None or _is_number(share, 0, 1) for share in shares)
+        and all(_is_number(metrics[key], most=1e15) for key in ("patches", "pixels"))
+        and tuple(metrics["iou"]) == names
+        and matrix.shape == 2 * (len(names),)
+        and np.issubdtype(matrix.dtype, np.integer)
+    )
+
+
+def is_alive(pid: object) -> bool:
     """Tell whether this machine has a process with this id."""
-    if not isinstance(pid, int) or pid < 1:
+    if not isinstance(pid, int) or pid <= 1:  # those below are groups of processes, and True is 1
         return False
     try:
         os.kill(pid, 0)

@@ -1,7 +1,7 @@
 """The reader of Keras' CSVLogger files, as they occur in practice."""
 
 import csv
-import io
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,10 +95,11 @@ def read_history(source: Path | bytes) -> History:
     if not text.strip():
         return History(pd.DataFrame({"epoch": pd.Series(dtype=int)}), ("The log is empty: no epoch has ended yet.",))
     notes: list[str] = []
-    lines = text.splitlines()
+    lines = [line for line in re.split(r"[\r\n]+", text) if line]
     separator = max(",;\t", key=lines[0].count)
     try:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
+        # Line by line: after a quote that a half line has opened, the reader would swallow the lines that follow.
+        rows = [[cell.strip() for cell in row] for line in lines for row in csv.reader([line], delimiter=separator)]
     except csv.Error as error:
         raise RunError("This is no CSVLogger file: it is not even a table.") from error
     header = rows[0]
@@ -107,7 +108,9 @@ def read_history(source: Path | bytes) -> History:
 
     records, headers, short = [], [header], 0
     for row in rows[1:]:
-        if row[0] == header[0] or (not _is_number(row[0]) and "loss" in row):
+        if _is_half(row, header):
+            short += 1
+        elif row[0] == header[0] or (not _is_number(row[0]) and "loss" in row):
             header = row
             headers.append(header)
         elif len(row) != len(header):
@@ -132,7 +135,10 @@ def read_history(source: Path | bytes) -> History:
             raise RunError("This is no CSVLogger file: it has neither a column epoch nor a number.")
         table.insert(0, "epoch", np.arange(len(table)))
         notes.append("There is no column epoch: the lines were counted.")
-    table = table[table["epoch"].notna()].astype({"epoch": int})
+    odd = (table["epoch"] % 1 != 0) | (table["epoch"].abs() > 1e9)  # NaN too
+    if odd.any():
+        notes.append(f"{int(odd.sum())} lines left out: their epoch is no whole number.")
+    table = table[~odd].astype({"epoch": int})
     repeated = int(table["epoch"].duplicated().sum())
     if repeated:
         notes.append(f"{repeated} epochs occur more than once, as after a resume: the later line counts.")
@@ -146,6 +152,12 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_half(row: list[str], header: list[str]) -> bool:
+    """Tell whether a row is a header of which only the beginning was written."""
+    last = len(row) - 1
+    return row != header and row[:-1] == header[:last] and header[last : last + 1] and header[last].startswith(row[-1])
 
 
 def _is_text(cell: str) -> bool:

@@ -1,6 +1,8 @@
 """Keras' callbacks with their traps handled: what a run writes is whole, and a resumed run goes on as if never cut."""
 
+import errno
 import json
+import os
 import shutil
 import signal
 import threading
@@ -50,18 +52,24 @@ class Snapshot(keras.callbacks.BackupAndRestore):
         snapshot = cls(run)
         if not snapshot.latest.exists() and snapshot.previous.exists():
             snapshot.previous.rename(snapshot.latest)  # killed between the two renames of `on_epoch_end`
-        shutil.rmtree(snapshot.writing, ignore_errors=True)
-        for leftover in run.glob(".writing-*"):  # half files of a kill: `BestModel` would move its own into place
-            leftover.unlink()
-        for name in (HISTORY, BEST):
-            (run / name).unlink(missing_ok=True)
+        snapshot.tidy()
         if not snapshot.latest.exists():
+            for name in (HISTORY, BEST):
+                (run / name).unlink(missing_ok=True)
             return 0
-        shutil.copytree(snapshot.latest, snapshot.writing)
+        snapshot.writing.mkdir()
+        for file in snapshot.latest.iterdir():
+            shutil.copyfile(file, snapshot.writing / file.name)
         for name in (HISTORY, BEST):
             with replacing(run / name) as temporary:
                 shutil.copyfile(snapshot.writing / name, temporary)
         return json.loads((snapshot.writing / "training_metadata.json").read_text())["epoch"]
+
+    def tidy(self) -> None:
+        """Remove what is half written: `BestModel` would move its own into place."""
+        shutil.rmtree(self.writing, ignore_errors=True)
+        for leftover in self.run.glob(".writing-*"):
+            leftover.unlink()
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Load what `restore` has put in place."""
@@ -73,6 +81,9 @@ class Snapshot(keras.callbacks.BackupAndRestore):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Write the snapshot of this epoch, then let it take the last one's place."""
+        # HDF5 crashes the process where a disk is full. Weights and optimizer's state are about as large in both files.
+        if shutil.disk_usage(self.run).free < 2 * (self.run / BEST).stat().st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.latest))
         super().on_epoch_end(epoch, logs)
         states = [keras.ops.convert_to_numpy(generator).tolist() for generator in self._random_generators()]
         (self.writing / RANDOM).write_text(json.dumps(states))

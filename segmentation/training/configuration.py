@@ -73,6 +73,8 @@ class Configuration:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_weights", tuple(self.class_weights))  # config.json knows lists only
+        if not 0 <= self.seed < 2**32:
+            raise ConfigurationError(f"Expected a seed from 0 to {2**32 - 1}. Received: {self.seed}")
         for name in ("patch_size", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"Expected {name} of at least 1. Received: {getattr(self, name)}")
@@ -113,6 +115,23 @@ class Configuration:
                 )
             terms[match[2]] = float(match[1] or 1)
         return terms
+
+    @classmethod
+    def from_dict(cls, content: dict) -> "Configuration":
+        """Rebuild a configuration from `to_dict` of this version or another.
+
+        What it lacks has its default, and what is unknown here is passed over.
+
+        Raises:
+            ConfigurationError: If it holds what cannot be.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        try:
+            return cls(**{name: value for name, value in content.items() if name in known})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigurationError(
+                "The run's hyper-parameters are not what this version understands: start a new run."
+            ) from error
 
     def to_dict(self) -> dict:
         """Return the hyper-parameters as config.json holds them."""

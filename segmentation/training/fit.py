@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import keras
@@ -16,9 +17,9 @@ from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches, Progress, load_patches
 from segmentation.data.protocols import held_out, settle_void
 from segmentation.data.scenes import Dataset
-from segmentation.errors import ConfigurationError, RunError
+from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.evaluation.evaluate import evaluate
-from segmentation.files import replacing, write_json
+from segmentation.files import locked, replacing, write_json, writing
 from segmentation.inference.predictor import Predictor
 from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
@@ -62,12 +63,31 @@ def train(
             keeps them, so that a resumed training need not be told again.
 
     Raises:
-        RunError: If the folder exists and `resume` is off, or it holds a run of other data or hyper-parameters.
+        RunError: If the folder exists and `resume` is off, it holds a run of other data or hyper-parameters, or
+            another process trains it.
         ConfigurationError: If configuration, network and data do not fit together.
+        StorageError: If the run cannot be written; what was written can be resumed.
         KeyboardInterrupt: If stopped; the run folder says so and can be resumed.
     """
-    if folder.exists() and not resume:
-        raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
+    with locked(folder.with_name(f".{folder.name}.lock")) as mine:
+        if not mine:
+            raise RunError(
+                f"{folder.name} is being trained by another process: wait until it ends, or choose another name."
+            )
+        if folder.exists() and not resume:
+            raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
+        return _train(dataset, configuration, folder, progress, verbose, selection)
+
+
+def _train(
+    dataset: Dataset,
+    configuration: Configuration,
+    folder: Path,
+    progress: Progress | None,
+    verbose: int | str,
+    selection: Sequence[str],
+) -> Run:
+    """Train, or go on, as the only process that writes this run folder."""
     keras.utils.set_random_seed(configuration.seed)
     model = build(configuration.architecture, configuration.patch_size, len(dataset.palette))
     if configuration.class_weights and len(configuration.class_weights) != len(dataset.palette):
@@ -105,14 +125,18 @@ def train(
 
     try:
         write_status(folder, "running", phase="starting", progress=0.0)
-        _fit(model, patches, part, test, configuration, folder, verbose)
+        with writing(folder):
+            _fit(model, patches, part, test, configuration, folder, verbose)
         evaluated(0, len(test))
         _finish(folder, patches, test, dataset, configuration, evaluated)
     except KeyboardInterrupt:
         write_status(folder, "stopped", reason="stopped by the user")
         raise
     except Exception as error:
-        write_status(folder, "failed", reason=f"{type(error).__name__}: {error}"[:500])
+        cause = error.__cause__ or error
+        Snapshot(folder).tidy()  # a full disk needs the room to say so
+        with suppress(StorageError):
+            write_status(folder, "failed", reason=f"{type(cause).__name__}: {cause}"[:500])
         raise
     write_status(folder, "finished")
     Snapshot(folder).discard()

@@ -12,7 +12,7 @@ from pathlib import Path
 from segmentation.data.locate import PROJECT
 from segmentation.errors import RunError
 from segmentation.log import event
-from segmentation.runs.folder import GONE_SECONDS, Run, check_run_name
+from segmentation.runs.folder import GONE_SECONDS, Run, check_run_name, is_alive
 from segmentation.training.configuration import Configuration
 
 
@@ -86,9 +86,10 @@ def stop(run: Run) -> None:
         RunError: If it is not running on this machine, as far as can be told.
     """
     status = run.status
-    fresh = time.time() - status.get("heartbeat", 0) < GONE_SECONDS
-    if status.get("state") != "running" or not fresh:
+    if status["state"] != "running" or abs(time.time() - status["heartbeat"]) > GONE_SECONDS:
         raise RunError(f"{run.name} gives no sign of life: there is nothing to stop.")
+    if not is_alive(status.get("pid")):  # 0 and below would stop whole groups of processes
+        raise RunError(f"{run.name} does not run on this machine: stop it where it does.")
     try:
         os.kill(status["pid"], signal.SIGTERM)
     except (ProcessLookupError, PermissionError) as error:

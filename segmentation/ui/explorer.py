@@ -582,7 +582,7 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
     )
     cards = st.grid(2, min_column_width=400)
     for row in chosen.itertuples():
-        with cards, st.container(border=True), one_sentence():
+        with cards, st.container(border=True), one_sentence(ImageFileError):  # without a model there is no card at all
             image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size)
             truth = settle_void(mask, run.protocol, run.palette)
             pictures = [

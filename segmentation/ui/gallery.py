@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import DESCRIPTIONS, settle_void
 from segmentation.data.scenes import Dataset
-from segmentation.errors import RunError
+from segmentation.errors import BackendError, RunError
 from segmentation.evaluation import diagnosis, scores
 from segmentation.files import replacing
 from segmentation.runs.folder import Run, check_run_name, confusion_column
@@ -324,10 +324,8 @@ def fine_tune(dataset: Dataset, run: Run, patches: Sequence[str], name: str, epo
     check_run_name(name)
     if any(known.name == name for known in known_runs()):
         raise RunError(f"There is a run {name} already: choose another name.")
-    known = {field.name for field in fields(Configuration)}
-    trained_with = Configuration(**{k: v for k, v in run.config["configuration"].items() if k in known})
     configuration = replace(
-        trained_with,
+        Configuration.from_dict(run.config["configuration"]),
         start_from=run.name,
         worst_share=1.0,
         epochs=epochs,
@@ -367,15 +365,24 @@ def _cards(
     runs = " and of ".join(plain(of.name) for of in (run, second) if of)
     st.caption(f"{caption} Each patch: image, ground truth, prediction of {runs}.")
     cards = st.grid(2, min_column_width=400)
+    broken: set[str] = set()
     for _, row in shown.iterrows():
         with cards, st.container(border=True), one_sentence():
-            _card(dataset, run, row, second)
+            _card(dataset, run, row, broken, second)
             if below:
                 below(row)
 
 
-def _card(dataset: Dataset, run: Run, row: pd.Series, second: Run | None = None) -> None:
-    """One patch: its place and scores, its pictures, and the way to the explorer."""
+def _card(dataset: Dataset, run: Run, row: pd.Series, broken: set[str], second: Run | None = None) -> None:
+    """One patch: its place and scores, its pictures, and the way to the explorer.
+
+    Args:
+        dataset: Where the picture is.
+        run: Whose prediction to show.
+        row: Of the run's table of patches.
+        broken: Takes the names of runs whose model cannot be used: that is said once for all cards.
+        second: Another run whose prediction to show beside.
+    """
     place = row["patch"].rsplit("/", 1)[1]
     number = f"**{row['rank']}.** " if "rank" in row else ""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -399,7 +406,13 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, second: Run | None = None)
             )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size)
     pictures = [image, drawn(run.palette).decode(settle_void(mask, run.protocol, run.palette))]
-    pictures += [drawn(run.palette).decode(predict(of.model, image).classes) for of in (run, second) if of and of.model]
+    for of in (run, second):
+        if of and of.model and of.name not in broken:
+            try:
+                pictures.append(drawn(run.palette).decode(predict(of.model, image).classes))
+            except (RunError, BackendError) as error:
+                broken.add(of.name)
+                st.error(plain(error), icon=":material/error:")
     with st.container(key=f"pixels-{row['patch']}"):
         st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
     by_class = ", ".join(
@@ -517,7 +530,7 @@ def causes(dataset: Dataset, run: Run) -> None:
         st.caption("Click a point to see its patch.")
         return
     with st.container(border=True), one_sentence():
-        _card(dataset, run, table[table["patch"] == html.unescape(points[0]["customdata"][0])].iloc[0])
+        _card(dataset, run, table[table["patch"] == html.unescape(points[0]["customdata"][0])].iloc[0], set())
 
 
 def suspects(dataset: Dataset, run: Run) -> None:

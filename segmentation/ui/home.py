@@ -130,7 +130,7 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
             columns, ("scene", "grid", "pixels-image", "pixels-mask"), steps, strict=True
         ):
             column.container(key=key).image(png_bytes(picture), caption=caption, width="stretch", output_format="PNG")
-    description = (run.config or {}).get("architecture") if run else None
+    description = run.architecture if run else None
     if description:
         st.markdown(
             f"**5 Network** {plain(description['name'])} of {code(run.name)}, {description['parameters']:,} "

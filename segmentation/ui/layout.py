@@ -89,15 +89,18 @@ def code(text: object) -> str:
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def one_sentence(kind: type[SegmentationError] = SegmentationError) -> Iterator[None]:
     """Show an error as one sentence, and go on with the rest of the page.
 
-    An error of the user's is its own sentence. Any other is in the log with its traceback, and the sentence says where.
+    An error of the user's is its own sentence; one that is not of this kind goes on. Any other is in the log with its
+    traceback, and the sentence says where.
     """
     try:
         yield
-    except SegmentationError as error:
+    except kind as error:
         refuse(error)
+    except SegmentationError:
+        raise
     except Exception as error:
         reference, place = incident(error), code(f"{runs_folder().name}/{LOG}")
         st.error(

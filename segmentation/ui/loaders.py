@@ -20,8 +20,9 @@ from cachetools import LRUCache, cached
 from segmentation.data.health import Health, examine
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
-from segmentation.data.patches import PATCH_SIZE, Progress, tile_table
+from segmentation.data.patches import PATCH_SIZE, Progress, patch_name, tile_table
 from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.errors import ImageFileError
 from segmentation.log import event
 from segmentation.ui.pictures import fit, overlay
 
@@ -112,9 +113,12 @@ def load_patch(dataset: Dataset, scene: str, row: int, column: int, size: int) -
     """Return one patch's image (size, size, 3) and class indices (size, size).
 
     Raises:
-        ImageFileError: If its scene cannot be read.
+        ImageFileError: If its scene cannot be read, or is too small.
+        DatasetNotFoundError: If there is no such scene.
     """
     image, mask = load_scene(dataset.scene(scene), dataset.palette)
+    if not (row < mask.shape[0] // size and column < mask.shape[1] // size):
+        raise ImageFileError(f"{patch_name(scene, row, column)} is not in the scene: its files have changed.")
     here = np.s_[row * size : (row + 1) * size, column * size : (column + 1) * size]
     return image[here], mask[here]
 

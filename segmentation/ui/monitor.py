@@ -1,7 +1,7 @@
 """The parts of the training monitor: which logs, live curves, the details behind them, and trainings from here."""
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,7 @@ import streamlit as st
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import PROTOCOLS
 from segmentation.data.scenes import Dataset
-from segmentation.errors import RunError
+from segmentation.errors import DONE, RunError
 from segmentation.runs.folder import HISTORY, Run, check_run_allowed, find_runs
 from segmentation.runs.history import History, read_history
 from segmentation.training import launch
@@ -213,14 +213,15 @@ def _state(run: Run) -> None:
     if status.get("state") != "running":
         st.markdown(" · ".join(parts))
         return
-    progress = min(max(float(status.get("progress", 0)), 0.0), 1.0)
-    parts.append(f"epoch {status['epoch']} of {status['epochs']}" if "epochs" in status else status.get("phase", ""))
+    progress = min(status.get("progress", 0.0), 1.0)
+    counted = status.keys() >= {"epoch", "epochs"}
+    parts.append(f"epoch {status['epoch']} of {status['epochs']}" if counted else plain(status.get("phase", "")))
     parts.append(f"{100 * progress:.0f} % done")
-    if "seconds_left" in status:
+    if status.keys() >= {"seconds_left", "seconds_an_epoch"}:
         parts.append(f"{duration(status['seconds_an_epoch'])} an epoch")
         end = time.localtime(status["heartbeat"] + status["seconds_left"])
         parts.append(f"{duration(status['seconds_left'])} left, until {time.strftime('%H:%M', end)}")
-    parts.append(f"last sign of life {time.time() - status['heartbeat']:.0f} s ago")
+    parts.append(f"last sign of life {max(0, time.time() - status['heartbeat']):.0f} s ago")
     st.progress(progress, " · ".join(parts))
 
 
@@ -250,9 +251,7 @@ def controls(logs: list[Log]) -> None:
                 help="Go on where it was cut, on the data set in use.",
             ):
                 with one_sentence():
-                    known = {field.name for field in fields(Configuration)}
-                    values = {k: v for k, v in run.config["configuration"].items() if k in known}
-                    _launch(run.name, Configuration(**values), data)
+                    _launch(run.name, Configuration.from_dict(run.config["configuration"]), data)
 
 
 def duration(seconds: float) -> str:
@@ -330,11 +329,9 @@ def details(logs: list[Log]) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-            config = (log.run.config if log.run else None) or {}
-            if "architecture" in config:
-                st.plotly_chart(
-                    network_figure(config["architecture"]), key=f"network-{log.name}", config={"displayModeBar": False}
-                )
+            network = log.run.architecture if log.run else None
+            if network:
+                st.plotly_chart(network_figure(network), key=f"network-{log.name}", config={"displayModeBar": False})
 
 
 def side_by_side(runs: list[Run]) -> pd.DataFrame:
@@ -437,7 +434,8 @@ def _await_start() -> None:
     """Say that a training is starting, until its run shows up or its process has ended."""
     name, process = st.session_state[STARTED]
     run = Run(runs_folder() / name)
-    if run.config and run.status.get("state") == "running":
+    running = run.status["state"] == "running" and run.status.get("pid") == process.pid  # not somebody else's
+    if run.config and (running or process.poll() == DONE):
         del st.session_state[STARTED]
         st.session_state[CHOSEN_RUN] = name
         st.rerun()

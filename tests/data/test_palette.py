@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from segmentation.data.palette import CLASS_FILE, DUBAI, VOID, VOID_NAME, Palette
 from segmentation.errors import PaletteError
@@ -66,6 +69,29 @@ def test_encoding_equals_comparing_every_pixel_with_every_colour() -> None:
 def test_decoding_undoes_encoding() -> None:
     mask = np.random.default_rng(0).choice(np.array(DUBAI.colors, np.uint8), (31, 7))
     assert np.array_equal(DUBAI.decode(DUBAI.encode(mask)), mask)
+
+
+COLOR = st.tuples(*3 * [st.integers(0, 255)])
+PALETTES = st.lists(COLOR, min_size=1, max_size=255, unique=True).map(
+    lambda colors: Palette(tuple(f"class {index}" for index in range(len(colors))), tuple(colors))
+)
+
+
+@given(PALETTES, st.data())
+def test_encoding_undoes_decoding_whatever_the_classes(palette: Palette, data: st.DataObject) -> None:
+    """Void comes back as void too, unless black is a class's own colour."""
+    index = st.sampled_from([*range(len(palette)), VOID])
+    indices = data.draw(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2), elements=index))
+    void = palette.colors.index((0, 0, 0)) if (0, 0, 0) in palette.colors else VOID
+    assert np.array_equal(palette.encode(palette.decode(indices)), np.where(indices == VOID, void, indices))
+
+
+@given(PALETTES, arrays(np.uint8, (4, 5, 3), elements=st.integers(0, 255)))
+def test_a_pixel_has_the_class_of_its_colour_or_none(palette: Palette, mask: np.ndarray) -> None:
+    mask[0, : len(palette.colors)] = palette.colors[:5]
+    index_of = {color: index for index, color in enumerate(palette.colors)}
+    expected = [[index_of.get(tuple(map(int, pixel)), VOID) for pixel in row] for row in mask]
+    assert palette.encode(mask).tolist() == expected
 
 
 def test_void_is_drawn_black() -> None:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from segmentation.data.palette import VOID
@@ -73,6 +76,18 @@ def test_joining_undoes_cutting(shape: tuple[int, ...]) -> None:
 def test_cutting_undoes_joining() -> None:
     patches = np.random.default_rng(0).random((6, 4, 4, 3))
     assert np.array_equal(cut(join(patches, 2, 3), 4), patches)
+
+
+@given(
+    arrays(np.uint8, array_shapes(min_dims=2, max_dims=3, max_side=40), elements=st.integers(0, 255)),
+    st.integers(1, 45),
+)
+def test_cut_and_joined_any_scene_is_itself_cropped(scene: np.ndarray, size: int) -> None:
+    """No pixel is lost but the strips at the right and at the bottom, which are narrower than a patch."""
+    rows, columns = grid(*scene.shape[:2], size)
+    joined = join(cut(scene, size), rows, columns)
+    assert np.array_equal(joined, scene[: joined.shape[0], : joined.shape[1]])
+    assert all(0 <= whole - kept < size for whole, kept in zip(scene.shape[:2], joined.shape[:2], strict=True))
 
 
 def test_a_scene_smaller_than_a_patch_gives_none() -> None:

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segmentation.data.images import read_size
 from segmentation.data.palette import DUBAI, VOID, Palette
@@ -101,6 +103,32 @@ def test_no_scene_is_in_both_parts(table: pd.DataFrame) -> None:
     chosen = held_out(table, "scene")
     assert set(table["scene"][chosen]).isdisjoint(table["scene"][~chosen])
     assert 0 < chosen.sum() < len(table)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pd.DataFrame:
+    """The patches of some tiles with some scenes each, numbered as in the real set or named anyhow."""
+    tiles = draw(st.lists(st.integers(1, 12), min_size=1, max_size=5, unique=True).map(sorted))
+    name = "tile-{}/image_part_{:03d}" if draw(st.booleans()) else "area-{}/{}"
+    parts = {tile: range(1, 1 + draw(st.integers(1, 12))) for tile in tiles}
+    return table_of({name.format(tile, part): draw(st.integers(1, 6)) for tile in tiles for part in parts[tile]})
+
+
+@given(tables(), st.sampled_from(PROTOCOLS), st.integers(0, 2**32 - 1), st.data())
+def test_any_split_parts_all_patches_by_what_its_protocol_keeps_together(
+    table: pd.DataFrame, protocol: str, seed: int, data: st.DataObject
+) -> None:
+    tile = data.draw(st.sampled_from(sorted(set(table["tile"])))) if protocol == "tile" else None
+    try:
+        test = held_out(table, protocol, tile, seed)
+    except ConfigurationError:
+        assert table[protocol].nunique() == 1  # all there is would be held out
+        return
+    held, trained_on = table[test], table[~test]
+    assert len(held) > 0 < len(trained_on)
+    assert sorted([*held["patch"], *trained_on["patch"]]) == sorted(table["patch"])
+    assert set(held[protocol]).isdisjoint(trained_on[protocol])
+    assert np.array_equal(test, held_out(table, protocol, tile, seed))
 
 
 def test_one_tile_is_held_out_whole() -> None:

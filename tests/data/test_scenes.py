@@ -239,8 +239,8 @@ def test_a_scene_is_found_by_its_name(small_dataset: Dataset) -> None:
     assert small_dataset.scene("tile-2/image_part_001").image.as_posix().endswith("Tile 2/images/image_part_001.png")
 
 
-def test_asking_for_a_scene_that_is_not_there_is_a_key_error(small_dataset: Dataset) -> None:
-    with pytest.raises(KeyError, match="tile-3"):
+def test_asking_for_a_scene_that_is_not_there_is_refused(small_dataset: Dataset) -> None:
+    with pytest.raises(DatasetNotFoundError, match="no scene tile-3/image_part_001 in small"):
         small_dataset.scene("tile-3/image_part_001")
 
 

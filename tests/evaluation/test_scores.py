@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from segmentation.data.palette import VOID
 from segmentation.evaluation.scores import (
@@ -58,6 +61,40 @@ def test_every_image_has_its_own_confusion_matrix(seed: int) -> None:
     assert (matrices.shape, matrices.dtype) == ((5, CLASSES, CLASSES), np.int64)
     for image in range(5):
         assert matrices[image].tolist() == counted(truth[image], predicted[image])
+
+
+@given(st.integers(1, 8), array_shapes(min_dims=3, max_dims=3, max_side=6), st.data())
+def test_every_score_is_that_of_plain_counting(classes: int, shape: tuple[int, ...], data: st.DataObject) -> None:
+    index = st.integers(0, classes - 1)
+    truth = data.draw(arrays(np.uint8, shape, elements=index | st.just(VOID)))
+    predicted = data.draw(arrays(np.uint8, shape, elements=index))
+    without = data.draw(index)
+    matrices = confusion_matrices(truth, predicted, classes)
+    for image, matrix in enumerate(matrices):
+        assert matrix.tolist() == counted(truth[image], predicted[image], classes)
+        of_labelled = (truth[image] == predicted[image])[truth[image] != VOID]
+        by_class = [plain_iou(truth[image], predicted[image], index) for index in range(classes)]
+        assert accuracy(matrix) == pytest.approx(np.mean(of_labelled) if of_labelled.size else math.nan, nan_ok=True)
+        assert iou(matrix) == pytest.approx(np.array(by_class), nan_ok=True)
+        for left_out in (None, without):
+            known = [value for i, value in enumerate(by_class) if i != left_out and not math.isnan(value)]
+            expected = sum(known) / len(known) if known else math.nan
+            assert mean_iou(matrix, left_out) == pytest.approx(expected, nan_ok=True)
+
+
+@given(st.integers(1, 5), array_shapes(min_dims=3, max_dims=3, max_side=5), st.data())
+def test_soft_scores_are_those_of_one_hot_masks(classes: int, shape: tuple[int, ...], data: st.DataObject) -> None:
+    truth = data.draw(arrays(np.uint8, shape, elements=st.integers(0, classes - 1) | st.just(VOID)))
+    logits = data.draw(arrays(np.float32, (*shape, classes), elements=st.floats(-9, 9, width=32)))
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    one_hot = (truth[..., None] == np.arange(classes)).astype(float)
+    both = (one_hot * probabilities).sum((1, 2, 3))
+    all_in_all = one_hot.sum((1, 2, 3)) + (probabilities * (truth != VOID)[..., None]).sum((1, 2, 3))
+    intersection, total = soft_overlap(truth, probabilities)
+    assert intersection == pytest.approx(both, rel=1e-5)
+    assert total == pytest.approx(all_in_all, rel=1e-5)
+    assert jaccard(intersection, total) == pytest.approx((both + 1) / (all_in_all - both + 1), rel=1e-5)
+    assert (jaccard(intersection, total) <= 1 + 1e-6).all()
 
 
 def test_rows_are_true_and_columns_predicted() -> None:

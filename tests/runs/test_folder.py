@@ -1,6 +1,7 @@
 """The run folder: what is there is shown, what is missing or broken is named."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -36,11 +38,11 @@ METRICS = {
     "jaccard": 0.4,
     "mean_iou": 0.3,
     "mean_iou_without_unlabeled": 0.3,
-    "iou": {"Land": None},
-    "confusion_matrix": [[2, 0], [2, 0]],
+    "iou": dict.fromkeys(DUBAI.names, 0.5),
+    "confusion_matrix": np.eye(6, dtype=int).tolist(),
 }
 PATCH = {"patch": "t/s/r00c00", "tile": "T", "scene": "t/s", "row": 0, "column": 0, "part": "test"}
-PATCH |= {"mean_iou": 0.5, "accuracy": 0.75, "classes": 1, "confidence": 0.9}
+PATCH |= {"mean_iou": 0.5, "accuracy": 0.75, "classes": 1, "confidence": 0.9, "brightness": 0.5, "contrast": 0.1}
 PATCH |= {f"iou_{name}": 0.5 for name in DUBAI.names}
 
 
@@ -198,6 +200,87 @@ def test_a_running_training_whose_process_is_gone_has_stopped(whole: Path) -> No
     write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS / 2, pid=gone.pid)
     status = Run(whole).status
     assert (status["state"], status["reason"]) == ("stopped", "its process is gone")
+
+
+@pytest.mark.parametrize(("early", "state"), [(5, "running"), (60, "stopped"), (3600, "stalled")])
+def test_a_heartbeat_from_the_future_is_as_old_as_it_is_early(whole: Path, early: float, state: str) -> None:
+    """After the clock was set back a dead training would otherwise run until the clock has caught up."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write_raw_status(whole, state="running", heartbeat=time.time() + early, pid=gone.pid)
+    assert Run(whole).status["state"] == state
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, 1e300, math.nan, math.inf, True, [], {}], ids=repr)
+def test_numbers_of_a_status_that_make_no_sense_are_left_out(whole: Path, value: object) -> None:
+    write_raw_status(whole, state="running", heartbeat=time.time(), pid=os.getpid(), progress=value, epochs=value)
+    status = Run(whole).status
+    assert (status["state"], "progress" in status, "epochs" in status) == ("running", False, False)
+
+
+@pytest.mark.parametrize("state", ["state", {"state": "flying"}, {"state": None}, {"state": []}], ids=repr)
+def test_a_status_of_another_version_counts_as_stopped(whole: Path, state: object) -> None:
+    (whole / "status.json").write_text(json.dumps(state))
+    assert (Run(whole).status["state"], Run(whole).status["reason"]) == ("stopped", "status.json cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("protocol", "another"),
+        ("accuracy", "0.5"),
+        ("mean_iou", 1e300),
+        ("patches", None),
+        ("pixels", -1),
+        ("iou", {"Land": 0.5}),
+        ("iou", [0.5]),
+        ("iou", dict.fromkeys(DUBAI.names, "high")),
+        ("confusion_matrix", [[1, 2], [3, 4]]),
+        ("confusion_matrix", [[1, 2], [3]]),
+        ("confusion_matrix", np.full((6, 6), 0.5).tolist()),
+        ("confusion_matrix", "none"),
+    ],
+)
+def test_metrics_that_cannot_be_count_as_unreadable(whole: Path, key: str, value: object) -> None:
+    (whole / "metrics.json").write_text(json.dumps({**METRICS, key: value}))
+    assert (Run(whole).metrics, Run(whole).problems) == (None, ["metrics.json cannot be read"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("mean_iou", "high"),
+        ("mean_iou", 2.0),
+        ("iou_Land", -1),
+        ("row", 10**12),
+        ("row", -1),
+        ("column", 0.5),
+        ("column", None),
+        ("patch", "no scene"),
+        ("patch", 5),
+        ("scene", None),
+    ],
+)
+def test_patches_that_cannot_be_count_as_unreadable(whole: Path, column: str, value: object) -> None:
+    pd.DataFrame([{**PATCH, column: value}]).to_csv(whole / "patches.csv", index=False)
+    assert (Run(whole).patches, Run(whole).problems) == (None, ["patches.csv cannot be read"])
+
+
+@pytest.mark.parametrize("value", ["no number", None, 1e300])
+def test_confusion_matrices_that_cannot_be_are_left_out(whole: Path, value: object) -> None:
+    cells = {f"{true} as {taken}": 1 for true in DUBAI.names for taken in DUBAI.names}
+    pd.DataFrame([{**PATCH, **cells, "Land as Road": value}]).to_csv(whole / "patches.csv", index=False)
+    assert Run(whole).patches is not None
+    assert Run(whole).confusion_matrices is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"patch_size": 0}, {"patch_size": 10**9}, {"patch_size": "large"}, {"protocol": "another"}], ids=str
+)
+def test_a_config_that_cannot_be_counts_as_unreadable(whole: Path, change: dict) -> None:
+    config = json.loads((whole / "config.json").read_text())
+    (whole / "config.json").write_text(json.dumps({**config, "configuration": change}))
+    assert (Run(whole).config, Run(whole).problems) == (None, ["config.json cannot be read"])
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])

@@ -1,12 +1,15 @@
 """The reader of CSVLogger files, against files as they occur."""
 
 import math
+import re
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from segmentation.errors import RunError
 from segmentation.runs.history import gap, read_history, smooth, widens_from
@@ -145,6 +148,12 @@ def test_lines_of_another_length_are_left_out_and_counted() -> None:
     assert history.notes == ("2 lines left out: fewer or more values than columns.",)
 
 
+def test_lines_whose_epoch_is_no_whole_number_are_left_out_with_a_note() -> None:
+    history = read_history(b"epoch,loss\n0,1.0\n1e30,0.5\n2.5,0.25\n")
+    assert history.table["epoch"].tolist() == [0]
+    assert history.notes == ("2 lines left out: their epoch is no whole number.",)
+
+
 def test_of_an_epoch_that_occurs_twice_the_later_line_counts() -> None:
     history = read_history(b"epoch,loss\n0,1.0\n1,0.5\n2,0.4\n1,0.75\n2,0.6\n")
     assert history.table.to_dict("list") == {"epoch": [0, 1, 2], "loss": [1.0, 0.75, 0.6]}
@@ -233,6 +242,63 @@ def test_a_log_with_any_bytes_changed_is_read_or_refused() -> None:
         assert epochs.is_monotonic_increasing
         read += 1
     assert read > 500
+
+
+METRICS = ("accuracy", "loss", "val_loss")
+
+VALUE = st.floats(-1e6, 1e6).map(repr) | st.sampled_from(["NA", '"""[0.5, 0.25]"""', "1e-03", "inf", ""])
+
+
+@st.composite
+def mangled_logs(draw: st.DrawFn) -> tuple[bytes, dict[int, dict[str, str]]]:
+    """A log as kills, resumes and hands leave it, and the values of every whole epoch in it, the last one counting."""
+    separator = draw(st.sampled_from([",", ";", "\t"]))
+    lines, whole = [], {}
+    for _ in range(draw(st.integers(1, 4))):  # a header, perhaps with other columns, and what follows it
+        names = draw(st.lists(st.sampled_from(METRICS), unique=True).map(lambda names: [*names, "mean_iou"]))
+        lines.append(separator.join(["epoch", *names]))
+        for epoch in draw(st.lists(st.integers(0, 99), max_size=6)):
+            values = [draw(VALUE) for _ in names]
+            line = separator.join([str(epoch), *values])
+            if draw(st.booleans()):
+                whole[epoch] = dict(zip(names, values, strict=True))
+            else:  # half, which is sure only where a column is missing
+                line = line[
+                    : draw(st.integers(0, line.rindex(separator) if "[" not in values[-1] else len(str(epoch))))
+                ]
+            lines.append(line)
+        if draw(st.booleans()):
+            lines.append(draw(st.sampled_from(["", "epo", "epoch", lines[0][:-1]])))
+    end = draw(st.sampled_from(["\n", "\r\n", "\n\n"]))
+    return (end.join(lines) + draw(st.sampled_from(["", end]))).encode(), whole
+
+
+@given(mangled_logs())
+def test_every_whole_epoch_of_a_mangled_log_is_read(log: tuple[bytes, dict[int, dict[str, str]]]) -> None:
+    content, whole = log
+    table = read_history(content).table
+    assert table["epoch"].tolist() == sorted(whole)
+    for row in table.to_dict("records"):
+        for name, text in whole[row["epoch"]].items():
+            number = float(text) if re.fullmatch(r"[-+.0-9e]+", text) else math.nan
+            assert row.get(name, math.nan) == pytest.approx(number, nan_ok=True)
+
+
+PIECES = st.sampled_from(
+    ["epoch", "loss", "val_loss", "lr", "NA", "0", "1", "2.5", "-3", "1e30", "1e400", "nan", "inf"]
+)
+MARKS = st.sampled_from([",", ";", "\t", "\n", "\r\n", '"', " ", "\0", "\ufeff", "\u2028", "[", "²"])
+
+
+@given(st.lists(PIECES | MARKS | st.text(max_size=3), max_size=60).map("".join))
+def test_whatever_is_in_a_file_it_is_a_log_or_refused(text: str) -> None:
+    try:
+        table = read_history(text.encode("utf-8", "surrogatepass")).table
+    except RunError:
+        return
+    assert table["epoch"].is_unique
+    assert table["epoch"].is_monotonic_increasing
+    assert table["epoch"].dtype == np.int64
 
 
 def test_a_missing_file_is_a_run_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -24,7 +26,7 @@ from PIL import Image
 
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset
-from segmentation.errors import ConfigurationError, RunError
+from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
@@ -59,6 +61,8 @@ SHORT = Configuration(
     brightness=0.1,
 )
 """Four epochs under the article's protocol, each with its own learning rate and augmentation, weights averaged."""
+
+KILLED_OFTEN = dataclasses.replace(SHORT, epochs=12, batch_size=16)
 
 STANDSTILL = Configuration(
     architecture="tiny", patch_size=32, epochs=6, batch_size=8, learning_rate=1e-30, early_stopping=2
@@ -581,7 +585,7 @@ def test_a_broken_scene_is_left_out_and_named_in_the_config(small_dataset: Datas
 
 def test_a_training_that_breaks_says_failed_and_why(small_dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "run" / "history.csv").mkdir(parents=True)  # in the way of the log
-    with pytest.raises(OSError, match=r"history\.csv"):
+    with pytest.raises(StorageError, match=r"run cannot be written \(.*directory"):
         train(small_dataset, SHORT, tmp_path / "run", resume=True, verbose=0)
     status = Run(tmp_path / "run").status
     assert status["state"] == "failed"
@@ -629,10 +633,12 @@ def test_a_training_stopped_while_it_is_evaluated_goes_on(small_dataset: Dataset
     assert_same_training(train(small_dataset, SHORT, tmp_path / "run", resume=True, verbose=0), uncut)
 
 
-KILLED = """
-import os, signal, sys
+FORKED = """
+import os, sys
 from functools import partial
 from pathlib import Path
+
+import tensorflow as tf
 
 from segmentation.data.scenes import find_dataset
 from segmentation.model.registry import ARCHITECTURES, Architecture
@@ -640,28 +646,150 @@ from segmentation.model.unet import unet
 from segmentation.training.configuration import Configuration
 from segmentation.training.fit import train
 
-data, folder = map(Path, sys.argv[1:3])
+tf.config.run_functions_eagerly(True)  # to trace graphs takes longer than to train
+data, configuration = find_dataset(Path(sys.argv[1])), eval(sys.argv[2])
 ARCHITECTURES["tiny"] = Architecture(partial(unet, filters=(4,), bottleneck=4), divisor=2)
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            train(data, configuration, Path(line.strip()), resume=True, verbose=0)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+"""Trains in each folder that it is told, each time in a fork: TensorFlow is imported, which takes seconds, once only.
 
-def look(number, frame):
-    if (folder / "history.csv").exists() and (folder / "history.csv").read_bytes().count(b"\\n") > 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-signal.signal(signal.SIGALRM, look)
-signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-train(find_dataset(data), eval(sys.argv[3]), folder, verbose=0)
+It has not been used before the fork: then it has no threads yet that a fork would lose.
 """
 
 
-def test_a_killed_training_goes_on_as_if_never_cut(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+class Child(NamedTuple):
+    """A training in a process of its own: its id, whether it is alive after a moment, and what waits for its end."""
+
+    pid: int
+    is_alive: Callable[[], bool]
+    exit_code: Callable[[], int]
+
+
+Begin = Callable[[Path], Child]
+
+
+@pytest.fixture
+def begin(small_dataset: Dataset) -> Iterator[Begin]:
+    """A function that begins or resumes `KILLED_OFTEN` in a folder."""
+    command = [sys.executable, "-c", FORKED, str(small_dataset.root), repr(KILLED_OFTEN)]
+    with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+
+        def begin_(folder: Path) -> Child:
+            server.stdin.write(f"{folder}\n")
+            server.stdin.flush()
+            return Child(
+                int(server.stdout.readline()),
+                lambda: not select.select([server.stdout], [], [], 0.001)[0],
+                lambda: int(server.stdout.readline()),
+            )
+
+        yield begin_
+        server.stdin.close()
+
+
+def in_the_first_epoch(folder: Path) -> bool:
+    return (folder / "config.json").exists() and not (folder / "latest").exists()
+
+
+def in_a_checkpoint(folder: Path) -> bool:
+    """The best model is half written, or the epoch is in the log and its snapshot is not yet in place."""
+    half_a_snapshot = (folder / "latest.writing").exists() and epochs_in(folder) > epochs_in(folder / "latest")
+    return half_a_snapshot or (folder / ".writing-best.keras").exists()
+
+
+def anywhere(folder: Path) -> bool:
+    return folder.exists()
+
+
+def in_the_evaluation(folder: Path) -> bool:
+    return Run(folder).status.get("phase") == "evaluation"
+
+
+def traces(folder: Path) -> tuple:
+    """What a training has left so far: another value every time it has got a step further."""
+    return list(os.walk(folder)), epochs_in(folder), epochs_in(folder / "latest")
+
+
+def test_a_training_killed_at_20_moments_ends_as_if_never_cut(begin: Begin, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-c", KILLED, str(small_dataset.root), str(folder), repr(SHORT)]
-    child = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert child.returncode == -signal.SIGKILL, child.stderr
-    status = json.loads((folder / "status.json").read_text())
-    assert (status["state"], status["phase"], 0 < status["progress"] < 1) == ("running", "training", True)
-    assert 1 <= epochs_in(folder / "latest") < SHORT.epochs
+    rng = np.random.default_rng(0)
+    moments = [in_the_first_epoch] * 4 + list(rng.permutation([in_a_checkpoint] * 7 + [anywhere] * 5))
+    met = set()
+    for moment in [*moments, *[in_the_evaluation] * 4]:
+        child = begin(folder)
+        steps, seen = int(rng.integers(1, 25 if moment is anywhere else 4)), None
+        while steps:
+            assert child.is_alive()
+            moment = in_the_evaluation if in_the_evaluation(folder) else moment
+            now = traces(folder)
+            if now != seen and moment(folder):
+                met.add(moment)
+                seen, steps = now, steps - 1
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.exit_code() == -signal.SIGKILL
+        assert not [problem for problem in Run(folder).problems if "missing" not in problem]
+    assert met == {in_the_first_epoch, in_a_checkpoint, anywhere, in_the_evaluation}
+
+    for name in ("run", "whole"):
+        assert begin(tmp_path / name).exit_code() == 0
+    run, whole = Run(folder), Run(tmp_path / "whole")
+    assert_same_training(run, whole)
+    assert run.metrics["accuracy"] == pytest.approx(run.history.table["val_accuracy"].max(), abs=1e-5)
+    weights, expected = (keras.saving.load_model(of.model, compile=False).get_weights() for of in (run, whole))
+    for one, other in zip(weights, expected, strict=True):
+        assert np.allclose(one, other, atol=1e-4)
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "whole"}
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(begin: Begin, small_dataset: Dataset, tmp_path: Path) -> None:
+    child = begin(tmp_path / "run")
+    while not in_the_first_epoch(tmp_path / "run"):
+        assert child.is_alive()
+    for resume in (False, True):
+        with pytest.raises(RunError, match=r"^run is being trained by another process: .*\.$"):
+            train(small_dataset, KILLED_OFTEN, tmp_path / "run", resume, verbose=0)
+    assert child.exit_code() == 0
+    run = Run(tmp_path / "run")
+    assert (run.problems, run.status["pid"]) == ([], child.pid)
+    assert run.history.table["epoch"].tolist() == list(range(12))
+
+
+@pytest.mark.parametrize("room", [0, 40, 100, 240])
+def test_a_training_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(
+    small_disk: Path, small_dataset: Dataset, stopped: Path, uncut: Run, room: int
+) -> None:
+    """So many kilobytes are left: not enough for a word, the best model, its snapshot, or the epoch after it."""
+    folder = shutil.copytree(stopped, small_disk / "run")
+    epochs = epochs_in(folder)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 1024 * room))
+    with pytest.raises(StorageError, match=r"run.* cannot be written \(No space left on device\): [^\n]*\.$"):
+        train(small_dataset, SHORT, folder, resume=True, verbose=0)
+    assert epochs_in(folder / "latest") >= epochs
+    assert not list(folder.rglob("*writing*"))
+    assert Run(folder).status["state"] == ("failed" if room else "stopped")
+    ballast.unlink()
     assert_same_training(train(small_dataset, SHORT, folder, resume=True, verbose=0), uncut)
+
+
+def test_a_training_that_may_not_write_is_refused(read_only: Path, small_dataset: Dataset) -> None:
+    with pytest.raises(StorageError, match=r"read only cannot be written \(Read-only file system\)"):
+        train(small_dataset, SHORT, read_only / "run", verbose=0)
+
+
+def test_a_training_into_a_file_is_refused(small_dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match=r"runs cannot be written"):
+        train(small_dataset, SHORT, tmp_path / "runs" / "run", verbose=0)
 
 
 def killed_between_the_renames(folder: Path) -> None:

@@ -10,6 +10,7 @@ import tyro
 
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
+from segmentation.files import write_json
 from segmentation.model import registry
 from segmentation.runs.folder import Run, write_status
 from segmentation.training import launch
@@ -84,6 +85,14 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
     with pytest.raises(RunError, match="could not be started in runs"):
         launch.start("first", QUICK, tmp_path, tmp_path / "runs")
+
+
+@pytest.mark.parametrize("pid", [-(2**40), 2**40, None, "1", 1.5], ids=repr)
+def test_what_is_no_process_of_this_machine_is_not_stopped(tmp_path: Path, pid: object) -> None:
+    status = {"state": "running", "heartbeat": time.time(), "pid": pid}
+    write_json(tmp_path / "odd" / "status.json", status)
+    with pytest.raises(RunError, match="odd does not run on this machine"):
+        launch.stop(Run(tmp_path / "odd"))
 
 
 def test_what_gives_no_sign_of_life_is_not_stopped(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""What goes wrong under a page's feet: one sentence, never a traceback, and the rest of the page goes on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from segmentation.data.locate import PROJECT
+from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.model.unet import unet
+from segmentation.runs.folder import Run
+
+Open = Callable[..., AppTest]
+
+VIEWS = [
+    ("home", {}),
+    *[("browser", {"view": view}) for view in ("Scenes", "Patches", "One scene", "Health")],
+    ("monitor", {}),
+    ("explorer", {"scene": "tile-1/image_part_001"}),
+    ("explorer", {"source": "Random patches"}),
+    *[("gallery", {"view": view}) for view in ("Ranking", "Suspect labels")],
+]
+
+
+@pytest.fixture
+def copied(trained: object, tmp_path: Path) -> tuple[Dataset, Run]:
+    """The small data set and its run, to be broken."""
+    dataset = find_dataset(shutil.copytree(trained.dataset.root, tmp_path / "small"))
+    return dataset, Run(shutil.copytree(trained.run.folder, tmp_path / "runs" / "tiny"))
+
+
+@pytest.mark.parametrize(("page", "query"), VIEWS, ids=str)
+def test_a_data_set_may_vanish_while_it_is_looked_at(
+    open_on: Open, copied: tuple[Dataset, Run], page: str, query: dict[str, str]
+) -> None:
+    """First one scene, then its mask's folder, then all."""
+    dataset, run = copied
+    at = open_on(dataset, run.folder.parent, page, **query)
+    assert not at.exception
+    dataset.scenes[0].image.unlink()
+    assert not at.run().exception
+    shutil.rmtree(dataset.scenes[0].mask.parent)
+    assert not at.run().exception
+    shutil.rmtree(dataset.root)
+    at.run()
+    assert not at.exception
+    assert "There is no folder" in at.warning[0].value
+
+
+@pytest.mark.parametrize("page", ["explorer", "gallery"])
+@pytest.mark.parametrize(("size", "classes"), [(32, 3), (32, 9), (16, 6)])
+def test_a_model_that_is_not_the_runs_is_named_once(
+    open_on: Open, copied: tuple[Dataset, Run], page: str, size: int, classes: int
+) -> None:
+    dataset, run = copied
+    unet(size, classes, filters=(2,), bottleneck=2).save(run.model)
+    at = open_on(dataset, run.folder.parent, page)
+    assert not at.exception
+    (error,) = at.error
+    assert f"knows {classes} classes and patches of {size} px, its config" in error.value
+
+
+def change(content: dict, path: str, value: object) -> None:
+    """Put a value where a path such as ``dataset.name`` leads."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        content = content[parent]
+    content[last] = value
+
+
+@pytest.mark.parametrize(
+    ("file", "path"),
+    [
+        ("config.json", "configuration.epochs"),
+        ("config.json", "configuration.seed"),
+        ("config.json", "dataset.name"),
+        ("config.json", "dataset.fingerprint"),
+        ("config.json", "palette.classes"),
+        ("config.json", "architecture"),
+        ("config.json", "architecture.skips"),
+        ("config.json", "versions"),
+        ("metrics.json", "calibration"),
+        ("metrics.json", "calibration_error"),
+        ("status.json", "reason"),
+        ("status.json", "state"),
+    ],
+)
+@pytest.mark.parametrize("value", ["another", 1e300, [[1]]], ids=str)
+def test_a_run_of_another_version_breaks_no_page(
+    open_on: Open, pages: Mapping[str, str], copied: tuple[Dataset, Run], file: str, path: str, value: object
+) -> None:
+    dataset, run = copied
+    content = json.loads((run.folder / file).read_text())
+    change(content, path, value)
+    (run.folder / file).write_text(json.dumps(content))
+    run.model.unlink()  # nothing here needs it
+    for page in pages:
+        assert not open_on(dataset, run.folder.parent, page, run="tiny").exception, page
+
+
+BROKEN_TENSORFLOW = """
+import sys
+from streamlit.testing.v1 import AppTest
+
+at = AppTest.from_file(sys.argv[1] + "/app.py", default_timeout=120).run()
+errors = []
+for page in sys.argv[2:]:
+    at = at.switch_page(sys.argv[1] + "/" + page).run() if page != "app.py" else at
+    assert not at.exception, at.exception
+    errors.append([error.value for error in at.error])
+print(errors)
+"""
+
+
+@pytest.mark.parametrize("content", ["raise ImportError('libtensorflow.so is not here\\nand more')", "pass"])
+def test_without_tensorflow_pages_predict_all_the_same(
+    pages: Mapping[str, str], trained: object, tmp_path: Path, content: str
+) -> None:
+    """One that raises, and one of which nothing is left but its folder."""
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text(content)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(PROJECT)]),
+        "SEGMENTATION_DATA": str(trained.dataset.root),
+        "SEGMENTATION_RUNS": str(trained.run.folder.parent),
+    }
+    command = [sys.executable, "-c", BROKEN_TENSORFLOW, str(PROJECT), *pages.values()]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    errors = eval(done.stdout.splitlines()[-1])  # noqa: S307 (our own words)
+    assert errors == [[]] * 5
