@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,16 +151,13 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
     folders = _tile_folders(root)
     # An archive may wrap all tiles in one more folder: names do not depend on which of the two was chosen.
     base = Path(os.path.commonpath([folder.parent for folder in folders if folder != root] or [root]))
-    if within is not None:
-        for path in (root / CLASS_FILE, base / CLASS_FILE, root / DEMO_MARKER):
-            check_allowed(path, within)
     for folder in folders:
         tile = printable(str(folder.relative_to(base)) if folder != root else root.resolve().name)
         prefix = slug(tile)
         tiles_seen[prefix] += 1
         if tiles_seen[prefix] > 1:  # "Tile 1" and "tile-1" side by side
             prefix = f"{prefix}~{tiles_seen[prefix]}"
-        images, masks = (_files_by_stem(folder / kind, within) for kind in ("images", "masks"))
+        images, masks = _files_by_stem(folder / "images"), _files_by_stem(folder / "masks")
         names_seen = Counter()
         for stem in sorted(images.keys() & masks.keys(), key=natural_key):
             name = f"{prefix}/{slug(stem)}"
@@ -172,6 +169,10 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
         for files, others in ((images, masks), (masks, images)):
             for stem in sorted(files.keys() - others.keys(), key=natural_key):
                 unpaired += files[stem]
+    if within is not None:
+        files = [path for scene in scenes for path in (scene.image, scene.mask)] + unpaired
+        read_too = [root / CLASS_FILE, base / CLASS_FILE, root / DEMO_MARKER]
+        _check_links([folder / kind for folder in folders for kind in ("images", "masks")] + read_too + files, within)
     if not scenes:
         raise DatasetNotFoundError(
             f"No labelled scene in {root}: it needs folders named images and masks side by side, with files of the "
@@ -179,6 +180,17 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
         )
     palette = Palette.of(root if (root / CLASS_FILE).is_file() else base)
     return Dataset(root, palette, tuple(scenes), tuple(unpaired))
+
+
+def _check_links(paths: Iterable[Path], within: Sequence[Path]) -> None:
+    """Refuse what is a link out of `within`; of many links into one folder, one is followed for all."""
+    links = {}
+    for path in paths:
+        if path.is_symlink():
+            target = path.parent / path.readlink()
+            links[path if target.is_symlink() or target.name == ".." else target.parent] = path
+    for link in links.values():
+        check_allowed(link, within)
 
 
 def _tile_folders(root: Path) -> list[Path]:
@@ -191,17 +203,13 @@ def _tile_folders(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(str(path)))
 
 
-def _files_by_stem(folder: Path, within: Sequence[Path] | None) -> dict[str, list[Path]]:
+def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     """The readable formats in `folder` by file stem; more than one file of a stem in the order of their suffix."""
     files: dict[str, list[Path]] = {}
-    if within is not None:
-        check_allowed(folder, within)
     with os.scandir(folder) as entries:  # knows files from folders without asking for each
         for entry in sorted(entries, key=lambda entry: entry.name):
             stem, _, suffix = entry.name.rpartition(".")
             if stem and f".{suffix.lower()}" in SUFFIXES and not stem.startswith(".") and entry.is_file():
-                if within is not None and entry.is_symlink():
-                    check_allowed(folder / entry.name, within)
                 files.setdefault(stem, []).append(folder / entry.name)
     return files
 

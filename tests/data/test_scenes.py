@@ -228,6 +228,16 @@ def test_a_link_out_of_the_allowed_folders_is_refused(write_dataset: Writer, tmp
     assert find_dataset(root, [tmp_path / "in", tmp_path / "outside"]).scenes
 
 
+def test_a_link_to_a_link_out_is_refused(write_dataset: Writer, tmp_path: Path) -> None:
+    root, name = write_dataset(tmp_path / "in" / "city"), "Tile 2/masks/image_part_001.png"
+    target = (root / name).rename(tmp_path / "mask.png")
+    (root / "between.png").symlink_to(target)
+    (root / name).symlink_to("../../between.png")
+    assert find_dataset(root, [tmp_path]).scenes
+    with pytest.raises(NotAllowedError, match=r"image_part_001\.png"):
+        find_dataset(root, [tmp_path / "in"])
+
+
 def test_a_folder_outside_is_refused_whether_it_is_there_or_not(tmp_path: Path) -> None:
     for name in ("there", "not-there"):
         (tmp_path / "there").mkdir(exist_ok=True)

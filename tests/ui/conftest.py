@@ -1,8 +1,6 @@
 """Pages driven through Streamlit's own test harness."""
 
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +18,12 @@ def nothing_unexpected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     unexpected = [record for record in caplog.get_records("call") if record.name.startswith("segmentation")]
     assert not [record.exc_text or record for record in unexpected if record.levelno >= logging.ERROR]
+
+
+@pytest.fixture(autouse=True)
+def allowed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let pages read the tests' own folders."""
+    monkeypatch.setenv("SEGMENTATION_ALLOWED", str(tmp_path_factory.getbasetemp()))
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +45,6 @@ def open_on(pages: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Callab
     def open_(dataset: Dataset, runs: Path, page: str = "home", **query: str) -> AppTest:
         monkeypatch.setenv("SEGMENTATION_DATA", str(dataset.root))
         monkeypatch.setenv("SEGMENTATION_RUNS", str(runs))
-        if "SEGMENTATION_ALLOWED" not in os.environ:
-            monkeypatch.setenv("SEGMENTATION_ALLOWED", tempfile.gettempdir())
         at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120)
         if page != "home":
             at = at.switch_page(str(PROJECT / pages[page]))

@@ -108,10 +108,10 @@ BROKEN_TENSORFLOW = """
 import sys
 from streamlit.testing.v1 import AppTest
 
-at = AppTest.from_file(sys.argv[1] + "/app.py", default_timeout=120).run()
 errors = []
 for page in sys.argv[2:]:
-    at = at.switch_page(sys.argv[1] + "/" + page).run() if page != "app.py" else at
+    at = AppTest.from_file(sys.argv[1] + "/app.py", default_timeout=120)
+    at = (at.switch_page(sys.argv[1] + "/" + page) if page != "app.py" else at).run()
     assert not at.exception, at.exception
     errors.append([error.value for error in at.error])
 print(errors)
