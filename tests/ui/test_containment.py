@@ -184,7 +184,9 @@ def test_a_refused_upload_is_logged_once(open_inside: Open, inside: Path) -> Non
     at.file_uploader(key="upload-image").upload("a\nb.png", b"no image", "image/png").run()
     at.run()
     refused = [line for line in events(inside / "runs") if line["event"] == "refused"]
-    assert [(line["kind"], line["sentence"][:7]) for line in refused] == [("ImageFileError", "a\nb.png")]
+    assert [(line["kind"], line["sentence"][:7]) for line in refused] == [
+        ("ImageFileError", "a\N{REPLACEMENT CHARACTER}b.png")
+    ]
 
 
 @pytest.mark.parametrize("page", ["home", "browser", "monitor", "explorer", "gallery"])
