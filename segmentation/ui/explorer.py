@@ -25,6 +25,7 @@ from segmentation.ui.layout import (
     choose_opacity,
     code,
     drawn,
+    in_classes,
     one_sentence,
     other_runs,
     plain,
@@ -600,4 +601,4 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
                 )
             with st.container(key=f"pixels-{row.patch}"):
                 st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
-            st.caption(f"Mean IoU {row.mean_iou:.3f} of {int(row.classes)} classes · accuracy {row.accuracy:.3f}")
+            st.caption(f"Mean IoU {row.mean_iou:.3f} of {in_classes(row.classes)} · accuracy {row.accuracy:.3f}")

@@ -25,6 +25,7 @@ from segmentation.ui.layout import (
     EXPLORER,
     code,
     drawn,
+    in_classes,
     known_runs,
     one_sentence,
     other_runs,
@@ -419,7 +420,7 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, broken: set[str], second: 
         f"{plain(name)} {row[f'iou_{name}']:.3f}" for name in run.palette.names if pd.notna(row[f"iou_{name}"])
     )
     st.markdown(
-        f"**Mean IoU {row['mean_iou']:.3f}** of {int(row['classes'])} classes · accuracy {row['accuracy']:.3f} · "
+        f"**Mean IoU {row['mean_iou']:.3f}** of {in_classes(row['classes'])} · accuracy {row['accuracy']:.3f} · "
         f"confidence {row['confidence']:.2f}"
     )
     st.caption(f"IoU: {by_class}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")

@@ -335,6 +335,11 @@ def score(value: float | None) -> str:
     return "–" if value is None or value != value else f"{value:.3f}"
 
 
+def in_classes(count: float) -> str:
+    """Say over how many classes a mean is."""
+    return "1 class" if count == 1 else f"{int(count)} classes"
+
+
 def turn_pages(table: pd.DataFrame, size: int, total: int, unit: str) -> pd.DataFrame:
     """Say how many rows match, let the user turn pages, and return the rows of the page in sight.
 

@@ -105,6 +105,7 @@ def test_a_run_of_another_version_breaks_no_page(
 
 
 BROKEN_TENSORFLOW = """
+import json
 import sys
 from streamlit.testing.v1 import AppTest
 
@@ -114,7 +115,7 @@ for page in sys.argv[2:]:
     at = (at.switch_page(sys.argv[1] + "/" + page) if page != "app.py" else at).run()
     assert not at.exception, at.exception
     errors.append([error.value for error in at.error])
-print(errors)
+print(json.dumps(errors))
 """
 
 
@@ -134,5 +135,4 @@ def test_without_tensorflow_pages_predict_all_the_same(
     command = [sys.executable, "-c", BROKEN_TENSORFLOW, str(PROJECT), *pages.values()]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    errors = eval(done.stdout.splitlines()[-1])  # noqa: S307 (our own words)
-    assert errors == [[]] * 5
+    assert json.loads(done.stdout.splitlines()[-1]) == [[]] * 5

@@ -1,0 +1,72 @@
+"""How long a fresh server takes to its first page and to its first prediction, as measured in the browser.
+
+``python -m benchmarks.start`` measures on the data set in data/, from the start of the server's process.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tyro
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.dashboard import launch_chromium, serve
+from segmentation.data.images import png_bytes
+from segmentation.data.locate import default_folder
+from segmentation.data.scenes import find_dataset, read_scene
+
+PATCH = np.s_[:160, :160]
+
+
+def first_page(page: Page, address: str) -> None:
+    """Open the home page and wait for all of it but the health line, for which every scene is read."""
+    page.goto(address)
+    page.get_by_role("heading", name="Another data set").wait_for()
+    page.wait_for_function("() => [...document.images].every(image => image.complete)")
+
+
+def first_prediction(patch: bytes, run: str) -> Callable[[Page, str], None]:
+    """Return what uploads a patch to the explorer and waits for the prediction and its scores."""
+
+    def predict(page: Page, address: str) -> None:
+        page.goto(f"{address}/Prediction_explorer?source=Upload&run={run}")
+        upload = {"name": "patch.png", "mimeType": "image/png", "buffer": patch}
+        page.locator(".st-key-upload-image input[type=file]").set_input_files([upload])
+        page.locator(".viewer[data-state=shown] figcaption", has_text="Prediction of").wait_for()
+
+    return predict
+
+
+def main(run: str = "dubai-best", data: Path | None = None, times: int = 5) -> None:
+    """Print the median and the slowest of some starts, in seconds.
+
+    Args:
+        run: The run that predicts.
+        data: The data set's folder; by default that in data/.
+        times: How many servers to start for each figure.
+    """
+    root = data or default_folder()
+    dataset = find_dataset(root)
+    patch = png_bytes(read_scene(dataset.scenes[0], dataset.palette)[0][PATCH])
+    print("| from the start of the server | median, s | slowest, s |\n| --- | --- | --- |")
+    with sync_playwright() as playwright, launch_chromium(playwright) as browser, tempfile.TemporaryDirectory() as log:
+        for what, reach in (
+            ("to the first page", first_page),
+            ("to the first prediction of an uploaded patch", first_prediction(patch, run)),
+        ):
+            seconds = []
+            for _ in range(times):
+                page = browser.new_page(viewport={"width": 1440, "height": 1000})
+                begun = time.monotonic()
+                with serve({"SEGMENTATION_DATA": str(root)}, Path(log) / "log") as address:
+                    reach(page, address)
+                    seconds.append(time.monotonic() - begun)
+                    page.close()
+            print(f"| {what} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
