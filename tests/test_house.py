@@ -13,7 +13,15 @@ from detect_secrets.settings import default_settings
 from segmentation.data.locate import PROJECT
 from segmentation.runs.folder import SHIPPED, find_runs
 
-SHIPPED_RUNS = ["demo-unet", "dubai-best", "dubai-lite0", "dubai-unet", "dubai-unet-plain"]
+SHIPPED_RUNS = [
+    "demo-unet",
+    "dubai-best",
+    "dubai-lite0",
+    "dubai-scene",
+    "dubai-tile",
+    "dubai-unet",
+    "dubai-unet-plain",
+]
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
