@@ -178,7 +178,8 @@ def test_random_patches(visit: Callable, scores: pd.DataFrame) -> None:
     assert len(shown) == 4
     for name in shown:
         row = test.loc[name]
-        expect(main(page)).to_contain_text(f"Mean IoU {row['mean_iou']:.3f} of {row['classes']:.0f} classes")
+        counted = "1 class" if row["classes"] == 1 else f"{row['classes']:.0f} classes"
+        expect(main(page)).to_contain_text(f"Mean IoU {row['mean_iou']:.3f} of {counted}")
 
 
 def test_every_picture_of_two_runs(visit: Callable, metric: Metric) -> None:
