@@ -1,5 +1,8 @@
 """Scenes to patches and back: crop, cut, join, names, and the article's table of tiles."""
 
+import math
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -8,11 +11,15 @@ import pandas as pd
 
 from segmentation.data.images import read_size
 from segmentation.data.palette import VOID
+from segmentation.data.protocols import Protocol, settle_void
 from segmentation.data.scenes import Dataset, read_scene
-from segmentation.errors import ConfigurationError, ImageFileError
+from segmentation.errors import ConfigurationError, ImageFileError, StorageError
 
 PATCH_SIZE = 160
 """The article's patch size, in pixels."""
+
+IN_MEMORY = 1 << 30
+"""Bytes up to which patches are held in memory; more are held in a file, so that any data set can be trained on."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
@@ -108,18 +115,26 @@ def patch_table(scene: str, tile: str, rows: int, columns: int) -> pd.DataFrame:
     )
 
 
-def load_patches(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None = None) -> Patches:
+def load_patches(
+    dataset: Dataset,
+    size: int = PATCH_SIZE,
+    progress: Progress | None = None,
+    protocol: Protocol | None = None,
+) -> Patches:
     """Read every scene and cut it into patches, straight into one array of images and one of masks.
 
-    A scene that cannot be read is passed over and named in `Patches.skipped`.
+    A scene that cannot be read is passed over and named in `Patches.skipped`. Memory does not grow with the data set:
+    patches beyond `IN_MEMORY` bytes lie in a temporary file that vanishes with the arrays.
 
     Args:
         dataset: The scenes.
         size: Side of a patch, in pixels.
         progress: Called after every scene.
+        protocol: Count void as this protocol does (`settle_void`); by default it stays void.
 
     Raises:
         ConfigurationError: If no scene can be read, or none is as large as one patch.
+        StorageError: If the temporary folder has no room for them.
     """
     sizes = []
     for scene in dataset.scenes:
@@ -128,15 +143,14 @@ def load_patches(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | 
         except ImageFileError:
             sizes.append((0, 0))
     total = sum(rows * columns for rows, columns in sizes)
-    images = np.empty((total, size, size, 3), np.uint8)
-    masks = np.empty((total, size, size), np.uint8)
+    images, masks = _room(total, size, size, 3), _room(total, size, size)
     tables, skipped, filled = [], [], 0
     for done, (scene, (rows, columns)) in enumerate(zip(dataset.scenes, sizes, strict=True), 1):
         try:
             image, mask = read_scene(scene, dataset.palette)
             count = rows * columns
             images[filled : filled + count] = cut(image, size)
-            masks[filled : filled + count] = cut(mask, size)
+            masks[filled : filled + count] = cut(settle_void(mask, protocol, dataset.palette), size)
             filled += count
             tables.append(patch_table(scene.name, scene.tile, rows, columns))
         except ImageFileError as error:
@@ -150,6 +164,20 @@ def load_patches(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | 
             f"No scene of {dataset.root} gives a patch of {size} × {size} pixels: choose a smaller patch size."
         )
     return Patches(images[:filled], masks[:filled], pd.concat(tables, ignore_index=True), tuple(skipped))
+
+
+def _room(*shape: int) -> np.ndarray:
+    """Return an array of bytes to be filled: in memory, or on the disk if it is large."""
+    size = math.prod(shape)
+    if size <= IN_MEMORY:
+        return np.empty(shape, np.uint8)
+    folder = tempfile.gettempdir()
+    if shutil.disk_usage(folder).free < size:  # a full disk would end the process without a word
+        raise StorageError(
+            f"{folder} has no room for {size / 1e9:,.1f} GB of patches: make room, or set TMPDIR to a larger disk."
+        )
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

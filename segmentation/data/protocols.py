@@ -97,7 +97,7 @@ def touching(table: pd.DataFrame, test: np.ndarray) -> np.ndarray:
     return test & np.any(around, axis=0)
 
 
-def settle_void(masks: np.ndarray, protocol: Protocol, palette: Palette) -> np.ndarray:
+def settle_void(masks: np.ndarray, protocol: Protocol | None, palette: Palette) -> np.ndarray:
     """Return class indices as `protocol` counts them.
 
     The article counts void as Unlabeled; so does ``patch``, if the palette has that class. Under the other protocols
@@ -105,7 +105,7 @@ def settle_void(masks: np.ndarray, protocol: Protocol, palette: Palette) -> np.n
 
     Args:
         masks: (…) uint8 class indices, void 255.
-        protocol: One of `PROTOCOLS`.
+        protocol: One of `PROTOCOLS`; without one, void stays void.
         palette: The classes.
 
     Returns:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from segmentation.data.palette import Palette
 from segmentation.data.patches import Patches, Progress, image_statistics, load_patches
-from segmentation.data.protocols import Protocol, held_out, settle_void
+from segmentation.data.protocols import Protocol, held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.evaluation import scores
@@ -49,9 +49,8 @@ def evaluate_run(
     if protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
     predictor = Predictor(run.folder / BEST)
-    patches = load_patches(dataset, predictor.patch_size, progress)
+    patches = load_patches(dataset, predictor.patch_size, progress, protocol)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
-    patches = replace(patches, masks=settle_void(patches.masks, protocol, dataset.palette))
     if not save:
         table = patches.table[test].reset_index(drop=True)
         patches, test = (

@@ -21,10 +21,9 @@ class Windows:
     """
 
     def __init__(self, patches: Patches, part: np.ndarray) -> None:
-        hidden = np.ones(len(patches.masks), bool)
-        hidden[part] = False
-        self.images = patches.images
-        self.masks = np.where(hidden[:, None, None], np.uint8(VOID), patches.masks)
+        self.images, self.masks = patches.images, patches.masks
+        self.hidden = np.ones(len(patches.masks), bool)
+        self.hidden[part] = False
         self.row, self.column = (patches.table[name].to_numpy() for name in ("row", "column"))
         scenes = patches.table.groupby("scene", sort=False)
         self.rows, self.columns = (scenes[name].transform("max").to_numpy() + 1 for name in ("row", "column"))
@@ -37,7 +36,9 @@ class Windows:
         columns = np.arange(left // size, (left + side - 1) // size + 1)
         among = (first + rows[:, None] * self.columns[index] + columns).ravel()
         window = np.s_[top % size : top % size + side, left % size : left % size + side]
-        return tuple(join(array[among], len(rows), len(columns))[window] for array in (self.images, self.masks))
+        masks = self.masks[among]  # a copy
+        masks[self.hidden[among]] = VOID
+        return tuple(join(array, len(rows), len(columns))[window] for array in (self.images[among], masks))
 
     def draw(self, index: int, configuration: Configuration, rng: np.random.Generator) -> Batch:
         """Return a window at a random place and scale around patch `index`, resized to a patch: masks by nearest."""

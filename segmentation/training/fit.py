@@ -1,6 +1,5 @@
 """Train a network into a run folder, from the first epoch to the evaluation, and go on where a run was cut."""
 
-import dataclasses
 import importlib.metadata
 import math
 import shutil
@@ -15,7 +14,7 @@ import numpy as np
 
 from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches, Progress, load_patches
-from segmentation.data.protocols import held_out, settle_void
+from segmentation.data.protocols import held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.evaluation.evaluate import evaluate
@@ -98,10 +97,9 @@ def _train(
     first = _run_to_start_from(configuration.start_from, folder.parent) if configuration.start_from else None
     if first:
         _start_from(model, first)
-    patches = load_patches(dataset, configuration.patch_size, progress)
+    patches = load_patches(dataset, configuration.patch_size, progress, configuration.protocol)
     test = held_out(patches.table, configuration.protocol, configuration.held_out_tile, configuration.seed)
-    patches = dataclasses.replace(patches, masks=settle_void(patches.masks, configuration.protocol, dataset.palette))
-    if (patches.masks[~test] == VOID).all():
+    if all((patches.masks[index] == VOID).all() for index in np.flatnonzero(~test)):
         raise ConfigurationError(
             f"No pixel of the masks has a colour of the palette: put a class_dict.csv into {dataset.root}."
         )

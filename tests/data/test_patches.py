@@ -1,5 +1,6 @@
 """Scenes to patches and back."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
+from segmentation.data import patches as patches_module
 from segmentation.data.palette import VOID
 from segmentation.data.patches import (
     class_counts,
@@ -24,7 +26,7 @@ from segmentation.data.patches import (
     tile_table,
 )
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
-from segmentation.errors import ConfigurationError
+from segmentation.errors import ConfigurationError, StorageError
 
 Writer = Callable[[Path], Path]
 
@@ -172,6 +174,37 @@ def test_every_patch_has_its_row_in_the_table(small_dataset: Dataset) -> None:
 
 def test_void_stays_void_in_patches(small_dataset: Dataset) -> None:
     assert np.all(load_patches(small_dataset, 32).masks[0, 3:13, 5:] == VOID)
+
+
+def test_the_patch_protocol_counts_void_as_unlabeled(small_dataset: Dataset) -> None:
+    plain, settled = load_patches(small_dataset, 32).masks, load_patches(small_dataset, 32, protocol="patch").masks
+    assert (plain == VOID).any()
+    assert np.array_equal(settled, np.where(plain == VOID, 5, plain))
+    assert np.array_equal(load_patches(small_dataset, 32, protocol="scene").masks, plain)
+
+
+def test_many_patches_lie_on_the_disk_and_leave_nothing_there(
+    small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = load_patches(small_dataset, 32)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(patches_module, "IN_MEMORY", 0)
+    large = load_patches(small_dataset, 32)
+    assert isinstance(large.images, np.memmap)
+    assert isinstance(large.masks, np.memmap)
+    assert np.array_equal(large.images, small.images)
+    assert np.array_equal(large.masks, small.masks)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_room_is_named(
+    small_dataset: Dataset, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    monkeypatch.setattr(patches_module, "IN_MEMORY", 0)
+    (small_disk / "ballast").write_bytes(bytes((2 << 20) - (64 << 10)))
+    with pytest.raises(StorageError, match=r"has no room for 0\.0 GB of patches: make room"):
+        load_patches(small_dataset, 32)
 
 
 def test_loading_reports_every_scene(small_dataset: Dataset) -> None:
