@@ -214,11 +214,7 @@ def _fit(
     """Compile and fit on the patches of `part`, from the last snapshot if there is one."""
     first_epoch = Snapshot.restore(folder)
     steps = math.ceil(len(part) / configuration.batch_size)
-    model.compile(
-        _optimizer(configuration),
-        loss=SegmentationLoss(configuration.loss_terms, configuration.class_weights or [1.0] * model.output_shape[-1]),
-        metrics=training_metrics(model.output_shape[-1]),
-    )
+    compile_model(model, configuration)
     if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
         return
     callbacks = training_callbacks(folder, configuration, steps, lambda epoch: learning_rate(configuration, epoch))
@@ -232,6 +228,16 @@ def _fit(
             shuffle=False,  # the pipeline does it, epoch by epoch
             verbose=verbose,
         )
+
+
+def compile_model(model: keras.Model, configuration: Configuration) -> None:
+    """Give a network the optimizer, loss and metrics of a configuration."""
+    classes = model.output_shape[-1]
+    model.compile(
+        _optimizer(configuration),
+        loss=SegmentationLoss(configuration.loss_terms, configuration.class_weights or [1.0] * classes),
+        metrics=training_metrics(classes),
+    )
 
 
 def _optimizer(configuration: Configuration) -> keras.optimizers.Optimizer:

@@ -21,10 +21,13 @@ PALETTE = Palette(("Roof", "Tree", "Soil"), ((200, 30, 40), (20, 120, 30), (150,
 @pytest.fixture
 def images(tmp_path: Path) -> list[Path]:
     """Twelve images of several sizes; one is no image."""
+    return write_images(tmp_path / "images", 12)
+
+
+def write_images(folder: Path, count: int) -> list[Path]:
     rng = np.random.default_rng(6)
-    folder = tmp_path / "images"
     folder.mkdir()
-    for number in range(12):
+    for number in range(count):
         height, width = rng.integers(10, 60, 2)
         down, right = np.sin(np.arange(height) / (3 + number)), np.cos(np.arange(width) / 5)
         noisy = 120 + 100 * np.outer(down, right)[..., None] + rng.integers(-20, 20, (height, width, 3))
@@ -130,9 +133,8 @@ def test_an_image_that_goes_away_is_named(small_model: Path, images: list[Path],
     assert sum(row["problem"] is None for row in rows) == 10
 
 
-def test_two_workers_one_killed_half_way_give_what_one_process_gives(
-    small_model: Path, images: list[Path], tmp_path: Path
-) -> None:
+def test_two_workers_one_killed_half_way_give_what_one_process_gives(small_model: Path, tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", 200)
     alone = {row["image"]: row for row in predict_files(Job(small_model, PALETTE, tmp_path / "alone"), images)}
     together = {}
     with LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
@@ -142,6 +144,7 @@ def test_two_workers_one_killed_half_way_give_what_one_process_gives(
             together[row["image"]] = row
             if len(together) == len(images) // 2:
                 os.kill(processes[0], signal.SIGKILL)
+    assert len(together) == 200
     assert together == alone
     one, other = pixels(tmp_path / "alone"), pixels(tmp_path / "together")
     assert one.keys() == other.keys()

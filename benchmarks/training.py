@@ -1,0 +1,104 @@
+"""Training the article's network on the real set's patches in batches of 32.
+
+Keras' defaults on arrays: images and one-hot masks in floating point, `categorical_crossentropy`, accuracy, `fit`. Ours:
+what `train` does, with its loss, its four metrics and its pipeline, void left out. Both in processes of their own, by
+turns, the first epoch not counted.
+"""
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from benchmarks.measuring import alone, megabytes, print_header, print_row
+from segmentation.data.locate import default_folder
+from segmentation.data.patches import load_patches
+from segmentation.data.scenes import find_dataset
+
+BATCH = 32
+
+
+def defaults(root: Path, architecture: str, count: int, epochs: int) -> tuple[float, float]:
+    """Return images a second and megabytes of Keras' defaults on arrays."""
+    import keras
+
+    from segmentation.model.registry import build
+
+    patches = load_patches(find_dataset(root), protocol="patch")
+    classes = 6
+    images = patches.images[:count].astype("float32")
+    masks = keras.utils.to_categorical(patches.masks[:count], classes)
+    del patches
+    model = build(architecture, images.shape[1], classes)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return _speed(lambda callback: model.fit(images, masks, BATCH, epochs, 0, [callback]), count), megabytes()
+
+
+def ours(root: Path, architecture: str, count: int, epochs: int) -> tuple[float, float]:
+    """Return images a second and megabytes of what `train` does."""
+    from segmentation.model.registry import build
+    from segmentation.training.configuration import Configuration
+    from segmentation.training.fit import compile_model
+    from segmentation.training.pipeline import training_batches
+
+    patches = load_patches(find_dataset(root), protocol="patch")
+    configuration = Configuration(architecture=architecture, batch_size=BATCH, epochs=epochs)
+    model = build(architecture, configuration.patch_size, 6)
+    compile_model(model, configuration)
+    batches = training_batches(patches, np.arange(count), configuration)
+    steps = math.ceil(count / BATCH)
+    fit = lambda callback: model.fit(batches, epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[callback])  # noqa: E731
+    return _speed(fit, count), megabytes()
+
+
+def _speed(fit: Callable, count: int) -> float:
+    """Return images a second, the median of all epochs but the first."""
+    import keras
+
+    ends = []
+    fit(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())))
+    return count / statistics.median(np.diff(ends))
+
+
+def main(
+    architectures: tuple[str, ...] = ("unet", "lite0-unet"),
+    data: Path | None = None,
+    batches: int = 12,
+    epochs: int = 4,
+    times: int = 3,
+) -> None:
+    """Print images a second of both ways.
+
+    Args:
+        architectures: Networks to train.
+        data: The data set's folder; by default that in data/.
+        batches: Of an epoch.
+        epochs: Of a training.
+        times: How often to train each way; the median counts.
+    """
+    root = data or default_folder()
+    print_header(["network", "Keras' defaults, images a second", "ours, images a second", "ratio", "MB", "MB, ours"])
+    for architecture in architectures:
+        outcomes = {defaults: [], ours: []}
+        for _ in range(times):
+            for way, figures in outcomes.items():
+                figures.append(alone(way, root, architecture, batches * BATCH, epochs))
+        (usual, usual_memory), (fast, memory) = (np.median(figures, axis=0) for figures in outcomes.values())
+        print_row(
+            f"`{architecture}`",
+            f"{usual:.1f}",
+            f"{fast:.1f}",
+            f"{fast / usual:.2f}",
+            f"{usual_memory:,.0f}",
+            f"{memory:,.0f}",
+        )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    tyro.cli(main)
