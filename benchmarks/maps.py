@@ -1,8 +1,8 @@
 """GeoTIFF orthophotos to maps: how time and memory grow with the image.
 
-Real scenes, repeated until the orthophoto is full, become a cloud-optimised GeoTIFF of class indices by `dubai-best` with
-an overlap of a quarter. Memory is the most that was resident, interpreter and imports included. The map's coordinates are
-compared with the orthophoto's, by `rasterio` and, where it is installed, by `gdalinfo`.
+Real scenes, repeated until the orthophoto is full, become a cloud-optimised GeoTIFF of class indices by `dubai-best`
+with an overlap of a quarter. Memory is the most that was resident, interpreter and imports included. The map's
+coordinates are compared with the orthophoto's, by `rasterio` and, where it is installed, by `gdalinfo`.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Preparing the patches of the real set: read, crop, cut, masks to class indices.
 
-The usual way, as tutorials do it: cut with the sliding window that `patchify` is, compare each class's colour patch by
-patch, images and one-hot masks in floating point. Ours: `load_patches`, straight into two arrays of bytes. Both give the
-same patches and classes. Memory is the most that was resident, interpreter and imports included.
+The usual way, as tutorials do it: cut with the sliding window that `patchify` is, compare each class's colour patch
+by patch, images and one-hot masks in floating point. Ours: `load_patches`, straight into two arrays of bytes. Both
+give the same patches and classes. Memory is the most that was resident, interpreter and imports included.
 """
 
 import hashlib

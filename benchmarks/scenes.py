@@ -1,8 +1,8 @@
 """A whole scene of 2149 × 1479 pixels, with networks loaded and warm.
 
-The article's way: `model.predict` for one patch after another, the strips beyond whole patches lost. Ours: `Predictor`,
-all pixels, without overlap and with windows that share a quarter or half of their side. *Equal* is the share of the
-pixels of whole patches that have the class of the article's way.
+The article's way: `model.predict` for one patch after another, the strips beyond whole patches lost. Ours:
+`Predictor`, all pixels, without overlap and with windows that share a quarter or half of their side. *Equal* is the
+share of the pixels of whole patches that have the class of the article's way.
 """
 
 import os

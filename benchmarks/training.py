@@ -1,8 +1,8 @@
 """Training the article's network on the real set's patches in batches of 32.
 
-Keras' defaults on arrays: images and one-hot masks in floating point, `categorical_crossentropy`, accuracy, `fit`. Ours:
-what `train` does, with its loss, its four metrics and its pipeline, void left out. Both in processes of their own, by
-turns, the first epoch not counted.
+Keras' defaults on arrays: images and one-hot masks in floating point, `categorical_crossentropy`, accuracy, `fit`.
+Ours: what `train` does, with its loss, its four metrics and its pipeline, void left out. Both in processes of their
+own, by turns, the first epoch not counted.
 """
 
 import math

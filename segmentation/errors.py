@@ -48,5 +48,9 @@ class BackendError(SegmentationError):
     """TensorFlow is missing or broken on this machine."""
 
 
+class BusyError(SegmentationError):
+    """Too many people want the same at once."""
+
+
 class ConfigurationError(SegmentationError):
     """Hyper-parameters that contradict each other, the data set or the model."""

@@ -25,6 +25,7 @@ from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ImageFileError
 from segmentation.log import event
 from segmentation.ui.pictures import fit, overlay
+from segmentation.ui.turns import Turns
 
 if TYPE_CHECKING:
     from segmentation.inference.predictor import Prediction, Predictor
@@ -33,6 +34,9 @@ MEGABYTE = 1 << 20
 
 OVERVIEW = 1400
 """Longest side of what is shown of an orthophoto, in pixels."""
+
+TURNS = Turns(20)
+"""Predictions under way in all sessions together."""
 
 Loader = TypeVar("Loader", bound=Callable)
 
@@ -54,6 +58,30 @@ def progress_bar(text: str) -> Iterator[Progress]:
     place = st.empty()
     try:
         yield lambda done, total: place.progress(done / total, f"{text} {done:,} of {total:,}")
+    finally:
+        place.empty()
+
+
+@contextmanager
+def taking_turns(text: str) -> Iterator[Progress]:
+    """Wait until no other session predicts, and yield a callback as `progress_bar` does that lets others go on."""
+    drawn: tuple[float, str] = (0.0, text)
+    place = st.empty()
+
+    def wait(ahead: int) -> None:
+        others = "another prediction" if ahead == 1 else f"{ahead} other predictions"
+        place.progress(drawn[0], f"{drawn[1]} (taking turns with {others})")
+
+    def progress(done: int, total: int) -> None:
+        nonlocal drawn
+        drawn = done / total, f"{text} {done:,} of {total:,}"
+        place.progress(*drawn)
+        if done < total:
+            pass_on()
+
+    try:
+        with TURNS.taken(wait) as pass_on:
+            yield progress
     finally:
         place.empty()
 
@@ -218,15 +246,14 @@ def load_overview(path: Path, band: bool = False) -> np.ndarray:
 
 @remembered(
     400 * MEGABYTE,
-    key=lambda path, modified_ns, digest, tta, overlap, image, progress: (path, modified_ns, digest, tta, overlap),
+    key=lambda path, modified_ns, digest, tta, overlap, image: (path, modified_ns, digest, tta, overlap),
     size=lambda prediction: prediction.nbytes,
 )
-def _predict(
-    path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, image: np.ndarray, progress: Progress
-) -> "Prediction":
+def _predict(path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, image: np.ndarray) -> "Prediction":
     predictor = load_predictor(path)
     begun = time.monotonic()
-    prediction = predictor.scene(image, progress, tta, overlap)
+    with taking_turns("Predicting, windows …") as progress:
+        prediction = predictor.scene(image, progress, tta, overlap)
     seconds = round(time.monotonic() - begun, 3)
     event("prediction made", run=path.parent.name, pixels=prediction.classes.size, seconds=seconds)
     for array in (prediction.classes, prediction.confidence, prediction.probabilities):
@@ -235,7 +262,7 @@ def _predict(
 
 
 def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0.0) -> "Prediction":
-    """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar.
+    """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar, by turns with other sessions.
 
     Args:
         path: A run's model.
@@ -245,7 +272,7 @@ def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0
 
     Raises:
         RunError: If the model cannot be loaded.
+        BusyError: If too many predictions are under way.
     """
     digest = hashlib.sha256(np.ascontiguousarray(image)).hexdigest() + str(image.shape)
-    with progress_bar("Predicting, windows …") as progress:
-        return _predict(path, path.stat().st_mtime_ns, digest, tta, overlap, image, progress)
+    return _predict(path, path.stat().st_mtime_ns, digest, tta, overlap, image)

@@ -16,7 +16,7 @@ from segmentation.runs.folder import Run
 from segmentation.ui.explorer import choose_windows
 from segmentation.ui.figures import class_bars, map_figure
 from segmentation.ui.layout import choose_opacity, drawn, plain, readable
-from segmentation.ui.loaders import load_overview, load_predictor, progress_bar
+from segmentation.ui.loaders import load_overview, load_predictor, taking_turns
 from segmentation.ui.pictures import heat, overlay
 from segmentation.ui.viewer import Coordinates, Pane, Reading, viewer
 
@@ -109,7 +109,7 @@ def _offer_prediction(job: Job, path: Path) -> None:
     with place.container():
         # A click on it ends this run of the page at the next step of the bar; what was begun is removed.
         st.button("Cancel", icon=":material/cancel:", key="cancel-orthophoto")
-        with progress_bar("Predicting, windows …") as progress:
+        with taking_turns("Predicting, windows …") as progress:
             predict_file(job, path, progress, load_predictor)
     st.rerun()
 
