@@ -312,7 +312,8 @@ def predict(
             nearest colour, where it would be left out.
         runs: Folder that holds the runs.
         tta: Test-time augmentation: average over the eight flips and rotations of each patch.
-        overlap: Share of a window that it has in common with the next, 0 to 0.5; 0 cuts as the article does.
+        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5; 0 cuts as the
+            article does.
         confidence: Of a GeoTIFF: also write NAME-confidence.tif, in per cent.
         polygons: Of a GeoTIFF: also write NAME-classes.geojson.
         dask: Address of a Dask scheduler, such as tcp://10.0.0.1:8786: its workers predict, from the same folders.

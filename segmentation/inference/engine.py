@@ -38,8 +38,12 @@ def load_engine(path: Path) -> Engine:
         return keras_engine(path)
 
 
-def onnx_engine(path: Path) -> Engine:
+def onnx_engine(path: Path, size: int | None = None) -> Engine:
     """Return a network of our layers, computed by ONNX Runtime.
+
+    Args:
+        path: A ``.keras`` file.
+        size: Height and width of the images that it shall take; by default what it was trained on.
 
     Raises:
         ValueError: If it has others; the runtime raises its own.
@@ -47,7 +51,7 @@ def onnx_engine(path: Path) -> Engine:
     options = onnxruntime.SessionOptions()
     # Threads that spin while they wait take the cores from a training that runs beside.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(read_as_onnx(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(read_as_onnx(path, size), options, providers=["CPUExecutionProvider"])
     (images,), (probabilities,) = session.get_inputs(), session.get_outputs()
 
     def forward(batch: np.ndarray) -> np.ndarray:

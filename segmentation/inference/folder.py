@@ -40,7 +40,7 @@ class Job:
         output: The folder for predictions; a file NAME.json in it says how NAME was predicted.
         masks: Masks by the stem of their images' names; not for GeoTIFFs.
         nearest: Give pixels of masks whose colour is no class's the class of the nearest colour.
-        overlap: Share of a window that it has in common with the next, 0 to 0.5.
+        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
         tta: Test-time augmentation.
         confidence: Of a GeoTIFF: also write its confidence.
         polygons: Of a GeoTIFF: also write polygons.

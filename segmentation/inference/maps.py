@@ -43,7 +43,7 @@ def map_raster(
         raster: The orthophoto.
         palette: The model's classes: the map's colour table and category names.
         target: The map: a cloud-optimised GeoTIFF of class indices, 255 where the orthophoto has no data.
-        overlap: Share of a window that it has in common with the next, 0 to 0.5.
+        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
         tta: Test-time augmentation.
         confidence: Where to write the confidence in per cent, likewise.
         polygons: Where to write the map's polygons as GeoJSON, in longitude and latitude where the place is known.

@@ -58,11 +58,12 @@ class Graph:
         return name
 
 
-def read_as_onnx(path: Path) -> bytes:
+def read_as_onnx(path: Path, size: int | None = None) -> bytes:
     """Return the model of a ``.keras`` file as an ONNX model.
 
     Args:
         path: A functional model of one input and one output in single precision, made of the layers in `LAYERS`.
+        size: Height and width of the images; by default the model's own.
 
     Returns:
         An ONNX model from ``images``, (batch, height, width, channels) uint8, to ``probabilities``, (batch, height,
@@ -76,7 +77,7 @@ def read_as_onnx(path: Path) -> bytes:
         with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
             weights = {group["vars"].attrs["name"]: _values(group["vars"]) for group in file["layers"].values()}
     try:
-        return _build(model, weights)
+        return _build(model, weights, size)
     except (KeyError, TypeError) as error:  # an option or a value that none of the functions below foresees
         raise ValueError(f"Expected the layers and options of our networks. Received: {error}") from error
 
@@ -88,22 +89,26 @@ def _values(group: h5py.Group) -> list[np.ndarray]:
     return [group[str(index)][()].astype(np.float32) for index in range(len(group))]
 
 
-def _build(model: dict, weights: dict[str, list[np.ndarray]]) -> bytes:
+def _build(model: dict, weights: dict[str, list[np.ndarray]], size: int | None) -> bytes:
     if model["class_name"] != "Functional":
         raise ValueError(f"Expected a functional model. Received: {model['class_name']}")
+    if size and any(layer["class_name"] == "Resizing" for layer in model["config"]["layers"]):
+        raise ValueError("Expected a network for images of any size.")
     source, target = (model["config"][end][0] for end in ("input_layers", "output_layers"))
     graph, outputs = Graph(), {}
     for layer in model["config"]["layers"]:  # each after those whose outputs it takes
         name = layer["config"]["name"]
         if name == source:
-            shape = layer["config"]["batch_shape"]
+            _, *own_size, channels = layer["config"]["batch_shape"]
             turned = graph.add("Transpose", "images", perm=(0, 3, 1, 2))
             outputs[name] = graph.add("Cast", turned, to=TensorProto.FLOAT)
         else:
             inputs = [outputs[origin] for origin in _origins(layer)]
             outputs[name] = LAYERS[layer["class_name"]](graph, *inputs, *weights.get(name, ()), **_options(layer))
     turned_back = helper.make_node("Transpose", [outputs[target]], ["probabilities"], perm=(0, 2, 3, 1))
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *shape[1:]])
+    images = helper.make_tensor_value_info(
+        "images", TensorProto.UINT8, ["batch", *([size, size] if size else own_size), channels]
+    )
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, None)
     network = helper.make_graph([*graph.nodes, turned_back], "network", [images], [probabilities], graph.constants)
     operators = [helper.make_opsetid("", OPSET)]

@@ -1,18 +1,22 @@
 """A trained network, loaded once, for patches and for scenes of any size."""
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from segmentation.errors import BackendError, RunError
-from segmentation.inference.engine import load_engine
+from segmentation.inference.engine import load_engine, onnx_engine
 from segmentation.inference.prediction import Prediction
 from segmentation.inference.windows import mirrored, windows_along
 from segmentation.runs.folder import CONFIG, Run
 
 BATCH = 8
 """Patches predicted at once: larger batches are no faster on a CPU, and take more memory."""
+
+WIDE = 2
+"""Overlapping windows are so many times as wide as a patch: as exact as narrow ones that overlap more, and faster."""
 
 
 class Predictor:
@@ -49,27 +53,37 @@ class Predictor:
             )
         self.patch_size: int = height
         self.classes: int = classes
-        self._forward = engine.forward
+        self._path, self._forward = path, engine.forward
+
+    @cached_property
+    def _wide_forward(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """The same network for windows of `WIDE` times a patch's side; None if it knows but one size."""
+        try:
+            return onnx_engine(self._path, WIDE * self.patch_size).forward
+        except Exception:  # whatever the translation does not know, as in `load_engine`
+            return None
 
     def batches(self, images: np.ndarray, tta: bool = False) -> Iterator[np.ndarray]:
         """Yield class probabilities (batch, size, size, classes) float32 for (patches, size, size, 3) uint8.
 
         Args:
-            images: The patches.
+            images: The patches, or windows of `WIDE` times their side.
             tta: Test-time augmentation: predict each patch in its eight flips and rotations and average. Eight times
                 the time.
         """
-        predict = self._all_ways_up if tta else self._forward
-        for start in range(0, len(images), BATCH):
-            yield predict(images[start : start + BATCH])
+        is_patch = images.shape[1] == self.patch_size
+        forward, count = (self._forward, BATCH) if is_patch else (self._wide_forward, BATCH // WIDE**2)
+        for start in range(0, len(images), count):
+            batch = images[start : start + count]
+            yield self._all_ways_up(forward, batch) if tta else forward(batch)
 
-    def _all_ways_up(self, images: np.ndarray) -> np.ndarray:
+    def _all_ways_up(self, forward: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
         """Return the mean of what is predicted for each flip and rotation, turned back."""
         total = np.zeros((*images.shape[:3], self.classes), np.float32)
         for turns in range(4):
             turned = np.rot90(images, turns, axes=(1, 2))
-            total += np.rot90(self._forward(turned), -turns, axes=(1, 2))
-            total += np.rot90(self._forward(turned[:, :, ::-1])[:, :, ::-1], -turns, axes=(1, 2))
+            total += np.rot90(forward(turned), -turns, axes=(1, 2))
+            total += np.rot90(forward(turned[:, :, ::-1])[:, :, ::-1], -turns, axes=(1, 2))
         return total / 8
 
     def strips(
@@ -84,16 +98,19 @@ class Predictor:
     ) -> Iterator[np.ndarray]:
         """Yield class probabilities of an image of any size, strip by strip from its top.
 
-        Windows of a patch's size slide over the image. Where they overlap, their predictions are averaged, each the
-        less the nearer the pixel is to the window's edge. Windows that reach beyond the image see its mirror image
-        there, so that every pixel gets a prediction. Memory is bounded by a row of windows, whatever the height.
+        Windows slide over the image. Where they overlap, their predictions are averaged, each the less the nearer the
+        pixel is to the window's edge. Windows that reach beyond the image see its mirror image there, so that every
+        pixel gets a prediction. Memory is bounded by a row of windows, whatever the height.
+
+        Without overlap, and in an image no larger than a patch, windows are patches, as the article cuts them.
+        Overlapping ones are `WIDE` times as wide, if the network takes such images: each pixel sees more around it,
+        and less is predicted twice.
 
         Args:
             read: From the first row and the row after the last to those rows of the image, (rows, width, 3) uint8.
             height: Of the image, in pixels.
             width: Of the image, in pixels.
-            overlap: Share of a window that it has in common with the next, 0 to 0.5; with 0, windows are patches as
-                the article cuts them.
+            overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
             tta: Test-time augmentation, as in `batches`.
             offset: How many pixels further up and left than necessary the windows begin.
             progress: Called with (windows done, windows) after every batch.
@@ -102,6 +119,8 @@ class Predictor:
             (rows, width, classes) float32; the rows of all strips are those of the image.
         """
         size = self.patch_size
+        if overlap and max(height, width) > size and self._wide_forward:
+            size, overlap = WIDE * size, overlap / WIDE
         down = windows_along(height, size, overlap, offset[0])
         right = windows_along(width, size, overlap, offset[1])
         lefts = right.starts - right.starts[0]
@@ -140,7 +159,7 @@ class Predictor:
             image: (height, width, 3) uint8.
             progress: Called with (windows done, windows) after every batch.
             tta: Test-time augmentation, as in `batches`.
-            overlap: Share of a window that it has in common with the next, 0 to 0.5.
+            overlap: As in `strips`.
         """
         height, width = image.shape[:2]
         classes = np.empty((height, width), np.uint8)

@@ -225,7 +225,7 @@ class View:
         classes: The class indices to draw; None for all.
         least_confidence: Below it, a prediction is drawn as void.
         tta: Predict with test-time augmentation.
-        overlap: Share of a window that it has in common with the next.
+        overlap: What a window has in common with the next, as a share of a patch's side.
         second: Another run to compare with.
     """
 
@@ -279,7 +279,7 @@ def choose_view(run: Run) -> View:
 
 
 def choose_windows() -> tuple[bool, float]:
-    """Let the user choose how to predict: with test-time augmentation or not, and the share that windows overlap."""
+    """Let the user choose how to predict: with test-time augmentation or not, and how far windows overlap."""
     tta = st.toggle(
         "Test-time augmentation",
         key="tta",
@@ -292,8 +292,9 @@ def choose_windows() -> tuple[bool, float]:
         25,
         key="overlap",
         bind="query-params",
-        help="A picture larger than a patch is seen through windows of its size. Where they overlap, predictions are "
-        "averaged, so that no seams show; 50 takes four times as long as 0, which cuts as the article does.",
+        help="Share of a patch's side. With 0 a large picture is cut into patches as in the article. Otherwise it is "
+        "seen through windows twice as wide; where they overlap, predictions are averaged, so that no seams show. "
+        "50 takes about twice as long.",
     )
     return tta, overlap / 100
 

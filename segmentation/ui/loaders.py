@@ -268,7 +268,7 @@ def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0
         path: A run's model.
         image: The picture.
         tta: With test-time augmentation.
-        overlap: Share of a window that it has in common with the next, 0 to 0.5.
+        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
 
     Raises:
         RunError: If the model cannot be loaded.

@@ -162,31 +162,47 @@ def test_a_scene_reports_every_batch(predictor: Predictor) -> None:
     assert calls == [(8, 40), (16, 40), (24, 40), (32, 40), (40, 40)]
 
 
-def averaged_by_hand(predictor: Predictor, image: np.ndarray, overlap: int) -> np.ndarray:
-    """Class probabilities of overlapping windows, averaged with weights that fall towards a window's edge."""
+def averaged_by_hand(path: Path, image: np.ndarray, overlap: int) -> np.ndarray:
+    """Class probabilities of windows twice as wide as a patch, by weights that fall towards a window's edge."""
+    size = 2 * SIZE
+    wide_model = unet(size, CLASSES, filters=(4, 8), bottleneck=8)
+    wide_model.set_weights(keras.saving.load_model(path).get_weights())
     height, width = image.shape[:2]
-    stride = SIZE - overlap
-    wide = np.pad(image, ((overlap, 2 * SIZE), (overlap, 2 * SIZE), (0, 0)), mode="symmetric")
+    stride = size - overlap
+    wide = np.pad(image, ((overlap, 2 * size), (overlap, 2 * size), (0, 0)), mode="symmetric")
     sums, counts = np.zeros((*wide.shape[:2], CLASSES)), np.zeros((*wide.shape[:2], 1))
-    to_edge = np.minimum(np.arange(SIZE), np.arange(SIZE)[::-1]) + 0.5
+    to_edge = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
     along = np.sin(np.pi / 2 * np.minimum(1, to_edge / overlap)) ** 2
     weights = along[:, None, None] * along[:, None]
     for top in range(0, height + overlap, stride):
         for left in range(0, width + overlap, stride):
-            here = np.s_[top : top + SIZE, left : left + SIZE]
-            (probabilities,) = predictor.batches(wide[here][None])
-            sums[here] += probabilities[0] * weights
+            here = np.s_[top : top + size, left : left + size]
+            sums[here] += wide_model.predict(wide[here][None], verbose=0)[0] * weights
             counts[here] += weights
     inside = np.s_[overlap : overlap + height, overlap : overlap + width]
     return sums[inside] / counts[inside]
 
 
-@pytest.mark.parametrize(("height", "width"), [(33, 70), (48, 32), (17, 40)])
+@pytest.mark.parametrize(("height", "width"), [(43, 70), (68, 33), (37, 40)])
 @pytest.mark.parametrize("overlap", [4, 8])
-def test_overlapping_windows_are_averaged(predictor: Predictor, height: int, width: int, overlap: int) -> None:
+def test_overlapping_windows_are_averaged(
+    predictor: Predictor, path: Path, height: int, width: int, overlap: int
+) -> None:
     image = image_of(height, width)
     prediction = predictor.scene(image, overlap=overlap / SIZE)
-    assert_is_best(prediction.classes, prediction.confidence, averaged_by_hand(predictor, image, overlap))
+    assert_is_best(prediction.classes, prediction.confidence, averaged_by_hand(path, image, overlap))
+
+
+def test_a_network_of_one_size_sees_overlapping_patches(tmp_path: Path) -> None:
+    """Layers of fixed sizes know no wider windows; a prediction of nothing but the pixel itself shows no seam."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Resizing(SIZE, SIZE)(inputs)
+    keras.Model(inputs, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(x)).save(tmp_path / "best.keras")
+    predictor, image, calls = Predictor(tmp_path / "best.keras"), image_of(3 * SIZE, SIZE), []
+    prediction = predictor.scene(image, lambda done, total: calls.append(total), overlap=0.5)
+    assert calls[-1] == 7 * 1
+    patches = np.concatenate(list(predictor.batches(image.reshape(3, SIZE, SIZE, 3))))
+    assert_is_best(prediction.classes, prediction.confidence, patches.reshape(3 * SIZE, SIZE, CLASSES))
 
 
 @pytest.mark.parametrize("overlap", [0.25, 0.5])
@@ -213,8 +229,8 @@ def test_strips_hold_every_row_once_and_ask_for_few(
     probabilities = np.concatenate(strips)
     assert probabilities.shape == (height, width, CLASSES)
     assert np.allclose(probabilities.sum(-1), 1, atol=1e-5)
-    assert max(asked) <= SIZE
-    assert max(map(len, strips)) <= SIZE
+    assert max(asked) <= (2 * SIZE if overlap else SIZE)
+    assert max(map(len, strips)) <= max(asked)
 
 
 def test_the_image_is_not_changed(predictor: Predictor) -> None:
