@@ -9,9 +9,11 @@ import keras
 import numpy as np
 import pytest
 
+from segmentation.data.scenes import Dataset, read_scene
 from segmentation.errors import RunError
 from segmentation.inference.predictor import BATCH, Predictor
 from segmentation.model.unet import unet
+from segmentation.runs.folder import SHIPPED
 
 SIZE, CLASSES = 16, 4
 
@@ -203,6 +205,29 @@ def test_a_network_of_one_size_sees_overlapping_patches(tmp_path: Path) -> None:
     assert calls[-1] == 7 * 1
     patches = np.concatenate(list(predictor.batches(image.reshape(3, SIZE, SIZE, 3))))
     assert_is_best(prediction.classes, prediction.confidence, patches.reshape(3 * SIZE, SIZE, CLASSES))
+
+
+@pytest.mark.parametrize(("run", "by_32", "by_any"), [("dubai-unet", 0.01, 0.05), ("dubai-best", 0.025, 0.06)])
+def test_where_the_windows_begin_changes_few_pixels(
+    real_dataset: Dataset, run: str, by_32: float, by_any: float
+) -> None:
+    """Shares of pixels that get another class, on scenes where many do; what is left is the network's own stride."""
+    predictor = Predictor(SHIPPED / run / "best.keras")
+    for scene in (real_dataset.scenes[15], real_dataset.scenes[25]):
+        image = read_scene(scene, real_dataset.palette)[0][:560, :640]
+
+        def classes(overlap: float, *offset: int, image: np.ndarray = image) -> np.ndarray:
+            strips = predictor.strips(lambda top, end: image[top:end], *image.shape[:2], overlap, offset=offset)
+            return np.concatenate([strip.argmax(-1) for strip in strips])
+
+        expected = classes(0.5, 0, 0)
+        for offset in ((32, 32), (64, 96)):
+            share = (classes(0.5, *offset) != expected).mean()
+            assert share < by_32
+            # Patches side by side are another matter.
+            assert (classes(0.0, *offset) != classes(0.0, 0, 0)).mean() > 2 * share
+        for offset in ((1, 1), (37, 61), (79, 79)):
+            assert (classes(0.5, *offset) != expected).mean() < by_any
 
 
 @pytest.mark.parametrize("overlap", [0.25, 0.5])

@@ -1,0 +1,198 @@
+"""Ten people at once on one server: each turns pages, opens scenes and patches, and has them predicted.
+
+Each is a session of its own that speaks the browser's protocol, waits until the page is complete, fetches its
+pictures, and looks at it for one to four seconds. A request is a page with all its pictures. *Seconds* are from the
+click until the last picture is there. Memory is what the server's process has resident, every scene browsed before.
+Nothing leaves this machine, and it ends by itself.
+"""
+
+import asyncio
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psutil
+import tyro
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.dashboard import serve
+from benchmarks.measuring import print_header, print_row
+from segmentation.data.images import read_size
+from segmentation.data.locate import VARIABLE, default_folder
+from segmentation.data.patches import grid
+from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.log import LOG
+
+THINK = (1.0, 4.0)
+"""Seconds between two clicks, drawn evenly."""
+
+AFTER = (50, 500)
+"""Predictions after which the server's memory is noted."""
+
+
+@dataclass
+class Tally:
+    """What happened, in all sessions together.
+
+    Args:
+        seconds: Of each request, by person.
+        errors: What went wrong.
+        waited: How often somebody was told to wait for another's prediction.
+    """
+
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    waited: int = 0
+
+
+def clicks(dataset: Dataset, run: str, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Yield page and query of one click after another, as somebody might make them."""
+    while True:
+        scene = rng.choice(dataset.scenes)
+        rows, columns = grid(*read_size(scene.image), 160)
+        patch = f"r{rng.randrange(rows):02d}c{rng.randrange(columns):02d}"
+        yield rng.choices(
+            [
+                ("Dataset_browser", {"page": rng.randint(1, 6)}),
+                ("Dataset_browser", {"view": "Patches", "page": rng.randint(1, 140)}),
+                ("Dataset_browser", {"view": "One scene", "scene": scene.name}),
+                ("Training_monitor", {"run": run}),
+                ("Worst-case_gallery", {"run": run, "page": rng.randint(1, 20)}),
+                ("Prediction_explorer", {"run": run, "scene": scene.name, "patch": patch}),
+                ("Prediction_explorer", {"run": run, "scene": scene.name}),
+            ],
+            weights=[2, 2, 2, 1, 3, 8, 2],
+        )[0]
+
+
+async def open_page(
+    socket: ClientConnection, address: str, page: str, query: dict, fetched: set[str], tally: Tally
+) -> None:
+    """Ask for a page, read until it is complete, and fetch the pictures that this person has not had yet."""
+    ask = BackMsg()
+    ask.rerun_script.page_name = page
+    ask.rerun_script.query_string = urlencode(query)
+    await socket.send(ask.SerializeToString())
+    pictures = set()
+    while True:
+        message = ForwardMsg()
+        message.ParseFromString(await asyncio.wait_for(socket.recv(), 120))
+        kind = message.WhichOneof("type")
+        if kind == "delta" and message.delta.WhichOneof("type") == "new_element":
+            element = message.delta.new_element
+            of = element.WhichOneof("type")
+            if of == "exception" or (of == "alert" and element.alert.format == element.alert.ERROR):
+                tally.errors.append(f"{page} {query}: {element}"[:500])
+            if of == "imgs":
+                pictures |= {image.url for image in element.imgs.imgs}
+            tally.waited += of == "progress" and "taking turns" in element.progress.text
+        if kind == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+            break
+    for url in pictures - fetched:
+        await asyncio.to_thread(lambda url=url: urllib.request.urlopen(address + url, timeout=60).read())  # noqa: S310
+    fetched |= pictures
+
+
+async def person(number: int, address: str, dataset: Dataset, run: str, until: float, tally: Tally) -> None:
+    """Click until the time is over."""
+    rng, fetched = random.Random(number), set()  # noqa: S311 (no secret)
+    seconds = tally.seconds.setdefault(number, [])
+    stream = address.replace("http", "ws") + "/_stcore/stream"
+    async with connect(stream, max_size=None, subprotocols=["streamlit"]) as socket:
+        for page, query in clicks(dataset, run, rng):
+            begun = time.monotonic()
+            if begun > until:
+                return
+            try:
+                await open_page(socket, address, page, query, fetched, tally)
+            except (OSError, TimeoutError) as error:
+                tally.errors.append(f"{page} {query}: {error!r}")
+            seconds.append(time.monotonic() - begun)
+            await asyncio.sleep(rng.uniform(*THINK))
+
+
+async def watch(server: psutil.Process, log: Path, noted: dict[int, float], peak: list[float]) -> None:
+    """Note the server's memory, in megabytes, at its peak and after numbers of predictions."""
+    while True:
+        memory = server.memory_info().rss / 2**20
+        peak[0] = max(peak[0], memory)
+        made = predictions(log)
+        for count in AFTER:
+            if made >= count:
+                noted.setdefault(count, memory)
+        await asyncio.sleep(1)
+
+
+def predictions(log: Path) -> int:
+    """Count the predictions that the server has made."""
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return sum(json.loads(line)["event"] == "prediction made" for line in lines)
+
+
+async def measure(
+    address: str, dataset: Dataset, run: str, people: int, minutes: float, runs: Path
+) -> tuple[Tally, dict, float, int]:
+    """Let people click; return what happened, the memory after numbers of predictions, its peak, and their number."""
+    own = [connection for connection in psutil.net_connections("tcp") if connection.status == "LISTEN"]
+    port = int(address.rsplit(":", 1)[1])
+    server = psutil.Process(next(connection.pid for connection in own if connection.laddr.port == port))
+    tally, noted, peak, warm = Tally(), {}, [0.0], Tally()
+    async with connect(
+        address.replace("http", "ws") + "/_stcore/stream", max_size=None, subprotocols=["streamlit"]
+    ) as it:
+        for scene in dataset.scenes:  # so that the memory for scenes is taken before
+            await open_page(it, address, "Dataset_browser", {"view": "One scene", "scene": scene.name}, set(), warm)
+    tally.errors += warm.errors
+    watcher = asyncio.create_task(watch(server, runs / LOG, noted, peak))
+    until = time.monotonic() + 60 * minutes
+    await asyncio.gather(*(person(number, address, dataset, run, until, tally) for number in range(people)))
+    watcher.cancel()
+    return tally, noted, peak[0], predictions(runs / LOG)
+
+
+def main(run: str = "dubai-best", data: Path | None = None, people: int = 10, minutes: float = 10) -> None:
+    """Print what happened.
+
+    Args:
+        run: The run that predicts.
+        data: The data set's folder; by default that in data/.
+        people: How many click at once.
+        minutes: How long.
+    """
+    root = data or default_folder()
+    dataset = find_dataset(root)
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = Path(scratch) / "runs"
+        with serve({VARIABLE: str(root), "SEGMENTATION_RUNS": str(runs)}, Path(scratch) / "log") as address:
+            tally, noted, peak, made = asyncio.run(measure(address, dataset, run, people, minutes, runs))
+    every = sorted(second for of in tally.seconds.values() for second in of)
+    medians = [statistics.median(of) for of in tally.seconds.values()]
+    print_header([f"{people} people, {minutes:g} minutes", ""])
+    print_row("requests", f"{len(every):,}")
+    print_row("errors", len(tally.errors))
+    print_row("predictions", made)
+    print_row("seconds, median", f"{statistics.median(every):.2f}")
+    print_row("seconds, 95th percentile", f"{every[int(0.95 * len(every))]:.2f}")
+    print_row("seconds, slowest", f"{every[-1]:.2f}")
+    print_row("medians of the luckiest and the unluckiest", f"{min(medians):.2f}, {max(medians):.2f}")
+    print_row("told to wait for another's prediction", tally.waited)
+    for count, memory in noted.items():
+        print_row(f"memory after {count} predictions", f"{memory:,.0f} MB")
+    print_row("peak memory", f"{peak:,.0f} MB")
+    for error in tally.errors[:5]:
+        print(error)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    tyro.cli(main)
