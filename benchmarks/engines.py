@@ -1,6 +1,7 @@
-"""Engines side by side: how long each takes to import, to load and to predict, and whether it says the same.
+"""Engines side by side on the same 64 patches: how long each takes to import, to load and to predict.
 
-``python -m benchmarks.engines`` needs benchmarks/requirements.txt, and the real data set in data/.
+Each runs in a process of its own. *Ratio* is to `model.predict` one by one, *equal* the share of pixels that get the
+same class.
 """
 
 import importlib
@@ -9,15 +10,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tyro
 
+from benchmarks.measuring import alone, print_header, print_row, seconds
 from segmentation.data.locate import default_folder
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import find_dataset
@@ -132,28 +132,16 @@ def measure(name: str, run: Path, images: np.ndarray) -> Figures:
     """Measure one engine; to be called in a process of its own."""
     engine = ENGINES[name]
     os.environ.update(engine.variables)
-    importing = _seconds(lambda: [importlib.import_module(module) for module in engine.modules])
+    importing = seconds(lambda: [importlib.import_module(module) for module in engine.modules])
     start = time.perf_counter()
     forward = engine.load(run)
     forward(images[:1])
     loading = time.perf_counter() - start
-    single = [_seconds(partial(forward, images[i : i + 1])) for i in range(SINGLE)]
+    single = [seconds(partial(forward, images[i : i + 1])) for i in range(SINGLE)]
     batches = [images[i : i + BATCH] for i in range(0, PATCHES, BATCH)]
     classes = np.concatenate([forward(batch).argmax(-1) for batch in batches])
-    many = [_seconds(partial(forward, batch)) / BATCH for batch in batches * 2]
+    many = [seconds(partial(forward, batch)) / BATCH for batch in batches * 2]
     return Figures(importing, loading, statistics.median(single), statistics.median(many), classes)
-
-
-def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
-def alone(function: Callable, *arguments: object) -> object:
-    """Call a function in a process of its own and return what it returns."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def convert(model: Path, target: Path) -> None:
@@ -173,11 +161,19 @@ def main(runs: tuple[str, ...] = ("dubai-unet", "dubai-best"), data: Path | None
     patches = load_patches(find_dataset(data or default_folder()))
     images = patches.images[np.linspace(0, len(patches.images) - 1, PATCHES).astype(int)]
     for run in runs:
-        print(f"\n{run}, {PATCHES} patches of {images.shape[1]} px, {os.cpu_count()} cores\n")
-        print(
-            "| engine | import, s | load and first patch, s | ms a patch | ratio | in batches of 32 | ratio | equal |"
+        print(f"\n`{run}`\n")
+        print_header(
+            [
+                "engine",
+                "import, s",
+                "load and first patch, s",
+                "ms a patch",
+                "ratio",
+                "in batches of 32",
+                "ratio",
+                "equal",
+            ]
         )
-        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         with tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / "best.keras"
             model.symlink_to(Run(SHIPPED / run).model)
@@ -186,12 +182,15 @@ def main(runs: tuple[str, ...] = ("dubai-unet", "dubai-best"), data: Path | None
             for name in ENGINES:
                 figures = alone(measure, name, Path(folder), images)
                 baseline = baseline or figures
-                print(
-                    f"| {name} | {figures.importing:.1f} | {figures.loading:.1f} "
-                    f"| {1000 * figures.single:.1f} | {baseline.single / figures.single:.1f} "
-                    f"| {1000 * figures.batch:.1f} | {baseline.single / figures.batch:.1f} "
-                    f"| {100 * (figures.classes == baseline.classes).mean():.5f} % |",
-                    flush=True,
+                print_row(
+                    name,
+                    f"{figures.importing:.1f}",
+                    f"{figures.loading:.1f}",
+                    f"{1000 * figures.single:.1f}",
+                    f"{baseline.single / figures.single:.1f}",
+                    f"{1000 * figures.batch:.1f}",
+                    f"{baseline.single / figures.batch:.1f}",
+                    f"{100 * (figures.classes == baseline.classes).mean():.5f} %",
                 )
 
 

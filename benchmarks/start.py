@@ -1,6 +1,6 @@
-"""How long a fresh server takes to its first page and to its first prediction, as measured in the browser.
+"""How long a fresh server takes to its first page and to its first prediction, as measured in Chromium.
 
-``python -m benchmarks.start`` measures on the data set in data/, from the start of the server's process.
+From the start of the server's process; median and slowest of five servers.
 """
 
 import statistics
@@ -14,6 +14,7 @@ import tyro
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.dashboard import launch_chromium, serve
+from benchmarks.measuring import print_header, print_row
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import default_folder
 from segmentation.data.scenes import find_dataset, read_scene
@@ -51,7 +52,7 @@ def main(run: str = "dubai-best", data: Path | None = None, times: int = 5) -> N
     root = data or default_folder()
     dataset = find_dataset(root)
     patch = png_bytes(read_scene(dataset.scenes[0], dataset.palette)[0][PATCH])
-    print("| from the start of the server | median, s | slowest, s |\n| --- | --- | --- |")
+    print_header(["from the start of the server", "median, s", "slowest, s"])
     with sync_playwright() as playwright, launch_chromium(playwright) as browser, tempfile.TemporaryDirectory() as log:
         for what, reach in (
             ("to the first page", first_page),
@@ -65,7 +66,7 @@ def main(run: str = "dubai-best", data: Path | None = None, times: int = 5) -> N
                     reach(page, address)
                     seconds.append(time.monotonic() - begun)
                     page.close()
-            print(f"| {what} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |", flush=True)
+            print_row(what, f"{statistics.median(seconds):.2f}", f"{max(seconds):.2f}")
 
 
 if __name__ == "__main__":

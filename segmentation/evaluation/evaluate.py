@@ -11,6 +11,7 @@ from segmentation.data.protocols import Protocol, held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.evaluation import scores
+from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.folder import BEST, Run, confusion_column, write_scores
 from segmentation.training.configuration import Configuration
@@ -94,7 +95,7 @@ def evaluate(
     for probabilities in predictor.batches(patches.images, tta):
         now = slice(done, done + len(probabilities))
         truth = patches.masks[now]
-        predicted, sure = probabilities.argmax(-1).astype(np.uint8), probabilities.max(-1)
+        predicted, sure = most_probable(probabilities)
         matrices[now] = scores.confusion_matrices(truth, predicted, classes)
         intersection[now], total[now] = scores.soft_overlap(truth, probabilities)
         confidence[now] = sure.mean((1, 2))

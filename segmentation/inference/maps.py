@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.raster import LONGITUDE_LATITUDE, Raster
 from segmentation.files import replacing
+from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
 
 
@@ -64,10 +65,11 @@ def map_raster(
         for strip in predictor.strips(raster.read, raster.height, raster.width, overlap, tta, progress=progress):
             rows = Window(0, top, raster.width, len(strip))
             valid = raster.valid(top, top + len(strip))
-            classes = np.where(valid, strip.argmax(-1), VOID).astype(np.uint8)
+            best, probability = most_probable(strip)
+            classes = np.where(valid, best, np.uint8(VOID))
             classes_file.write(classes, 1, window=rows)
             if confidence_file:
-                percent = np.where(valid, np.rint(100 * strip.max(-1)), VOID)
+                percent = np.where(valid, np.rint(100 * probability), VOID)
                 confidence_file.write(percent.astype(np.uint8), 1, window=rows)
             by_row = np.stack([(classes == index).sum(1) for index in range(len(palette))], axis=1)
             pixels += by_row.sum(0)

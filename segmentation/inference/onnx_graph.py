@@ -228,10 +228,17 @@ def _resizing(
     return graph.add("Resize", x, "", "", np.array([height, width]), axes=(2, 3), **INTERPOLATIONS[interpolation])
 
 
+def _softmax(graph: Graph, x: str) -> str:
+    """Along the channels, by elements: the runtime's own is several times as slow there."""
+    channels = np.array([1])
+    powers = graph.add("Exp", graph.add("Sub", x, graph.add("ReduceMax", x, channels)))
+    return graph.add("Div", powers, graph.add("ReduceSum", powers, channels))
+
+
 ACTIVATIONS = {
     "linear": lambda graph, x: x,
     "relu": lambda graph, x: graph.add("Relu", x),
-    "softmax": lambda graph, x: graph.add("Softmax", x, axis=1),
+    "softmax": _softmax,
 }
 
 LAYERS = {
@@ -247,5 +254,5 @@ LAYERS = {
     "Dropout": lambda graph, x: x,
     "Add": lambda graph, *xs: graph.add("Sum", *xs),
     "Concatenate": lambda graph, *xs, axis: graph.add("Concat", *xs, axis=CHANNELS[axis]),
-    "Softmax": lambda graph, x, *, axis: graph.add("Softmax", x, axis=CHANNELS[axis]),
+    "Softmax": lambda graph, x, *, axis: {1: _softmax}[CHANNELS[axis]](graph, x),
 }

@@ -34,3 +34,20 @@ class Prediction:
             p = self.probabilities[..., index].astype(np.float32)
             total -= p * np.log(np.maximum(p, 1e-8))
         return np.clip(total / np.log(max(2, classes)), 0, 1)
+
+
+def most_probable(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return every pixel's most probable class, the first of several, and its probability.
+
+    Args:
+        probabilities: (…, classes).
+
+    Returns:
+        Two arrays (…): uint8, and of the probabilities' own type.
+    """
+    by_class = np.moveaxis(probabilities, -1, 0)
+    best, confidence = np.zeros(by_class.shape[1:], np.uint8), by_class[0].copy()
+    for index, probability in enumerate(by_class[1:], 1):  # twice as fast as NumPy along so short an axis
+        np.putmask(best, probability > confidence, index)
+        np.maximum(confidence, probability, out=confidence)
+    return best, confidence

@@ -8,7 +8,7 @@ import numpy as np
 
 from segmentation.errors import BackendError, RunError
 from segmentation.inference.engine import load_engine, onnx_engine
-from segmentation.inference.prediction import Prediction
+from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
 from segmentation.runs.folder import CONFIG, Run
 
@@ -168,8 +168,7 @@ class Predictor:
         done = 0
         for strip in self.strips(lambda top, end: image[top:end], height, width, overlap, tta, progress=progress):
             here = slice(done, done + len(strip))
-            classes[here] = strip.argmax(-1)
-            confidence[here] = strip.max(-1)
+            classes[here], confidence[here] = most_probable(strip)
             of_classes[here] = strip
             done += len(strip)
         return Prediction(classes, confidence, of_classes)

@@ -11,6 +11,7 @@ import pytest
 
 from segmentation.data.scenes import Dataset, read_scene
 from segmentation.errors import RunError
+from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import BATCH, Predictor
 from segmentation.model.unet import unet
 from segmentation.runs.folder import SHIPPED
@@ -202,7 +203,7 @@ def test_a_network_of_one_size_sees_overlapping_patches(tmp_path: Path) -> None:
     keras.Model(inputs, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(x)).save(tmp_path / "best.keras")
     predictor, image, calls = Predictor(tmp_path / "best.keras"), image_of(3 * SIZE, SIZE), []
     prediction = predictor.scene(image, lambda done, total: calls.append(total), overlap=0.5)
-    assert calls[-1] == 7 * 1
+    assert calls[-1] == 7
     patches = np.concatenate(list(predictor.batches(image.reshape(3, SIZE, SIZE, 3))))
     assert_is_best(prediction.classes, prediction.confidence, patches.reshape(3 * SIZE, SIZE, CLASSES))
 
@@ -355,3 +356,11 @@ def test_half_a_model_file_cannot_be_loaded(path: Path, tmp_path: Path) -> None:
     half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(RunError, match="cannot be loaded"):
         Predictor(half)
+
+
+def test_the_most_probable_class_is_the_first_of_the_best() -> None:
+    probabilities = np.random.default_rng(3).integers(0, 4, (5, 7, 6)).astype(np.float32)
+    best, confidence = most_probable(probabilities)
+    assert (best.dtype, confidence.dtype) == (np.uint8, np.float32)
+    assert np.array_equal(best, probabilities.argmax(-1))
+    assert np.array_equal(confidence, probabilities.max(-1))
