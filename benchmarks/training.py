@@ -68,9 +68,9 @@ def _speed(fit: Callable, count: int) -> float:
 def main(
     architectures: tuple[str, ...] = ("unet", "lite0-unet"),
     data: Path | None = None,
-    batches: int = 12,
-    epochs: int = 4,
-    times: int = 3,
+    batches: int = 8,
+    epochs: int = 3,
+    times: int = 1,
 ) -> None:
     """Print images a second of both ways.
 

@@ -36,6 +36,7 @@ from segmentation.errors import (
 from segmentation.files import replacing
 from segmentation.inference.export import Format
 from segmentation.runs.folder import METRICS, SHIPPED, Run, check_run_name, find_runs, read_selection
+from segmentation.tables import csv_text
 from segmentation.training.configuration import Configuration
 
 RUNS = runs_folder()
@@ -344,7 +345,9 @@ def predict(
     utf8 = {path.name: os.fsencode(path.name).decode(errors="backslashreplace") for path in files}
     table = pd.json_normalize([rows[name] | {"image": told} for name, told in utf8.items()], sep="_")
     with replacing(output / "results.csv") as temporary:
-        table.rename(columns=lambda name: name.removeprefix("scores_")).to_csv(temporary, index=False)
+        temporary.write_text(
+            csv_text(table.rename(columns=lambda name: name.removeprefix("scores_"))), encoding="utf-8"
+        )
     failed = sum(row["problem"] is not None for row in rows.values())
     print(f"{len(files) - failed} of {len(files)} images predicted into {printable(str(output))}")
     return PARTLY if failed else DONE

@@ -14,7 +14,7 @@ from segmentation.data.patches import PATCH_SIZE, class_counts, crop, grid
 from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
 from segmentation.data.scenes import Dataset, mosaic
 from segmentation.errors import ImageFileError
-from segmentation.ui.downloads import csv_text
+from segmentation.tables import csv_text
 from segmentation.ui.figures import class_bars, light_figure, tile_shares
 from segmentation.ui.layout import (
     EXPLORER,

@@ -17,7 +17,7 @@ from segmentation.errors import ImageFileError
 from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.folder import Run
-from segmentation.ui.downloads import csv_text
+from segmentation.tables import csv_text
 from segmentation.ui.figures import class_bars, confusion_figure
 from segmentation.ui.layout import (
     EXPLORER,

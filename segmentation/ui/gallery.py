@@ -17,9 +17,9 @@ from segmentation.evaluation import diagnosis, scores
 from segmentation.files import replacing
 from segmentation.runs.folder import Run, check_run_name, confusion_column
 from segmentation.runs.reviews import VERDICTS, Reviews
+from segmentation.tables import csv_text
 from segmentation.training import launch
 from segmentation.training.configuration import Configuration
-from segmentation.ui.downloads import csv_text
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
 from segmentation.ui.layout import (
     EXPLORER,

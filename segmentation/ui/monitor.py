@@ -13,9 +13,9 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import DONE, RunError
 from segmentation.runs.folder import HISTORY, Run, check_run_allowed, find_runs
 from segmentation.runs.history import History, read_history
+from segmentation.tables import csv_text
 from segmentation.training import launch
 from segmentation.training.configuration import ARCHITECTURES, Configuration
-from segmentation.ui.downloads import csv_text
 from segmentation.ui.figures import best_epoch, best_is_high, gap_figure, history_figure, network_figure, title_of
 from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence, plain, readable, refuse, say_unknown
 

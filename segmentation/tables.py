@@ -1,4 +1,4 @@
-"""Tables as people download them."""
+"""Tables as people open them in a spreadsheet."""
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype

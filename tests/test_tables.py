@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 
-from segmentation.ui.downloads import csv_text
+from segmentation.tables import csv_text
 
 
 def test_a_text_that_begins_like_a_formula_gets_an_apostrophe() -> None:
