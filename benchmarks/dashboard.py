@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Playwright
@@ -94,7 +94,9 @@ def serve(variables: Mapping[str, str], log: Path) -> Iterator[str]:
     try:
         until = time.monotonic() + 60
         while not _answers(address):
-            if process.poll() is not None or time.monotonic() > until:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.02)
+            if process.returncode is not None or time.monotonic() > until:
                 raise RuntimeError(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
         yield address
     finally:

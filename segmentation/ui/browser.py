@@ -143,8 +143,11 @@ def _held_out(patches: pd.DataFrame, split: str) -> np.ndarray:
     return held_out(patches, split) if split in ("patch", "scene") else held_out(patches, "tile", split)
 
 
-def choose_order(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Let the user choose an order; return what puts rows of scenes or patches (`Health`) into it."""
+def choose_order(dataset: Dataset) -> Callable[[pd.DataFrame], pd.Series]:
+    """Let the user choose an order; return what tells the places of a table's rows, scenes or patches, in it.
+
+    Places, not rows: of hundreds of thousands only a page is looked at.
+    """
     names = list(dataset.palette.names)
     keys: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
         "Brightness": lambda table: table["brightness"],
@@ -160,9 +163,10 @@ def choose_order(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
         help="Brightness and contrast are mean and deviation of grey.",
     )
     if by == "Name":
-        return lambda table: table
+        return lambda table: pd.Series(range(len(table)))
     falling = st.toggle("Highest first", True, key="falling", bind="query-params", help="Or lowest first.")
-    return lambda table: table.loc[keys[by](table).sort_values(ascending=not falling, kind="stable").index]
+    sign = -1 if falling else 1
+    return lambda table: pd.Series(np.argsort(sign * keys[by](table).to_numpy(), kind="stable"))
 
 
 def _share(names: list[str], name: str, table: pd.DataFrame) -> pd.Series:
@@ -202,9 +206,10 @@ def show_scenes(dataset: Dataset) -> None:
         passing = choose_filters(dataset, health.findings)
         begin_view()
         ordered, page_size, opacity = choose_order(dataset), choose_page_size(SCENES_A_PAGE), choose_opacity(50)
-    shown = turn_pages(ordered(passing(health.scenes)), page_size, len(health.scenes), "scenes")
+    found = passing(health.scenes)
+    shown = turn_pages(ordered(found), page_size, len(health.scenes), "scenes")
     cards = st.grid(4, min_column_width=190)
-    for row in shown.itertuples():
+    for row in found.iloc[shown].itertuples():
         with cards, st.container(border=True), one_sentence():
             scene = dataset.scene(row.scene)
             picture = load_thumbnail(scene, dataset.palette, drawn(dataset.palette), opacity, THUMBNAIL)
@@ -230,9 +235,10 @@ def show_patches(dataset: Dataset) -> None:
     if patches.empty:
         st.info(f"No scene is as large as {size} px: choose a smaller patch size in the sidebar.")
         return
-    shown = turn_pages(ordered(passing(of_part(patches))), page_size, len(patches), f"patches of {size} px")
+    found = passing(of_part(patches))
+    shown = turn_pages(ordered(found), page_size, len(patches), f"patches of {size} px")
     cards = st.grid(6, min_column_width=130)
-    for row in shown.itertuples():
+    for row in found.iloc[shown].itertuples():
         with cards.cell(), one_sentence():
             image, mask = load_patch(dataset, row.scene, row.row, row.column, size)
             picture = png_bytes(overlay(image, mask, drawn(dataset.palette), opacity))

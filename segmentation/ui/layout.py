@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -335,12 +336,15 @@ def score(value: float | None) -> str:
     return "–" if value is None or value != value else f"{value:.3f}"
 
 
+Rows = TypeVar("Rows", pd.DataFrame, pd.Series)
+
+
 def in_classes(count: float) -> str:
     """Say over how many classes a mean is."""
     return "1 class" if count == 1 else f"{int(count)} classes"
 
 
-def turn_pages(table: pd.DataFrame, size: int, total: int, unit: str) -> pd.DataFrame:
+def turn_pages(table: Rows, size: int, total: int, unit: str) -> Rows:
     """Say how many rows match, let the user turn pages, and return the rows of the page in sight.
 
     Args:
