@@ -1,8 +1,8 @@
 """How time and memory grow with the data set: to find its files, to prepare patches, and to train.
 
 Larger sets are links to the real scenes. Memory is the most that the process had of its own beyond its imports:
-patches beyond a gigabyte lie in a file, whose pages the system takes back when it needs them. Training is 20 batches
-of 16 of the article's network.
+images or masks beyond half a gigabyte lie in a file, whose pages the system takes back when it needs them. Training
+is 20 batches of 16 of the article's network.
 """
 
 import os

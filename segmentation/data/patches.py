@@ -18,7 +18,7 @@ from segmentation.errors import ConfigurationError, ImageFileError, StorageError
 PATCH_SIZE = 160
 """The article's patch size, in pixels."""
 
-IN_MEMORY = 1 << 30
+IN_MEMORY = 1 << 29
 """Bytes up to which patches are held in memory; more are held in a file, so that any data set can be trained on."""
 
 Progress = Callable[[int, int], None]
