@@ -39,7 +39,7 @@ def defaults(root: Path, architecture: str, count: int) -> tuple[float, float]:
     return _speed(lambda callback: model.fit(images, masks, BATCH, verbose=0, callbacks=[callback])), megabytes()
 
 
-def ours(root: Path, architecture: str, count: int) -> tuple[float, float]:
+def ours(root: Path, architecture: str, count: int, mixed_precision: bool = False) -> tuple[float, float]:
     """Return images a second and megabytes of what `train` does."""
     from segmentation.model.registry import build
     from segmentation.training.configuration import Configuration
@@ -47,7 +47,9 @@ def ours(root: Path, architecture: str, count: int) -> tuple[float, float]:
     from segmentation.training.pipeline import training_batches
 
     patches = load_patches(find_dataset(root), protocol="patch")
-    configuration = Configuration(architecture=architecture, batch_size=BATCH, epochs=1)
+    configuration = Configuration(
+        architecture=architecture, batch_size=BATCH, epochs=1, mixed_precision=mixed_precision
+    )
     model = build(architecture, configuration.patch_size, 6)
     compile_model(model, configuration)
     batches = training_batches(patches, np.arange(count), configuration)
@@ -71,7 +73,7 @@ def main(
     batches: int = 16,
     times: int = 2,
 ) -> None:
-    """Print images a second of both ways.
+    """Print images a second of each way.
 
     Args:
         architectures: Networks to train.
@@ -80,21 +82,22 @@ def main(
         times: How often to train each way; the mean counts.
     """
     root = data or default_folder()
-    print_header(["network", "Keras' defaults, images a second", "ours, images a second", "ratio", "MB", "MB, ours"])
+    ways = {
+        "Keras' defaults on arrays": (defaults,),
+        "ours": (ours,),
+        "ours, `--mixed-precision`": (ours, True),
+    }
+    print_header(["network", "way", "images a second", "ratio", "memory, MB"])
     for architecture in architectures:
-        outcomes = {defaults: [], ours: []}
+        outcomes = {name: [] for name in ways}
         for _ in range(times):
-            for way, figures in outcomes.items():
-                figures.append(alone(way, root, architecture, batches * BATCH))
-        (usual, usual_memory), (fast, memory) = (np.mean(figures, axis=0) for figures in outcomes.values())
-        print_row(
-            f"`{architecture}`",
-            f"{usual:.1f}",
-            f"{fast:.1f}",
-            f"{fast / usual:.2f}",
-            f"{usual_memory:,.0f}",
-            f"{memory:,.0f}",
-        )
+            for name, (way, *options) in ways.items():
+                outcomes[name].append(alone(way, root, architecture, batches * BATCH, *options))
+        usual = None
+        for name, figures in outcomes.items():
+            speed, memory = np.mean(figures, axis=0)
+            usual = usual or speed
+            print_row(f"`{architecture}`", name, f"{speed:.1f}", f"{speed / usual:.2f}", f"{memory:,.0f}")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ class Configuration:
     """How much each class counts in the loss, in the palette's order; by default all the same."""
     early_stopping: int | None = None
     """Stop when the validation loss has not fallen for so many epochs (the article names 2, and had it off)."""
+    mixed_precision: bool = False
+    """Convolve in bfloat16 where the processor can (AVX512-BF16, AMX): a U-Net then trains much faster."""
     seed: int = 42
     """Seed of the split, the initial weights, the order of patches and the augmentation."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches, Progress, load_patches
@@ -232,6 +233,10 @@ def _fit(
 
 def compile_model(model: keras.Model, configuration: Configuration) -> None:
     """Give a network the optimizer, loss and metrics of a configuration."""
+    # TensorFlow casts what convolutions take and give; variables, loss and the file stay in single precision.
+    tf.config.optimizer.set_experimental_options(
+        {"auto_mixed_precision_onednn_bfloat16": configuration.mixed_precision}
+    )
     classes = model.output_shape[-1]
     model.compile(
         _optimizer(configuration),

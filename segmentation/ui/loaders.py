@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1 << 20
 
+PREDICTION = 64 * MEGABYTE
+"""What a prediction takes at most of the memory for them: that of a scene of 3.9 megapixels and six classes."""
+
 OVERVIEW = 1400
 """Longest side of what is shown of an orthophoto, in pixels."""
 
@@ -245,9 +248,10 @@ def load_overview(path: Path, band: bool = False) -> np.ndarray:
 
 
 @remembered(
-    400 * MEGABYTE,
+    2 * PREDICTION,
     key=lambda path, modified_ns, digest, tta, overlap, image: (path, modified_ns, digest, tta, overlap),
-    size=lambda prediction: prediction.nbytes,
+    # The predictions of two runs are kept, however large: a page that shows both would make them at every click.
+    size=lambda prediction: min(prediction.nbytes, PREDICTION),
 )
 def _predict(path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, image: np.ndarray) -> "Prediction":
     predictor = load_predictor(path)

@@ -36,6 +36,7 @@ def test_the_defaults_are_the_articles_recipe() -> None:
         "loss": "cross_entropy",
         "class_weights": (),
         "early_stopping": None,
+        "mixed_precision": False,
         "seed": 42,
     }
 

@@ -22,11 +22,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import ConfigurationError, RunError, StorageError
+from segmentation.inference.engine import onnx_engine
 from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
@@ -380,6 +382,18 @@ def test_weight_decay_shrinks_kernels_and_spares_the_rest(small_dataset: Dataset
     for one, other in zip(plain.trainable_variables, shrunk.trainable_variables, strict=True):
         ratio = np.linalg.norm(other) / max(np.linalg.norm(one), 1e-12)
         assert ratio < 0.9 if "kernel" in one.path else ratio == pytest.approx(1, abs=0.01) or "bias" in one.path
+
+
+def test_mixed_precision_leaves_a_file_in_single_precision(small_dataset: Dataset, tmp_path: Path) -> None:
+    option = "auto_mixed_precision_onednn_bfloat16"
+    run = train(small_dataset, dataclasses.replace(SHORT, epochs=1, mixed_precision=True), tmp_path / "run", verbose=0)
+    assert tf.config.optimizer.get_experimental_options()[option] is True
+    model = keras.saving.load_model(run.model, compile=False)
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    onnx_engine(run.model)  # which takes nothing else
+    plain = train(small_dataset, dataclasses.replace(SHORT, epochs=1), tmp_path / "plain", verbose=0)
+    assert tf.config.optimizer.get_experimental_options()[option] is False
+    assert run.metrics["accuracy"] == pytest.approx(plain.metrics["accuracy"], abs=0.02)
 
 
 def test_the_history_tells_each_epochs_learning_rate(uncut: Run) -> None:
