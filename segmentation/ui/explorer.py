@@ -32,7 +32,7 @@ from segmentation.ui.layout import (
     say_unknown,
     score,
 )
-from segmentation.ui.loaders import load_patch, load_scene, predict
+from segmentation.ui.loaders import load_patch, load_scene, predict, prepare_predictor
 from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
 from segmentation.ui.viewer import Pane, Reading, viewer
 
@@ -164,6 +164,7 @@ def choose_upload(run: Run) -> Subject | None:
                         st.rerun()
     if "image" not in kept:
         st.info("Upload an aerial image to see what the model makes of it.", icon=":material/upload:")
+        prepare_predictor(run.model)
         return None
     name, content = kept["image"]
     height, width = read_size(content, name)

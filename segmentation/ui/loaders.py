@@ -7,9 +7,9 @@ the pixels, never by a sample of them.
 import hashlib
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Condition
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -22,7 +22,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE, Progress, patch_name, tile_table
 from segmentation.data.scenes import Dataset, Scene, read_scene
-from segmentation.errors import ImageFileError
+from segmentation.errors import ImageFileError, SegmentationError
 from segmentation.log import event
 from segmentation.ui.pictures import fit, overlay
 from segmentation.ui.turns import Turns
@@ -218,6 +218,16 @@ def load_predictor(path: Path) -> "Predictor":
     """
     with st.spinner("Loading the model …"):
         return _predictor(path, path.stat().st_mtime_ns)
+
+
+def prepare_predictor(path: Path) -> None:
+    """Begin to load the model at `path` while the user looks for a picture; what goes wrong shows when it is needed."""
+
+    def load() -> None:
+        with suppress(SegmentationError, OSError):
+            _predictor(path, path.stat().st_mtime_ns)
+
+    Thread(target=load, daemon=True).start()
 
 
 @remembered(
