@@ -33,9 +33,6 @@ from segmentation.data.patches import grid
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.log import LOG
 
-THINK = (1.0, 4.0)
-"""Seconds between two clicks, drawn evenly."""
-
 AFTER = (50, 500)
 """Predictions after which the server's memory is noted."""
 
@@ -103,7 +100,9 @@ async def open_page(
     fetched |= pictures
 
 
-async def person(number: int, address: str, dataset: Dataset, run: str, until: float, tally: Tally) -> None:
+async def person(
+    number: int, address: str, dataset: Dataset, run: str, until: float, pause: float, tally: Tally
+) -> None:
     """Click until the time is over."""
     rng, fetched = random.Random(number), set()  # noqa: S311 (no secret)
     seconds = tally.seconds.setdefault(number, [])
@@ -118,7 +117,7 @@ async def person(number: int, address: str, dataset: Dataset, run: str, until: f
             except (OSError, TimeoutError) as error:
                 tally.errors.append(f"{page} {query}: {error!r}")
             seconds.append(time.monotonic() - begun)
-            await asyncio.sleep(rng.uniform(*THINK))
+            await asyncio.sleep(rng.uniform(pause / 4, pause))
 
 
 async def watch(server: psutil.Process, log: Path, noted: dict[int, float], peak: list[float]) -> None:
@@ -140,7 +139,7 @@ def predictions(log: Path) -> int:
 
 
 async def measure(
-    address: str, dataset: Dataset, run: str, people: int, minutes: float, runs: Path
+    address: str, dataset: Dataset, run: str, people: int, minutes: float, pause: float, runs: Path
 ) -> tuple[Tally, dict, float, int]:
     """Let people click; return what happened, the memory after numbers of predictions, its peak, and their number."""
     own = [connection for connection in psutil.net_connections("tcp") if connection.status == "LISTEN"]
@@ -155,12 +154,14 @@ async def measure(
     tally.errors += warm.errors
     watcher = asyncio.create_task(watch(server, runs / LOG, noted, peak))
     until = time.monotonic() + 60 * minutes
-    await asyncio.gather(*(person(number, address, dataset, run, until, tally) for number in range(people)))
+    await asyncio.gather(*(person(number, address, dataset, run, until, pause, tally) for number in range(people)))
     watcher.cancel()
     return tally, noted, peak[0], predictions(runs / LOG)
 
 
-def main(run: str = "dubai-best", data: Path | None = None, people: int = 10, minutes: float = 10) -> None:
+def main(
+    run: str = "dubai-best", data: Path | None = None, people: int = 10, minutes: float = 10, pause: float = 4
+) -> None:
     """Print what happened.
 
     Args:
@@ -168,13 +169,14 @@ def main(run: str = "dubai-best", data: Path | None = None, people: int = 10, mi
         data: The data set's folder; by default that in data/.
         people: How many click at once.
         minutes: How long.
+        pause: Seconds that somebody looks at a page at most; a quarter of that at least.
     """
     root = data or default_folder()
     dataset = find_dataset(root)
     with tempfile.TemporaryDirectory() as scratch:
         runs = Path(scratch) / "runs"
         with serve({VARIABLE: str(root), "SEGMENTATION_RUNS": str(runs)}, Path(scratch) / "log") as address:
-            tally, noted, peak, made = asyncio.run(measure(address, dataset, run, people, minutes, runs))
+            tally, noted, peak, made = asyncio.run(measure(address, dataset, run, people, minutes, pause, runs))
     every = sorted(second for of in tally.seconds.values() for second in of)
     medians = [statistics.median(of) for of in tally.seconds.values()]
     print_header([f"{people} people, {minutes:g} minutes", ""])
