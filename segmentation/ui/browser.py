@@ -27,7 +27,14 @@ from segmentation.ui.layout import (
     say_unknown,
     turn_pages,
 )
-from segmentation.ui.loaders import load_health, load_patch, load_scene, load_small, load_thumbnail, load_tile_table
+from segmentation.ui.loaders import (
+    load_health,
+    load_patch_thumbnail,
+    load_scene,
+    load_small,
+    load_thumbnail,
+    load_tile_table,
+)
 from segmentation.ui.pictures import draw_patch_grid, in_place, outline, overlay
 from segmentation.ui.viewer import Pane, Reading, viewer
 
@@ -240,8 +247,8 @@ def show_patches(dataset: Dataset) -> None:
     cards = st.grid(6, min_column_width=130)
     for row in found.iloc[shown].itertuples():
         with cards.cell(), one_sentence():
-            image, mask = load_patch(dataset, row.scene, row.row, row.column, size)
-            picture = png_bytes(overlay(image, mask, drawn(dataset.palette), opacity))
+            scene, colors = dataset.scene(row.scene), drawn(dataset.palette)
+            picture = load_patch_thumbnail(scene, dataset.palette, colors, opacity, row.row, row.column, size)
             st.container(key=f"pixels-{row.patch}").image(picture, width="stretch", output_format="PNG")
             place = row.patch.rsplit("/", 1)[1]
             st.page_link(

@@ -147,7 +147,13 @@ def load_patch(dataset: Dataset, scene: str, row: int, column: int, size: int) -
         ImageFileError: If its scene cannot be read, or is too small.
         DatasetNotFoundError: If there is no such scene.
     """
-    image, mask = load_scene(dataset.scene(scene), dataset.palette)
+    return _cut_patch(load_scene(dataset.scene(scene), dataset.palette), scene, row, column, size)
+
+
+def _cut_patch(
+    pixels: tuple[np.ndarray, np.ndarray], scene: str, row: int, column: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    image, mask = pixels
     if not (row < mask.shape[0] // size and column < mask.shape[1] // size):
         raise ImageFileError(f"{patch_name(scene, row, column)} is not in the scene: its files have changed.")
     here = np.s_[row * size : (row + 1) * size, column * size : (column + 1) * size]
@@ -198,6 +204,32 @@ def load_thumbnail(scene: Scene, palette: Palette, colors: Palette, opacity: flo
         ImageFileError: If the scene cannot be read.
     """
     return png_bytes(overlay(*load_small(scene, palette, longest), colors, opacity))
+
+
+@remembered(
+    100 * MEGABYTE,
+    key=lambda scene, *how: (_scene_stamp(scene), *how),
+    size=len,
+)
+def load_patch_thumbnail(
+    scene: Scene, palette: Palette, colors: Palette, opacity: float, row: int, column: int, size: int
+) -> bytes:
+    """Return a patch as PNG with its mask laid over, as `load_thumbnail` does: each may come from another scene.
+
+    Args:
+        scene: Where it lies.
+        palette: The classes, in the colours of the mask file.
+        colors: The classes, in the colours to draw.
+        opacity: How much the mask covers, 0–1.
+        row: Of the grid of patches.
+        column: Likewise.
+        size: Side of a patch, in pixels.
+
+    Raises:
+        ImageFileError: If the scene cannot be read, or is too small.
+    """
+    image, mask = _cut_patch(load_scene(scene, palette), scene.name, row, column, size)
+    return png_bytes(overlay(image, mask, colors, opacity))
 
 
 @remembered(2, key=lambda path, modified_ns: (path, modified_ns))
