@@ -1,6 +1,6 @@
 """How long a fresh server takes to its first page and to its first prediction, as measured in Chromium.
 
-From the start of the server's process; median and slowest of five servers.
+From the start of the server's process; median and slowest of some servers.
 """
 
 import statistics
