@@ -45,8 +45,8 @@ def test_an_error_is_found_by_its_reference(tmp_path: Path) -> None:
 
 
 def test_what_another_logger_calls_an_error_is_in_it_too(tmp_path: Path) -> None:
-    start_log(tmp_path, "some.library")
-    logging.getLogger("some.library").error("it failed", exc_info=OSError("why"))
+    start_log(tmp_path, "another.logger")
+    logging.getLogger("another.logger").error("it failed", exc_info=OSError("why"))
     (line,) = lines(tmp_path)
     assert line["event"] == "it failed"
     assert "OSError: why" in line["traceback"]
