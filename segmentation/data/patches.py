@@ -1,6 +1,8 @@
 """Scenes to patches and back: crop, cut, join, names, and the article's table of tiles."""
 
+import errno
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -172,11 +174,16 @@ def _room(*shape: int) -> np.ndarray:
     if size <= IN_MEMORY:
         return np.empty(shape, np.uint8)
     folder = tempfile.gettempdir()
-    if shutil.disk_usage(folder).free < size:  # a full disk would end the process without a word
-        raise StorageError(
-            f"{folder} has no room for {size / 1e9:,.1f} GB of patches: make room, or set TMPDIR to a larger disk."
-        )
     with tempfile.TemporaryFile() as file:
+        try:
+            if shutil.disk_usage(folder).free < size:
+                raise OSError(errno.ENOSPC, folder)
+            if hasattr(os, "posix_fallocate"):  # takes the room now: a disk that fills up later would end the process
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise StorageError(
+                f"{folder} has no room for {size / 1e9:,.1f} GB of patches: make room, or set TMPDIR to a larger disk."
+            ) from error
         return np.memmap(file, np.uint8, "w+", shape=shape)
 
 

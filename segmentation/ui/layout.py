@@ -20,6 +20,8 @@ from segmentation.log import LOG, event, incident, start_log
 from segmentation.runs.folder import SHIPPED, Run, check_run_allowed, find_runs
 from segmentation.ui.loaders import load_fingerprint, progress_bar
 
+Rows = TypeVar("Rows", pd.DataFrame, pd.Series)
+
 EXPLORER = "pages/3_Prediction_explorer.py"
 
 FOLDERS = "dataset_folders"
@@ -334,9 +336,6 @@ def protocol_line(metrics: dict) -> str:
 def score(value: float | None) -> str:
     """Show a score with three decimals, and a dash where there is none."""
     return "–" if value is None or value != value else f"{value:.3f}"
-
-
-Rows = TypeVar("Rows", pd.DataFrame, pd.Series)
 
 
 def in_classes(count: float) -> str:
