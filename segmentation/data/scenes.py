@@ -187,11 +187,12 @@ def _check_links(paths: Iterable[Path], within: Sequence[Path]) -> None:
     links = {}
     for path in paths:
         try:
-            target = os.path.join(os.path.dirname(path), os.readlink(path))  # noqa: PTH (many: a fraction of the time)
+            # By os, not by Path: of 14,400 files this takes a fraction of the time.
+            target = os.path.join(os.path.dirname(path), os.readlink(path))  # noqa: PTH115, PTH118, PTH120
         except OSError:
             continue  # no link, or not there
         folder, name = os.path.split(target)
-        links[path if name in ("", ".", "..") or os.path.islink(target) else folder] = path  # noqa: PTH
+        links[path if name in ("", ".", "..") or os.path.islink(target) else folder] = path  # noqa: PTH114
     for link in links.values():
         check_allowed(link, within)
 
