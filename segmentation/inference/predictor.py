@@ -1,19 +1,22 @@
 """A trained network, loaded once, for patches and for scenes of any size."""
 
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from segmentation.errors import BackendError, RunError
-from segmentation.inference.engine import load_engine, onnx_engine
+from segmentation.inference.engine import CORES, load_engine, onnx_engine
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
 from segmentation.runs.folder import CONFIG, Run
 
-BATCH = 8
-"""Patches predicted at once: larger batches are no faster on a CPU, and take more memory."""
+BATCH = 4
+"""Patches in a batch: larger ones are no faster on a CPU, and take more memory."""
 
 WIDE = 2
 """Overlapping windows are so many times as wide as a patch: as exact as narrow ones that overlap more, and faster."""
@@ -63,19 +66,29 @@ class Predictor:
         except Exception:  # whatever the translation does not know, as in `load_engine`
             return None
 
-    def batches(self, images: np.ndarray, tta: bool = False) -> Iterator[np.ndarray]:
-        """Yield class probabilities (batch, size, size, classes) float32 for (patches, size, size, 3) uint8.
+    def batches(self, images: Iterable[np.ndarray], tta: bool = False) -> Iterator[np.ndarray]:
+        """Yield class probabilities (batch, size, size, classes) float32, for one batch after the other.
 
         Args:
-            images: The patches, or windows of `WIDE` times their side.
+            images: Patches, (size, size, 3) uint8.
             tta: Test-time augmentation: predict each patch in its eight flips and rotations and average. Eight times
                 the time.
         """
-        is_patch = images.shape[1] == self.patch_size
-        forward, count = (self._forward, BATCH) if is_patch else (self._wide_forward, BATCH // WIDE**2)
-        for start in range(0, len(images), count):
-            batch = images[start : start + count]
-            yield self._all_ways_up(forward, batch) if tta else forward(batch)
+        return self._compute(self._forward, images, BATCH, tta)
+
+    def _compute(
+        self, forward: Callable[[np.ndarray], np.ndarray], images: Iterable[np.ndarray], count: int, tta: bool
+    ) -> Iterator[np.ndarray]:
+        """Yield what the network makes of so many images at a time, in their order, on all cores."""
+        compute = partial(self._all_ways_up, forward) if tta else forward
+        images, under_way = iter(images), deque()
+        with ThreadPoolExecutor(CORES) as pool:
+            while batch := list(islice(images, count)):
+                under_way.append(pool.submit(compute, np.stack(batch)))
+                if len(under_way) > CORES:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
 
     def _all_ways_up(self, forward: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
         """Return the mean of what is predicted for each flip and rotation, turned back."""
@@ -118,33 +131,40 @@ class Predictor:
         Yields:
             (rows, width, classes) float32; the rows of all strips are those of the image.
         """
-        size = self.patch_size
+        size, forward, count = self.patch_size, self._forward, BATCH
         if overlap and max(height, width) > size and self._wide_forward:
-            size, overlap = WIDE * size, overlap / WIDE
+            size, overlap, forward, count = WIDE * size, overlap / WIDE, self._wide_forward, BATCH // WIDE**2
         down = windows_along(height, size, overlap, offset[0])
         right = windows_along(width, size, overlap, offset[1])
         lefts = right.starts - right.starts[0]
         columns = mirrored(right.starts[:, None] + np.arange(size), width)
         weights = down.weights[:, None, None] * right.weights[:, None]
+
+        def windows() -> Iterator[np.ndarray]:
+            for top in down.starts:
+                rows = mirrored(np.arange(top, top + size), height)
+                first = rows.min()
+                strip = read(first, rows.max() + 1)[rows - first]
+                for across in columns:
+                    yield strip[:, across]
+
         total, done = len(down.starts) * len(lefts), 0
         # What the windows of a row add up to, and those of the row before where the two overlap.
         sums = np.zeros((size, lefts[-1] + size, self.classes), np.float32)
-        for top in down.starts:
-            rows = mirrored(np.arange(top, top + size), height)
-            first = rows.min()
-            windows = read(first, rows.max() + 1)[rows - first][:, columns].swapaxes(0, 1)
-            place = iter(lefts)
-            for probabilities in self.batches(windows, tta):
-                for window, left in zip(probabilities * weights, place, strict=False):
-                    sums[:, left : left + size] += window
-                done += len(probabilities)
-                if progress:
-                    progress(done, total)
-            ready = slice(max(0, -top), min(down.stride, height - top))  # no later window reaches these rows
-            if ready.start < ready.stop:
-                yield sums[ready, -right.starts[0] : width - right.starts[0]].copy()
-            sums[: down.overlap] = sums[down.stride :]
-            sums[down.overlap :] = 0
+        for batch in self._compute(forward, windows(), count, tta):
+            for probabilities in batch:
+                row, column = divmod(done, len(lefts))
+                sums[:, lefts[column] : lefts[column] + size] += probabilities * weights
+                done += 1
+                if column == len(lefts) - 1:
+                    top = down.starts[row]
+                    ready = slice(max(0, -top), min(down.stride, height - top))  # no later window reaches these rows
+                    if ready.start < ready.stop:
+                        yield sums[ready, -right.starts[0] : width - right.starts[0]].copy()
+                    sums[: down.overlap] = sums[down.stride :]
+                    sums[down.overlap :] = 0
+            if progress:
+                progress(done, total)
 
     def scene(
         self,
@@ -169,6 +189,7 @@ class Predictor:
         for strip in self.strips(lambda top, end: image[top:end], height, width, overlap, tta, progress=progress):
             here = slice(done, done + len(strip))
             classes[here], confidence[here] = most_probable(strip)
-            of_classes[here] = strip
+            # Half precision has slow numbers below its smallest normal one: those are 0 here.
+            of_classes[here] = np.where(strip < np.finfo(np.float16).tiny, 0, strip)
             done += len(strip)
         return Prediction(classes, confidence, of_classes)

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from keras import layers
@@ -40,6 +41,18 @@ def saved(folder: Path, outputs: Callable, size: int = SIZE) -> tuple[keras.Mode
     return model, path
 
 
+def enlarged(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.UpSampling2D()(layers.Conv2D(3, 1)(x))
+
+
+def convolved(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.Conv2D(5, 3, padding="same", activation="relu")(x)
+
+
+def used_twice(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.Concatenate()([x, convolved(x)])
+
+
 KNOWN = {
     "convolution": lambda x: layers.Conv2D(5, 3, padding="same", activation="relu")(x),
     "convolution, even kernel": lambda x: layers.Conv2D(5, 4, strides=2, padding="same", use_bias=False)(x),
@@ -57,6 +70,21 @@ KNOWN = {
     "pooling, same": lambda x: layers.MaxPooling2D(3, strides=2, padding="same")(x),
     "nearest": lambda x: layers.UpSampling2D((2, 3))(x),
     "bilinear": lambda x: layers.UpSampling2D((2, 3), interpolation="bilinear")(x),
+    "nearest, then convolved": lambda x: layers.Conv2D(5, 3, padding="same")(layers.UpSampling2D()(x)),
+    "nearest, activated, then convolved": lambda x: convolved(layers.ReLU(0.9)(layers.UpSampling2D()(x))),
+    "nearest, joined, then convolved": lambda x: convolved(layers.Concatenate()([enlarged(x), enlarged(x)])),
+    "joined behind another, then convolved": lambda x: convolved(
+        layers.Concatenate()([convolved(enlarged(x)), enlarged(x)])
+    ),
+    "nearest, joined to two, then convolved": lambda x: convolved(layers.Concatenate()([enlarged(x)] * 3)),
+    "nearest, used twice": lambda x: used_twice(enlarged(x)),
+    "nearest, convolved in strides": lambda x: layers.Conv2D(5, 3, strides=2, padding="same")(enlarged(x)),
+    "nearest, convolved without padding": lambda x: layers.Conv2D(5, 3)(enlarged(x)),
+    "nearest, convolved by another kernel": lambda x: layers.Conv2D(5, 5, padding="same")(enlarged(x)),
+    "nearest, convolved in groups": lambda x: layers.Conv2D(6, 3, padding="same", groups=2)(layers.UpSampling2D()(x)),
+    "nearest, threefold, then convolved": lambda x: convolved(layers.UpSampling2D(3)(x)),
+    "bilinear, then convolved": lambda x: convolved(layers.UpSampling2D(interpolation="bilinear")(x)),
+    "enlarged to a size, then convolved": lambda x: convolved(layers.Resizing(30, 30, interpolation="nearest")(x)),
     "enlarged": lambda x: layers.Resizing(24, 31)(x),
     "reduced": lambda x: layers.Resizing(6, 11)(x),
     "enlarged, nearest": lambda x: layers.Resizing(24, 31, interpolation="nearest")(x),
@@ -78,6 +106,14 @@ def test_a_layer_computes_what_it_does_in_keras(outputs: Callable, tmp_path: Pat
     assert (received.dtype, received.shape) == (np.float32, expected.shape)
     assert np.ptp(expected) > 0.1
     assert np.allclose(received, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["nearest, then convolved", "nearest, joined, then convolved"])
+def test_what_is_convolved_is_not_enlarged_first(name: str, tmp_path: Path) -> None:
+    _, path = saved(tmp_path, KNOWN[name])
+    operators = [node.op_type for node in onnx.load_from_string(read_as_onnx(path)).graph.node]
+    assert "ConvTranspose" in operators
+    assert operators.count("Resize") == name.count("joined")  # what comes behind in the joined one is enlarged
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

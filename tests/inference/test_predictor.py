@@ -1,6 +1,7 @@
 """A trained network for patches and for scenes of any size."""
 
 import json
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -55,8 +56,16 @@ def test_many_patches_come_in_several_batches_and_in_order(predictor: Predictor)
     images = np.stack([np.roll(image_of(SIZE, SIZE), shift, axis=0) for shift in range(2 * BATCH + 3)])
     batches = list(predictor.batches(images))
     assert [len(batch) for batch in batches] == [BATCH, BATCH, 3]
-    (last,) = predictor.batches(images[-1:])
-    assert np.allclose(batches[-1][-1], last[0], atol=1e-5)
+    alone = [next(predictor.batches(image[None])) for image in images]
+    assert np.allclose(np.concatenate(batches), np.concatenate(alone), atol=1e-5)
+
+
+def test_who_stops_after_a_batch_leaves_no_thread(predictor: Predictor) -> None:
+    threads = threading.active_count()
+    batches = predictor.batches(np.stack([image_of(SIZE, SIZE)] * 20 * BATCH))
+    next(batches)
+    batches.close()
+    assert threading.active_count() == threads
 
 
 def test_no_patches_give_no_batch(predictor: Predictor) -> None:
@@ -162,7 +171,7 @@ def test_entropy_is_that_of_the_probabilities_scaled_to_one(predictor: Predictor
 def test_a_scene_reports_every_batch(predictor: Predictor) -> None:
     calls = []
     predictor.scene(image_of(5 * SIZE, 8 * SIZE), lambda done, total: calls.append((done, total)))
-    assert calls == [(8, 40), (16, 40), (24, 40), (32, 40), (40, 40)]
+    assert calls == [(done, 40) for done in range(BATCH, 41, BATCH)]
 
 
 def averaged_by_hand(path: Path, image: np.ndarray, overlap: int) -> np.ndarray:
