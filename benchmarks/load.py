@@ -2,7 +2,8 @@
 
 Each is a session of its own that speaks the browser's protocol, waits until the page is complete, fetches its
 pictures, and looks at it for one to four seconds. A request is a page with all its pictures. *Seconds* are from the
-click until the last picture is there. Memory is what the server's process has resident, every scene browsed before.
+click until the last picture is there. Memory is what the server's process has resident, once the memory for what is
+browsed is full, as in a server that has been open for a while.
 Nothing leaves this machine, and it ends by itself.
 """
 
@@ -36,6 +37,9 @@ from segmentation.log import LOG
 AFTER = (50, 500)
 """Predictions after which the server's memory is noted."""
 
+NOTED = 20
+"""Seconds, from then on, of which the median is noted: while a scene is predicted, memory goes up and down."""
+
 
 @dataclass
 class Tally:
@@ -53,12 +57,13 @@ class Tally:
 
 
 def clicks(dataset: Dataset, run: str, rng: random.Random) -> Iterator[tuple[str, str]]:
-    """Yield page and query of one click after another, as somebody might make them."""
+    """Yield page and query of one click after another, as somebody might make them, each on another page."""
+    last = ""
     while True:
         scene = rng.choice(dataset.scenes)
         rows, columns = grid(*read_size(scene.image), 160)
         patch = f"r{rng.randrange(rows):02d}c{rng.randrange(columns):02d}"
-        yield rng.choices(
+        page, query = rng.choices(
             [
                 ("Dataset_browser", {"page": rng.randint(1, 6)}),
                 ("Dataset_browser", {"view": "Patches", "page": rng.randint(1, 140)}),
@@ -70,6 +75,9 @@ def clicks(dataset: Dataset, run: str, rng: random.Random) -> Iterator[tuple[str
             ],
             weights=[2, 2, 2, 1, 3, 8, 2],
         )[0]
+        if page != last:  # on the page that is open already, widgets go on to say what to show, not the address
+            yield page, query
+        last = page
 
 
 async def open_page(
@@ -120,15 +128,10 @@ async def person(
             await asyncio.sleep(rng.uniform(pause / 4, pause))
 
 
-async def watch(server: psutil.Process, log: Path, noted: dict[int, float], peak: list[float]) -> None:
-    """Note the server's memory, in megabytes, at its peak and after numbers of predictions."""
+async def watch(server: psutil.Process, log: Path, memory: list[tuple[int, float]]) -> None:
+    """Note every second how many predictions there were, and the server's memory in megabytes."""
     while True:
-        memory = server.memory_info().rss / 2**20
-        peak[0] = max(peak[0], memory)
-        made = predictions(log)
-        for count in AFTER:
-            if made >= count:
-                noted.setdefault(count, memory)
+        memory.append((predictions(log), server.memory_info().rss / 2**20))
         await asyncio.sleep(1)
 
 
@@ -140,23 +143,26 @@ def predictions(log: Path) -> int:
 
 async def measure(
     address: str, dataset: Dataset, run: str, people: int, minutes: float, pause: float, runs: Path
-) -> tuple[Tally, dict, float, int]:
-    """Let people click; return what happened, the memory after numbers of predictions, its peak, and their number."""
+) -> tuple[Tally, list[tuple[int, float]]]:
+    """Let people click; return what happened, and every second's number of predictions and megabytes."""
     own = [connection for connection in psutil.net_connections("tcp") if connection.status == "LISTEN"]
     port = int(address.rsplit(":", 1)[1])
     server = psutil.Process(next(connection.pid for connection in own if connection.laddr.port == port))
-    tally, noted, peak, warm = Tally(), {}, [0.0], Tally()
+    tally, warm, memory = Tally(), Tally(), []
     async with connect(
         address.replace("http", "ws") + "/_stcore/stream", max_size=None, subprotocols=["streamlit"]
     ) as it:
-        for scene in dataset.scenes:  # so that the memory for scenes is taken before
-            await open_page(it, address, "Dataset_browser", {"view": "One scene", "scene": scene.name}, set(), warm)
+        queries = [{"view": "One scene", "scene": scene.name} for scene in dataset.scenes]
+        queries += [{"page": page} for page in range(1, 7)] + [{"view": "Patches", "page": page} for page in range(1, 61)]
+        for query in queries:  # so that the memory for what is browsed is taken before
+            await open_page(it, address, "Dataset_browser", query, set(), warm)
+            await open_page(it, address, "Training_monitor", {"run": run}, set(), warm)
     tally.errors += warm.errors
-    watcher = asyncio.create_task(watch(server, runs / LOG, noted, peak))
+    watcher = asyncio.create_task(watch(server, runs / LOG, memory))
     until = time.monotonic() + 60 * minutes
     await asyncio.gather(*(person(number, address, dataset, run, until, pause, tally) for number in range(people)))
     watcher.cancel()
-    return tally, noted, peak[0], predictions(runs / LOG)
+    return tally, memory
 
 
 def main(
@@ -176,21 +182,22 @@ def main(
     with tempfile.TemporaryDirectory() as scratch:
         runs = Path(scratch) / "runs"
         with serve({VARIABLE: str(root), "SEGMENTATION_RUNS": str(runs)}, Path(scratch) / "log") as address:
-            tally, noted, peak, made = asyncio.run(measure(address, dataset, run, people, minutes, pause, runs))
+            tally, memory = asyncio.run(measure(address, dataset, run, people, minutes, pause, runs))
     every = sorted(second for of in tally.seconds.values() for second in of)
     medians = [statistics.median(of) for of in tally.seconds.values()]
     print_header([f"{people} people, {minutes:g} minutes", ""])
     print_row("requests", f"{len(every):,}")
     print_row("errors", len(tally.errors))
-    print_row("predictions", made)
+    print_row("predictions", memory[-1][0])
     print_row("seconds, median", f"{statistics.median(every):.2f}")
     print_row("seconds, 95th percentile", f"{every[int(0.95 * len(every))]:.2f}")
     print_row("seconds, slowest", f"{every[-1]:.2f}")
     print_row("medians of the luckiest and the unluckiest", f"{min(medians):.2f}, {max(medians):.2f}")
     print_row("told to wait for another's prediction", tally.waited)
-    for count, memory in noted.items():
-        print_row(f"memory after {count} predictions", f"{memory:,.0f} MB")
-    print_row("peak memory", f"{peak:,.0f} MB")
+    for count in AFTER:
+        if after := [megabytes for made, megabytes in memory if made >= count][:NOTED]:
+            print_row(f"memory after {count} predictions", f"{statistics.median(after):,.0f} MB")
+    print_row("peak memory", f"{max(megabytes for _, megabytes in memory):,.0f} MB")
     for error in tally.errors[:5]:
         print(error)
 

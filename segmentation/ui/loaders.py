@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1 << 20
 
-PREDICTION = 64 * MEGABYTE
-"""What a prediction takes at most of the memory for them: that of a scene of 3.9 megapixels and six classes."""
+PREDICTION = 48 * MEGABYTE
+"""What a prediction takes at most of the memory for them: that of a scene of 2.9 megapixels and six classes."""
 
 OVERVIEW = 1400
 """Longest side of what is shown of an orthophoto, in pixels."""
@@ -161,7 +161,7 @@ def _cut_patch(
 
 
 @remembered(
-    100 * MEGABYTE,
+    64 * MEGABYTE,
     key=lambda scene, palette, longest: (_scene_stamp(scene), palette, longest),
     size=lambda pair: pair[0].nbytes + pair[1].nbytes,
 )
@@ -186,7 +186,7 @@ def load_small(scene: Scene, palette: Palette, longest: int) -> tuple[np.ndarray
 
 
 @remembered(
-    100 * MEGABYTE,
+    32 * MEGABYTE,
     key=lambda scene, palette, colors, opacity, longest: (_scene_stamp(scene), palette, colors, opacity, longest),
     size=len,
 )
@@ -207,7 +207,7 @@ def load_thumbnail(scene: Scene, palette: Palette, colors: Palette, opacity: flo
 
 
 @remembered(
-    100 * MEGABYTE,
+    32 * MEGABYTE,
     key=lambda scene, *how: (_scene_stamp(scene), *how),
     size=len,
 )
@@ -263,7 +263,7 @@ def prepare_predictor(path: Path) -> None:
 
 
 @remembered(
-    100 * MEGABYTE,
+    64 * MEGABYTE,
     key=lambda path, modified_ns, band: (path, modified_ns, band),
     size=lambda picture: picture.nbytes,
 )

@@ -138,7 +138,7 @@ def viewer(
 
 
 @remembered(
-    200 * MEGABYTE,
+    64 * MEGABYTE,
     key=lambda pixels, smooth: (hashlib.sha256(np.ascontiguousarray(pixels)).digest(), pixels.shape, smooth),
     size=len,
 )
