@@ -2,30 +2,35 @@
 
 import streamlit as st
 
-from segmentation.ui import home
-from segmentation.ui.layout import choose_dataset, choose_run, legend, page
+if __name__ != "__main__":  # the server imports this file once, and runs it as the first page for every visitor
+    from segmentation.ui.server import started
 
-with page("Aerial segmentation", "Is my data right, is my training going well, and where does my model fail?"):
-    dataset = choose_dataset()
-    run = choose_run(dataset)
+    app = st.App(__file__, lifespan=started)
+else:
+    from segmentation.ui import home
+    from segmentation.ui.layout import choose_dataset, choose_run, legend, page
 
-    cards = st.grid(2, min_column_width=380, gap="medium")
-    with cards.cell():
-        health_place = home.dataset_card(dataset)
-    with cards.cell():
-        home.run_card(run, dataset)
+    with page("Aerial segmentation", "Is my data right, is my training going well, and where does my model fail?"):
+        dataset = choose_dataset()
+        run = choose_run(dataset)
 
-    if dataset:
-        st.subheader("From scene to score", anchor=False)
-        legend(dataset.palette)
-        home.pipeline(dataset, run)
+        cards = st.grid(2, min_column_width=380, gap="medium")
+        with cards.cell():
+            health_place = home.dataset_card(dataset)
+        with cards.cell():
+            home.run_card(run, dataset)
 
-    st.subheader("Where to go next", anchor=False)
-    home.next_steps()
+        if dataset:
+            st.subheader("From scene to score", anchor=False)
+            legend(dataset.palette)
+            home.pipeline(dataset, run)
 
-    st.subheader("Another data set", anchor=False)
-    home.add_dataset()
+        st.subheader("Where to go next", anchor=False)
+        home.next_steps()
 
-    if dataset:
-        with health_place:  # last, since every scene is read for it
-            home.health_line(dataset)
+        st.subheader("Another data set", anchor=False)
+        home.add_dataset()
+
+        if dataset:
+            with health_place:  # last, since every scene is read for it
+                home.health_line(dataset)

@@ -153,7 +153,9 @@ async def measure(
         address.replace("http", "ws") + "/_stcore/stream", max_size=None, subprotocols=["streamlit"]
     ) as it:
         queries = [{"view": "One scene", "scene": scene.name} for scene in dataset.scenes]
-        queries += [{"page": page} for page in range(1, 7)] + [{"view": "Patches", "page": page} for page in range(1, 61)]
+        queries += [{"page": page} for page in range(1, 7)] + [
+            {"view": "Patches", "page": page} for page in range(1, 61)
+        ]
         for query in queries:  # so that the memory for what is browsed is taken before
             await open_page(it, address, "Dataset_browser", query, set(), warm)
             await open_page(it, address, "Training_monitor", {"run": run}, set(), warm)
