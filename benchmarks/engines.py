@@ -54,10 +54,11 @@ def load_xla(run: Path) -> Forward:
 
 
 def load_onnx_runtime(run: Path) -> Forward:
-    """ONNX Runtime as our networks are predicted here."""
-    from segmentation.inference.engine import onnx_engine
+    """ONNX Runtime as our networks are predicted here: small batches, one on each core."""
+    from segmentation.inference.predictor import Predictor
 
-    return onnx_engine(run / "best.keras").forward
+    predictor = Predictor(run / "best.keras")
+    return lambda images: np.concatenate(list(predictor.batches(images)))
 
 
 def load_openvino(run: Path) -> Forward:
