@@ -2,8 +2,8 @@
 
 Each is a session of its own that speaks the browser's protocol, waits until the page is complete, fetches its
 pictures, and looks at it for one to four seconds. A request is a page with all its pictures. *Seconds* are from the
-click until the last picture is there. Memory is what the server's process has resident, once the memory for what is
-browsed is full, as in a server that has been open for a while.
+click until the last picture is there. Memory is what the server's process has resident; what is browsed was browsed
+before, so that its caches are as full as after weeks.
 Nothing leaves this machine, and it ends by itself.
 """
 
@@ -37,8 +37,8 @@ from segmentation.log import LOG
 AFTER = (50, 500)
 """Predictions after which the server's memory is noted."""
 
-NOTED = 20
-"""Seconds, from then on, of which the median is noted: while a scene is predicted, memory goes up and down."""
+REST = 2
+"""Seconds that nobody clicks before it is noted, and all have the training monitor open: a scene takes megabytes."""
 
 
 @dataclass
@@ -49,11 +49,19 @@ class Tally:
         seconds: Of each request, by person.
         errors: What went wrong.
         waited: How often somebody was told to wait for another's prediction.
+        memory: What the server had in megabytes, at rest after numbers of predictions.
+        peak: The most that it had.
+        resting: How many wait until they may click again.
+        go: Whether people may click.
     """
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     waited: int = 0
+    memory: dict[int, float] = field(default_factory=dict)
+    peak: float = 0.0
+    resting: int = 0
+    go: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def clicks(dataset: Dataset, run: str, rng: random.Random) -> Iterator[tuple[str, str]]:
@@ -117,6 +125,11 @@ async def person(
     stream = address.replace("http", "ws") + "/_stcore/stream"
     async with connect(stream, max_size=None, subprotocols=["streamlit"]) as socket:
         for page, query in clicks(dataset, run, rng):
+            if not tally.go.is_set():
+                await open_page(socket, address, "Training_monitor", {"run": run}, fetched, tally)
+                tally.resting += 1
+                await tally.go.wait()
+                tally.resting -= 1
             begun = time.monotonic()
             if begun > until:
                 return
@@ -128,10 +141,19 @@ async def person(
             await asyncio.sleep(rng.uniform(pause / 4, pause))
 
 
-async def watch(server: psutil.Process, log: Path, memory: list[tuple[int, float]]) -> None:
-    """Note every second how many predictions there were, and the server's memory in megabytes."""
+async def watch(server: psutil.Process, log: Path, people: int, tally: Tally) -> None:
+    """Note the server's memory: its peak, and after numbers of predictions what it has while all rest."""
+    counts = list(AFTER)
+    tally.go.set()
     while True:
-        memory.append((predictions(log), server.memory_info().rss / 2**20))
+        tally.peak = max(tally.peak, server.memory_info().rss / 2**20)
+        if counts and predictions(log) >= counts[0]:
+            tally.go.clear()
+            while tally.resting < people:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(REST)
+            tally.memory[counts.pop(0)] = server.memory_info().rss / 2**20
+            tally.go.set()
         await asyncio.sleep(1)
 
 
@@ -143,28 +165,27 @@ def predictions(log: Path) -> int:
 
 async def measure(
     address: str, dataset: Dataset, run: str, people: int, minutes: float, pause: float, runs: Path
-) -> tuple[Tally, list[tuple[int, float]]]:
-    """Let people click; return what happened, and every second's number of predictions and megabytes."""
+) -> tuple[Tally, int]:
+    """Let people click; return what happened, and how many predictions were made."""
     own = [connection for connection in psutil.net_connections("tcp") if connection.status == "LISTEN"]
     port = int(address.rsplit(":", 1)[1])
     server = psutil.Process(next(connection.pid for connection in own if connection.laddr.port == port))
-    tally, warm, memory = Tally(), Tally(), []
+    tally, warm = Tally(), Tally()
     async with connect(
         address.replace("http", "ws") + "/_stcore/stream", max_size=None, subprotocols=["streamlit"]
     ) as it:
         queries = [{"view": "One scene", "scene": scene.name} for scene in dataset.scenes]
-        queries += [{"page": page} for page in range(1, 7)] + [
-            {"view": "Patches", "page": page} for page in range(1, 61)
-        ]
+        queries += [{"page": page} for page in range(1, 7)]
+        queries += [{"view": "Patches", "page": page} for page in range(1, 61)]
         for query in queries:  # so that the memory for what is browsed is taken before
             await open_page(it, address, "Dataset_browser", query, set(), warm)
             await open_page(it, address, "Training_monitor", {"run": run}, set(), warm)
     tally.errors += warm.errors
-    watcher = asyncio.create_task(watch(server, runs / LOG, memory))
+    watcher = asyncio.create_task(watch(server, runs / LOG, people, tally))
     until = time.monotonic() + 60 * minutes
     await asyncio.gather(*(person(number, address, dataset, run, until, pause, tally) for number in range(people)))
     watcher.cancel()
-    return tally, memory
+    return tally, predictions(runs / LOG)
 
 
 def main(
@@ -184,22 +205,21 @@ def main(
     with tempfile.TemporaryDirectory() as scratch:
         runs = Path(scratch) / "runs"
         with serve({VARIABLE: str(root), "SEGMENTATION_RUNS": str(runs)}, Path(scratch) / "log") as address:
-            tally, memory = asyncio.run(measure(address, dataset, run, people, minutes, pause, runs))
+            tally, made = asyncio.run(measure(address, dataset, run, people, minutes, pause, runs))
     every = sorted(second for of in tally.seconds.values() for second in of)
     medians = [statistics.median(of) for of in tally.seconds.values()]
     print_header([f"{people} people, {minutes:g} minutes", ""])
     print_row("requests", f"{len(every):,}")
     print_row("errors", len(tally.errors))
-    print_row("predictions", memory[-1][0])
+    print_row("predictions", f"{made:,}")
     print_row("seconds, median", f"{statistics.median(every):.2f}")
     print_row("seconds, 95th percentile", f"{every[int(0.95 * len(every))]:.2f}")
     print_row("seconds, slowest", f"{every[-1]:.2f}")
     print_row("medians of the luckiest and the unluckiest", f"{min(medians):.2f}, {max(medians):.2f}")
     print_row("told to wait for another's prediction", tally.waited)
-    for count in AFTER:
-        if after := [megabytes for made, megabytes in memory if made >= count][:NOTED]:
-            print_row(f"memory after {count} predictions", f"{statistics.median(after):,.0f} MB")
-    print_row("peak memory", f"{max(megabytes for _, megabytes in memory):,.0f} MB")
+    for count, megabytes in tally.memory.items():
+        print_row(f"memory at rest after {count} predictions", f"{megabytes:,.0f} MB")
+    print_row("peak memory", f"{tally.peak:,.0f} MB")
     for error in tally.errors[:5]:
         print(error)
 

@@ -25,6 +25,7 @@ PATCH = np.s_[:160, :160]
 def first_page(page: Page, address: str) -> None:
     """Open the home page and wait for all of it but the health line, for which every scene is read."""
     page.goto(address)
+    page.wait_for_selector("h1")  # to look for roles all the time would take the page's own
     page.get_by_role("heading", name="Another data set").wait_for()
     page.wait_for_function("() => [...document.images].every(image => image.complete)")
 

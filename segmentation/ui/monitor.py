@@ -400,6 +400,11 @@ def train_form(dataset: Dataset | None) -> None:
         windows = cells.toggle(
             "Random windows", key="train-windows", help="Cut patches off their grid, anew each epoch."
         )
+        mixed = cells.toggle(
+            "Mixed precision",
+            key="train-mixed",
+            help="Convolve in bfloat16 where the processor can: unet then trains half as fast again, as well.",
+        )
         if st.form_submit_button("Start the training", type="primary", icon=":material/play_circle:"):
             with one_sentence():
                 if any(run.name == name for run in known_runs()):
@@ -417,6 +422,7 @@ def train_form(dataset: Dataset | None) -> None:
                     flips_and_rotations=turns,
                     random_windows=windows,
                     loss=loss,
+                    mixed_precision=mixed,
                 )
                 _launch(name, configuration, dataset.root)
 

@@ -301,12 +301,14 @@ def test_the_monitor_starts_a_training_as_the_command_line_would(
     at.text_input(key="train-name").input("from-here")
     at.number_input(key="train-epochs").set_value(500)
     at.number_input(key="train-size").set_value(32)
+    at.toggle(key="train-mixed").set_value(True)
     next(button for button in at.button if button.label == "Start the training").click().run()
     assert not at.exception
     run, until = Run(tmp_path / "from-here"), time.monotonic() + 90
     while Run(run.folder).history is None and time.monotonic() < until:
         continue
-    assert Run(run.folder).config["configuration"]["epochs"] == 500
+    configuration = Run(run.folder).config["configuration"]
+    assert (configuration["epochs"], configuration["mixed_precision"]) == (500, True)
     at.run()
     assert at.selectbox(key="run").value == "from-here"
     at.button(key="stop-from-here").click().run()
