@@ -1,7 +1,8 @@
 """Engines side by side on the same 64 patches: how long each takes to import, to load and to predict.
 
 Each runs in a process of its own. *Ratio* is to `model.predict` one by one, *equal* the share of pixels that get the
-same class.
+same class. ONNX Runtime computes as it does in the dashboard, small batches with a core for each; the others share a
+batch among the cores. It and OpenVINO get the graph of `inference/onnx_graph.py`.
 """
 
 import importlib

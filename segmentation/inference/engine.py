@@ -55,7 +55,6 @@ def onnx_engine(path: Path, size: int | None = None) -> Engine:
     options = onnxruntime.SessionOptions()
     # A batch for each core is done in two thirds of the time that all cores take for one batch after the other.
     options.intra_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it would keep what the largest scene took; as fast without
     session = onnxruntime.InferenceSession(read_as_onnx(path, size), options, providers=["CPUExecutionProvider"])
     (images,), (probabilities,) = session.get_inputs(), session.get_outputs()
 
