@@ -73,7 +73,7 @@ def clicks(dataset: Dataset, run: str, rng: random.Random) -> Iterator[tuple[str
         patch = f"r{rng.randrange(rows):02d}c{rng.randrange(columns):02d}"
         page, query = rng.choices(
             [
-                ("Dataset_browser", {"page": rng.randint(1, 6)}),
+                ("Dataset_browser", {"view": "Scenes", "page": rng.randint(1, 6)}),
                 ("Dataset_browser", {"view": "Patches", "page": rng.randint(1, 140)}),
                 ("Dataset_browser", {"view": "One scene", "scene": scene.name}),
                 ("Training_monitor", {"run": run}),
@@ -175,7 +175,7 @@ async def measure(
         address.replace("http", "ws") + "/_stcore/stream", max_size=None, subprotocols=["streamlit"]
     ) as it:
         queries = [{"view": "One scene", "scene": scene.name} for scene in dataset.scenes]
-        queries += [{"page": page} for page in range(1, 7)]
+        queries += [{"view": "Scenes", "page": page} for page in range(1, 7)]
         queries += [{"view": "Patches", "page": page} for page in range(1, 61)]
         for query in queries:  # so that the memory for what is browsed is taken before
             await open_page(it, address, "Dataset_browser", query, set(), warm)

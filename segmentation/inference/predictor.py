@@ -57,6 +57,8 @@ class Predictor:
         self.patch_size: int = height
         self.classes: int = classes
         self._path, self._forward = path, engine.forward
+        # One for all who predict: more batches at once would only take more memory.
+        self._pool = ThreadPoolExecutor(CORES)
 
     @cached_property
     def _wide_forward(self) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -82,13 +84,16 @@ class Predictor:
         """Yield what the network makes of so many images at a time, in their order, on all cores."""
         compute = partial(self._all_ways_up, forward) if tta else forward
         images, under_way = iter(images), deque()
-        with ThreadPoolExecutor(CORES) as pool:
+        try:
             while batch := list(islice(images, count)):
-                under_way.append(pool.submit(compute, np.stack(batch)))
+                under_way.append(self._pool.submit(compute, np.stack(batch)))
                 if len(under_way) > CORES:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
+        finally:
+            for future in under_way:  # whoever asked has gone
+                future.cancel()
 
     def _all_ways_up(self, forward: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
         """Return the mean of what is predicted for each flip and rotation, turned back."""

@@ -4,6 +4,7 @@ import json
 import threading
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ import pytest
 
 from segmentation.data.scenes import Dataset, read_scene
 from segmentation.errors import RunError
+from segmentation.inference.engine import CORES
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import BATCH, Predictor
 from segmentation.model.unet import unet
@@ -60,12 +62,37 @@ def test_many_patches_come_in_several_batches_and_in_order(predictor: Predictor)
     assert np.allclose(np.concatenate(batches), np.concatenate(alone), atol=1e-5)
 
 
-def test_who_stops_after_a_batch_leaves_no_thread(predictor: Predictor) -> None:
-    threads = threading.active_count()
+def test_however_many_predict_no_more_is_computed_at_once_than_there_are_cores(path: Path) -> None:
+    predictor = Predictor(path)
+    lock, at_once, most = threading.Lock(), 0, 0
+    forward = predictor._forward
+
+    def counted(batch: np.ndarray) -> np.ndarray:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        probabilities = forward(batch)
+        with lock:
+            at_once -= 1
+        return probabilities
+
+    predictor._forward = counted
+    images = np.stack([image_of(SIZE, SIZE)] * 20 * BATCH)
+    with ThreadPoolExecutor(4) as people:
+        assert [len(batches) for batches in people.map(lambda _: list(predictor.batches(images)), range(4))] == [20] * 4
+    assert most <= CORES
+
+
+def test_what_nobody_waits_for_is_not_computed(path: Path) -> None:
+    predictor = Predictor(path)
+    computed, forward = [], predictor._forward
+    predictor._forward = lambda batch: (computed.append(len(batch)), forward(batch))[1]
     batches = predictor.batches(np.stack([image_of(SIZE, SIZE)] * 20 * BATCH))
     next(batches)
     batches.close()
-    assert threading.active_count() == threads
+    list(predictor.batches(image_of(SIZE, SIZE)[None]))
+    assert len(computed) <= 1 + CORES + 1  # the one received, those under way, and the last
 
 
 def test_no_patches_give_no_batch(predictor: Predictor) -> None:
