@@ -71,12 +71,13 @@ def launch_chromium(playwright: Playwright) -> Browser:
 
 
 @contextmanager
-def serve(variables: Mapping[str, str], log: Path) -> Iterator[str]:
+def serve(variables: Mapping[str, str], log: Path, project: Path = PROJECT) -> Iterator[str]:
     """Run the dashboard with environment variables, and yield its address.
 
     Args:
         variables: Added to the environment, such as SEGMENTATION_DATA.
         log: Where the server's output goes.
+        project: The folder that holds the project, or a copy of it.
 
     Raises:
         RuntimeError: If it does not answer within a minute.
@@ -88,7 +89,7 @@ def serve(variables: Mapping[str, str], log: Path) -> Iterator[str]:
     command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 (our own server)
-            command, cwd=PROJECT, env={**os.environ, **variables}, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=project, env={**os.environ, **variables}, stdout=output, stderr=subprocess.STDOUT
         )
     address = f"http://127.0.0.1:{port}"
     try:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from benchmarks import dashboard
 from benchmarks.dashboard import find_chromium, launch_chromium, wait_until_still
 from segmentation.data.demo import make_demo
+from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, find_dataset
 
 # A page that predicts for the first time loads TensorFlow, which a busy machine may take its time for.
@@ -37,9 +39,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     logs = []
     with ExitStack() as running:
 
-        def start(**variables: str) -> str:
+        def start(project: Path = PROJECT, **variables: str) -> str:
             logs.append(tmp_path_factory.mktemp("server") / "log")
-            return running.enter_context(dashboard.serve(variables, logs[-1]))
+            return running.enter_context(dashboard.serve(variables, logs[-1], project))
 
         yield start
     complaints = [

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -348,12 +349,16 @@ def test_the_name_of_an_upload_is_shown_as_it_is(demo_address: str, open_page: O
     expect(page.get_by_text(f"{name}.csv: 1 epoch, best is epoch 1 by loss", exact=True)).to_be_visible()
 
 
-@pytest.mark.skipif((PROJECT / "data").exists(), reason="data/ is there already: the page offers no download")
 def test_a_download_that_cannot_be_had_says_so_and_breaks_nothing(
-    serve: Callable[..., str], open_page: Open, demo: Dataset
+    serve: Callable[..., str], open_page: Open, demo: Dataset, tmp_path: Path
 ) -> None:
+    # A copy: where the project has the set in data/ already, nothing is offered.
+    for folder in ("segmentation", "pages", ".streamlit"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
+    shutil.copy(PROJECT / "app.py", tmp_path)
     nobody = "http://127.0.0.1:9"  # a port where nobody listens
-    address = serve(SEGMENTATION_DATA=str(demo.root), HTTPS_PROXY=nobody, https_proxy=nobody, NO_PROXY="", no_proxy="")
+    proxies = {"HTTPS_PROXY": nobody, "https_proxy": nobody, "NO_PROXY": "", "no_proxy": ""}
+    address = serve(tmp_path, SEGMENTATION_DATA=str(demo.root), **proxies)
     page = open_page(address)
     page.get_by_role("button", name="Download").click()
     expect(page.get_by_text("could not be fetched (no connection)")).to_be_visible()
