@@ -51,7 +51,8 @@ class Tally:
         waited: How often somebody was told to wait for another's prediction.
         memory: What the server had in megabytes, at rest after numbers of predictions.
         peak: The most that it had.
-        resting: How many wait until they may click again.
+        present: How many people have not gone yet.
+        resting: How many of them wait until they may click again.
         go: Whether people may click.
     """
 
@@ -60,6 +61,7 @@ class Tally:
     waited: int = 0
     memory: dict[int, float] = field(default_factory=dict)
     peak: float = 0.0
+    present: int = 0
     resting: int = 0
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -122,6 +124,7 @@ async def person(
     """Click until the time is over."""
     rng, fetched = random.Random(number), set()  # noqa: S311 (no secret)
     seconds = tally.seconds.setdefault(number, [])
+    tally.present += 1
     stream = address.replace("http", "ws") + "/_stcore/stream"
     async with connect(stream, max_size=None, subprotocols=["streamlit"]) as socket:
         for page, query in clicks(dataset, run, rng):
@@ -132,6 +135,7 @@ async def person(
                 tally.resting -= 1
             begun = time.monotonic()
             if begun > until:
+                tally.present -= 1  # or those who rest would wait for somebody who has gone
                 return
             try:
                 await open_page(socket, address, page, query, fetched, tally)
@@ -141,7 +145,7 @@ async def person(
             await asyncio.sleep(rng.uniform(pause / 4, pause))
 
 
-async def watch(server: psutil.Process, log: Path, people: int, tally: Tally) -> None:
+async def watch(server: psutil.Process, log: Path, tally: Tally) -> None:
     """Note the server's memory: its peak, and after numbers of predictions what it has while all rest."""
     counts = list(AFTER)
     tally.go.set()
@@ -149,7 +153,7 @@ async def watch(server: psutil.Process, log: Path, people: int, tally: Tally) ->
         tally.peak = max(tally.peak, server.memory_info().rss / 2**20)
         if counts and predictions(log) >= counts[0]:
             tally.go.clear()
-            while tally.resting < people:
+            while tally.resting < tally.present:
                 await asyncio.sleep(0.1)
             await asyncio.sleep(REST)
             tally.memory[counts.pop(0)] = server.memory_info().rss / 2**20
@@ -181,7 +185,7 @@ async def measure(
             await open_page(it, address, "Dataset_browser", query, set(), warm)
             await open_page(it, address, "Training_monitor", {"run": run}, set(), warm)
     tally.errors += warm.errors
-    watcher = asyncio.create_task(watch(server, runs / LOG, people, tally))
+    watcher = asyncio.create_task(watch(server, runs / LOG, tally))
     until = time.monotonic() + 60 * minutes
     await asyncio.gather(*(person(number, address, dataset, run, until, pause, tally) for number in range(people)))
     watcher.cancel()

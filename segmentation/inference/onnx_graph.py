@@ -178,8 +178,8 @@ def _convolution(
     if max(dilation_rate) > 1:
         raise ValueError(f"Expected a convolution without dilation. Received: {dilation_rate}")
     how = {"strides": strides, "group": groups, "auto_pad": PADDINGS[padding]}
-    enlarged = (kernel.shape[:2], *strides, groups, padding) == ((3, 3), 1, 1, 1, "same") and _enlarged(graph, x)
-    if enlarged:
+    plain = kernel.shape[:2] == (3, 3) and max(strides) == groups == 1 and padding == "same"
+    if enlarged := plain and _enlarged(graph, x):
         x = _convolve_enlarged(graph, *enlarged, kernel, *bias)
     else:
         x = graph.add("Conv", x, kernel.transpose(3, 2, 0, 1), *bias, **how)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from threading import Thread
 
 import streamlit as st
+from streamlit.web.server.server_util import get_url
 
 LISTENING = 0.5
 """Seconds after which the server surely answers."""
@@ -20,7 +21,7 @@ stocks of freed memory there are for smaller pieces."""
 
 @asynccontextmanager
 async def started(app: st.App) -> AsyncIterator[None]:
-    """Open the browser, and import what the pages need while it loads its own part.
+    """Keep little freed memory, open the browser, and import what pages need while it loads its own part.
 
     Args:
         app: The dashboard.
@@ -32,6 +33,5 @@ async def started(app: st.App) -> AsyncIterator[None]:
         allocator.mallopt(M_ARENA_MAX, 2)
     Thread(target=importlib.import_module, args=("segmentation.ui.home",), daemon=True).start()
     if not st.get_option("server.headless"):  # Streamlit opens it for plain scripts only
-        address = f"http://localhost:{st.get_option('server.port')}"
-        asyncio.get_running_loop().call_later(LISTENING, webbrowser.open, address)
+        asyncio.get_running_loop().call_later(LISTENING, webbrowser.open, get_url("localhost"))
     yield
