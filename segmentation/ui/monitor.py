@@ -396,11 +396,12 @@ def train_form(dataset: Dataset | None) -> None:
             placeholder="Fresh weights",
             help="A run of the same network whose weights to begin with.",
         )
-        turns = cells.toggle("Flips and rotations", key="train-turns", help="Show patches in their eight ways up.")
-        windows = cells.toggle(
+        switches = st.grid(3, min_column_width=160)
+        turns = switches.toggle("Flips and rotations", key="train-turns", help="Show patches in their eight ways up.")
+        windows = switches.toggle(
             "Random windows", key="train-windows", help="Cut patches off their grid, anew each epoch."
         )
-        mixed = cells.toggle(
+        mixed = switches.toggle(
             "Mixed precision",
             key="train-mixed",
             help="Convolve in bfloat16 where the processor can: unet then trains half as fast again, as well.",
