@@ -1,8 +1,8 @@
 """Engines side by side on the same 64 patches: how long each takes to import, to load and to predict.
 
 Each runs in a process of its own. *Ratio* is to `model.predict` one by one, *equal* the share of pixels that get the
-same class. ONNX Runtime computes as it does in the dashboard, small batches with a core for each; the others share a
-batch among the cores. It and OpenVINO get the graph of `inference/onnx_graph.py`.
+same class. ONNX Runtime, and OpenVINO in bfloat16, compute as they do in the dashboard, small batches with a core for
+each; the others share a batch among the cores. The two get the graph of `inference/onnx_graph.py`.
 """
 
 import importlib
@@ -54,11 +54,11 @@ def load_xla(run: Path) -> Forward:
     return lambda images: forward(images).numpy()
 
 
-def load_onnx_runtime(run: Path) -> Forward:
-    """ONNX Runtime as our networks are predicted here: small batches, one on each core."""
+def load_predictor(run: Path, bfloat16: bool = False) -> Forward:
+    """ONNX Runtime, or OpenVINO, as our networks are predicted here: small batches, one on each core."""
     from segmentation.inference.predictor import Predictor
 
-    predictor = Predictor(run / "best.keras")
+    predictor = Predictor(run / "best.keras", bfloat16)
     return lambda images: np.concatenate(list(predictor.batches(images)))
 
 
@@ -112,8 +112,9 @@ ENGINES = {
     "`model.predict` one by one": Engine(("tensorflow", "keras"), load_predict),
     "TensorFlow, `tf.function`": Engine(("tensorflow", "keras"), load_tf_function),
     "TensorFlow, `tf.function`, XLA": Engine(("tensorflow", "keras"), load_xla),
-    "ONNX Runtime": Engine(("onnxruntime", "onnx", "h5py"), load_onnx_runtime),
+    "ONNX Runtime": Engine(("onnxruntime", "onnx", "h5py"), load_predictor),
     "OpenVINO": Engine(("openvino", "onnx", "h5py"), load_openvino),
+    "OpenVINO, `--bfloat16`": Engine(("openvino", "onnx", "h5py"), partial(load_predictor, bfloat16=True)),
     "OpenVINO as Keras' backend": Engine(("keras",), load_predict, {"KERAS_BACKEND": "openvino"}),
     "LiteRT": Engine(("ai_edge_litert.interpreter",), load_litert),
 }
@@ -134,6 +135,8 @@ def measure(name: str, run: Path, images: np.ndarray) -> Figures:
     """Measure one engine; to be called in a process of its own."""
     engine = ENGINES[name]
     os.environ.update(engine.variables)
+    import segmentation.inference  # noqa: F401 (keeps OpenVINO from reporting that it is imported)
+
     importing = seconds(lambda: [importlib.import_module(module) for module in engine.modules])
     start = time.perf_counter()
     forward = engine.load(run)

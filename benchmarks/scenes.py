@@ -1,12 +1,14 @@
 """A whole scene of 2149 × 1479 pixels, with networks loaded and warm.
 
 The article's way: `model.predict` for one patch after another, the strips beyond whole patches lost. Ours:
-`Predictor`, all pixels, without overlap and with windows that share a quarter or half of their side. *Equal* is the
-share of the pixels of whole patches that have the class of the article's way.
+`Predictor.scene_classes`, all pixels, without overlap and with windows that share a quarter or half of a patch's side;
+and the same with `--bfloat16`. *Equal* is the share of the pixels of whole patches that have the class of the
+article's way.
 """
 
 import os
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +38,13 @@ def one_by_one(model: Path, image: np.ndarray) -> tuple[float, np.ndarray]:
     return duration, join(np.array(classes, np.uint8), *grid(*image.shape[:2], size))
 
 
-def whole(model: Path, image: np.ndarray, overlap: float) -> tuple[float, np.ndarray]:
+def whole(model: Path, image: np.ndarray, overlap: float, bfloat16: bool) -> tuple[float, np.ndarray]:
     """Return the median seconds and the classes of ours."""
     from segmentation.inference.predictor import Predictor
 
-    predictor = Predictor(model)
-    classes = crop(predictor.scene(image, overlap=overlap).classes, predictor.patch_size)
-    return median_seconds(lambda: predictor.scene(image, overlap=overlap)), classes
+    predictor = Predictor(model, bfloat16)
+    classes = crop(predictor.scene_classes(image, overlap=overlap), predictor.patch_size)
+    return median_seconds(lambda: predictor.scene_classes(image, overlap=overlap)), classes
 
 
 def main(runs: tuple[str, ...] = ("dubai-unet", "dubai-best"), data: Path | None = None) -> None:
@@ -60,10 +62,11 @@ def main(runs: tuple[str, ...] = ("dubai-unet", "dubai-best"), data: Path | None
         model = SHIPPED / run / "best.keras"
         slow, expected = alone(one_by_one, model, image)
         print_row(f"`{run}`", "`model.predict`, patch by patch", f"{slow:.2f}", 1, "")
-        for overlap in (0, 0.25, 0.5):
-            duration, classes = alone(whole, model, image, overlap)
+        for bfloat16, overlap in product((False, True), (0, 0.25, 0.5)):
+            duration, classes = alone(whole, model, image, overlap, bfloat16)
             equal = f"{100 * (classes == expected).mean():.2f} %"
-            print_row(f"`{run}`", f"overlap {overlap}", f"{duration:.2f}", f"{slow / duration:.1f}", equal)
+            way = f"overlap {overlap}" + ", `--bfloat16`" * bfloat16
+            print_row(f"`{run}`", way, f"{duration:.2f}", f"{slow / duration:.1f}", equal)
 
 
 if __name__ == "__main__":

@@ -195,6 +195,7 @@ def evaluate(
     protocol: Protocol | None = None,
     held_out_tile: str | None = None,
     tta: bool = False,
+    bfloat16: bool = False,
     save: bool = False,
 ) -> int:
     """Score a run's model on the held-out part of a data set.
@@ -206,10 +207,11 @@ def evaluate(
         protocol: What is held out; by default what the run was trained with.
         held_out_tile: The tile to score under the tile protocol.
         tta: Test-time augmentation: average over the eight flips and rotations of each patch.
+        bfloat16: Compute with numbers of 16 bits, faster and less exactly, where the processor can.
         save: Write metrics.json and patches.csv into the run folder.
     """
-    if tta and save:
-        raise ConfigurationError("The pages predict without test-time augmentation: save scores without --tta.")
+    if save and (tta or bfloat16):
+        raise ConfigurationError("The pages predict plainly: save scores without --tta and --bfloat16.")
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.config is None:
         raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
@@ -217,8 +219,9 @@ def evaluate(
     from segmentation.evaluation.evaluate import evaluate_run
 
     with progress_bar("done") as progress:
-        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta)
-    print_scores(f"{chosen.name} with test-time augmentation" if tta else chosen.name, metrics)
+        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta, bfloat16)
+    ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
+    print_scores("".join([chosen.name, *ways]), metrics)
     return DONE
 
 
@@ -296,6 +299,7 @@ def predict(
     overlap: float = 0.25,
     confidence: bool = False,
     polygons: bool = False,
+    bfloat16: bool = False,
     dask: str | None = None,
 ) -> int:
     """Predict images: a coloured mask and an index mask each, and a row in results.csv, with scores if it has a mask.
@@ -317,6 +321,7 @@ def predict(
             article does.
         confidence: Of a GeoTIFF: also write NAME-confidence.tif, in per cent.
         polygons: Of a GeoTIFF: also write NAME-classes.geojson.
+        bfloat16: Compute with numbers of 16 bits, faster and less exactly, where the processor can.
         dask: Address of a Dask scheduler, such as tcp://10.0.0.1:8786: its workers predict, from the same folders.
     """
     chosen = find_run(run, runs)
@@ -326,7 +331,9 @@ def predict(
     from segmentation.inference.folder import Job, predict_files
 
     truths = {path.stem: path for path in _image_files([masks])} if masks else {}
-    job = Job(chosen.model, chosen.palette, output, truths, nearest_colours, overlap, tta, confidence, polygons)
+    job = Job(
+        chosen.model, chosen.palette, output, truths, nearest_colours, overlap, tta, confidence, polygons, bfloat16
+    )
     rows, single = {}, len(files) == 1
     with progress_bar("windows" if single else "images") as progress:
         for row in predict_files(job, files, dask, progress if single else None):

@@ -25,6 +25,7 @@ def evaluate_run(
     save: bool = True,
     progress: Progress | None = None,
     tta: bool = False,
+    bfloat16: bool = False,
 ) -> tuple[dict, pd.DataFrame]:
     """Score a run's model on a data set, held out as the run or the caller says.
 
@@ -36,12 +37,14 @@ def evaluate_run(
         save: Write metrics.json and patches.csv into the run folder. Otherwise only held-out patches are predicted.
         progress: Called with (done, total) while patches are read and predicted.
         tta: Predict with test-time augmentation.
+        bfloat16: As in `Predictor`.
 
     Returns:
         The contents of metrics.json, and of patches.csv or its held-out part.
 
     Raises:
         RunError: If the run's classes are not the data set's, or its model cannot be loaded.
+        BackendError: If what computes the model cannot be loaded.
         ConfigurationError: If the protocol does not suit the data set.
     """
     if run.palette != dataset.palette:
@@ -49,7 +52,7 @@ def evaluate_run(
     trained_with = Configuration.from_dict(run.config["configuration"])
     if protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
-    predictor = Predictor(run.folder / BEST)
+    predictor = Predictor(run.folder / BEST, bfloat16)
     patches = load_patches(dataset, predictor.patch_size, progress, protocol)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     if not save:

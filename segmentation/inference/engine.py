@@ -1,4 +1,7 @@
-"""What computes a network: ONNX Runtime where the network is of our layers, TensorFlow where it is not."""
+"""What computes a network: ONNX Runtime where the network is of our layers, TensorFlow where it is not.
+
+On request OpenVINO, less exactly and faster.
+"""
 
 import os
 from collections.abc import Callable
@@ -9,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from segmentation.backend import load_tensorflow
+from segmentation.errors import BackendError
 from segmentation.inference.onnx_graph import read_as_onnx
 
 CORES = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -63,6 +67,39 @@ def onnx_engine(path: Path, size: int | None = None) -> Engine:
 
     forward(np.zeros((1, *images.shape[1:]), np.uint8))  # what the runtime cannot compute shows here, not later
     return Engine(tuple(images.shape[1:]), tuple(probabilities.shape[1:]), forward)
+
+
+def bfloat16_engine(path: Path, size: int | None = None) -> Engine:
+    """Return a network of our layers, computed by OpenVINO with numbers of 16 bits: in little more than half the time.
+
+    A few pixels in a thousand get another class, those whose two best classes are almost as probable.
+
+    Args:
+        path: A ``.keras`` file.
+        size: As in `onnx_engine`.
+
+    Raises:
+        BackendError: If OpenVINO is not installed, or the processor has no such arithmetic.
+        ValueError: As in `onnx_engine`.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendError("bfloat16 needs a package that is not installed: pip install openvino") from error
+    core = openvino.Core()
+    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise BackendError("This machine's processor does not compute in bfloat16: predict without it.")
+    options = {
+        "INFERENCE_PRECISION_HINT": "bf16",
+        "INFERENCE_NUM_THREADS": CORES,
+        "NUM_STREAMS": CORES,  # a batch for each core, as in `onnx_engine`
+        "ENABLE_CPU_PINNING": False,  # other processes on this machine may predict, too
+    }
+    network = core.compile_model(core.read_model(read_as_onnx(path, size)), "CPU", options)
+    shapes = [
+        [length.get_length() for length in list(port.partial_shape)[1:]] for port in network.inputs + network.outputs
+    ]
+    return Engine(*map(tuple, shapes), lambda batch: network.infer_new_request(batch)[0])
 
 
 def keras_engine(path: Path) -> Engine:

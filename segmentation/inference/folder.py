@@ -44,6 +44,7 @@ class Job:
         tta: Test-time augmentation.
         confidence: Of a GeoTIFF: also write its confidence.
         polygons: Of a GeoTIFF: also write polygons.
+        bfloat16: As in `Predictor`.
 
     Raises:
         ConfigurationError: If the overlap is out of range.
@@ -58,6 +59,7 @@ class Job:
     tta: bool = False
     confidence: bool = False
     polygons: bool = False
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         check_overlap(self.overlap)
@@ -78,6 +80,7 @@ class Job:
             "tta": self.tta,
             "confidence": self.confidence,
             "polygons": self.polygons,
+            "bfloat16": self.bfloat16,
         }
 
 
@@ -112,7 +115,7 @@ def predict_files(
     Raises:
         ConfigurationError: If two images have the same stem, so that one would overwrite the other.
         RunError: If this process predicts and the model cannot be loaded.
-        BackendError: If this process predicts and TensorFlow cannot be loaded.
+        BackendError: If this process predicts and what computes the model cannot be loaded.
     """
     for stem, count in Counter(image.stem for image in images).most_common(1):
         if count > 1:
@@ -127,7 +130,7 @@ def predict_files(
     if scheduler:
         yield from _predict_on(scheduler, job, waiting)
     elif waiting:
-        _predictor(job.model)  # a model that cannot be loaded is refused once, not for every image
+        _predictor(job.model, job.bfloat16)  # a model that cannot be loaded is refused once, not for every image
         for image in waiting:
             yield _attempt(job, image, progress)
 
@@ -165,7 +168,7 @@ def predict_file(
     job: Job,
     image: Path,
     progress: Callable[[int, int], None] | None = None,
-    load: "Callable[[Path], Predictor] | None" = None,
+    load: "Callable[[Path, bool], Predictor] | None" = None,
 ) -> dict:
     """Predict one image into the job's folder, and return its row, as `predict_files` yields it.
 
@@ -173,7 +176,7 @@ def predict_file(
         job: How.
         image: The file.
         progress: Called with (windows done, windows).
-        load: Gives the model at a path; by default this process keeps the last one.
+        load: Gives the model at a path, in bfloat16 or not; by default this process keeps the last one.
 
     Raises:
         ImageFileError: If the image or its mask cannot be used.
@@ -182,7 +185,7 @@ def predict_file(
         raise ImageFileError(f"{image.name} has too long a name for {LONGEST_ENDING} to be added: shorten it.")
     settings = job.settings(image)
     write = _write_map if is_georeferenced(image) else _write_masks
-    row, files = write(job, image, (load or _predictor)(job.model), progress)
+    row, files = write(job, image, (load or _predictor)(job.model, job.bfloat16), progress)
     row = {"image": image.name, "problem": None, **row}
     # Written last: it says that everything before is complete.
     write_json(job.output / f"{image.stem}.json", {"settings": settings, "files": files, "row": row})
@@ -190,8 +193,8 @@ def predict_file(
 
 
 @lru_cache(1)
-def _predictor(model: Path) -> Predictor:
-    return Predictor(model)
+def _predictor(model: Path, bfloat16: bool) -> Predictor:
+    return Predictor(model, bfloat16)
 
 
 def _write_masks(
@@ -202,7 +205,7 @@ def _write_masks(
     if mask:
         check_same_size(image.shape[:2], read_size(mask, orient=False), path.name, mask.name)
         truth, uncertain = _read_truth(job, mask)
-    classes = predictor.scene(image, progress, job.tta, job.overlap).classes
+    classes = predictor.scene_classes(image, progress, job.tta, job.overlap)
     files = [f"{path.stem}-colours.png", f"{path.stem}-indices.png"]
     for name, pixels in zip(files, (job.palette.decode(classes), classes), strict=True):
         with replacing(job.output / name) as temporary:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segmentation.errors import BackendError, RunError
-from segmentation.inference.engine import CORES, load_engine, onnx_engine
+from segmentation.errors import RunError, SegmentationError
+from segmentation.inference.engine import CORES, bfloat16_engine, load_engine, onnx_engine
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
 from segmentation.runs.folder import CONFIG, Run
@@ -27,22 +27,25 @@ class Predictor:
 
     Args:
         path: A ``.keras`` file of ours.
+        bfloat16: Compute with numbers of 16 bits: faster and less exact, as `bfloat16_engine` says.
 
     Raises:
         RunError: If the file cannot be loaded as a model that maps square patches to class probabilities, or is not
             the one that the run's config.json beside it describes.
+        BackendError: If what computes it is not installed, or cannot on this machine.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bfloat16: bool = False) -> None:
         try:
-            engine = load_engine(path)
+            engine = bfloat16_engine(path) if bfloat16 else load_engine(path)
             height, width, channels = engine.input_shape
             *size, classes = engine.output_shape
-        except BackendError:
+        except SegmentationError:
             raise
         # Keras raises whatever its layers, h5py or zipfile raise: to the user all mean that the file is unusable.
         except Exception as error:
-            raise RunError(f"{path.name} of {path.parent.name} cannot be loaded: train that run again.") from error
+            done = "computed in bfloat16: predict without it" if bfloat16 else "loaded: train that run again"
+            raise RunError(f"{path.name} of {path.parent.name} cannot be {done}.") from error
         if channels != 3 or None in (height, width) or not [height, height] == [height, width] == size:
             raise RunError(
                 f"{path.name} of {path.parent.name} does not map square RGB patches to class probabilities: train "
@@ -57,6 +60,7 @@ class Predictor:
         self.patch_size: int = height
         self.classes: int = classes
         self._path, self._forward = path, engine.forward
+        self._engine_of_any_size = bfloat16_engine if bfloat16 else onnx_engine
         # One for all who predict: more batches at once would only take more memory.
         self._pool = ThreadPoolExecutor(CORES)
 
@@ -64,7 +68,7 @@ class Predictor:
     def _wide_forward(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """The same network for windows of `WIDE` times a patch's side; None if it knows but one size."""
         try:
-            return onnx_engine(self._path, WIDE * self.patch_size).forward
+            return self._engine_of_any_size(self._path, WIDE * self.patch_size).forward
         except Exception:  # whatever the translation does not know, as in `load_engine`
             return None
 
@@ -170,6 +174,24 @@ class Predictor:
                     sums[down.overlap :] = 0
             if progress:
                 progress(done, total)
+
+    def scene_classes(
+        self,
+        image: np.ndarray,
+        progress: Callable[[int, int], None] | None = None,
+        tta: bool = False,
+        overlap: float = 0.0,
+    ) -> np.ndarray:
+        """Return class indices (height, width) uint8: what `scene` does, without the memory for probabilities.
+
+        Args:
+            image: (height, width, 3) uint8.
+            progress: As in `strips`.
+            tta: As in `batches`.
+            overlap: As in `strips`.
+        """
+        strips = self.strips(lambda top, end: image[top:end], *image.shape[:2], overlap, tta, progress=progress)
+        return np.concatenate([most_probable(strip)[0] for strip in strips])
 
     def scene(
         self,

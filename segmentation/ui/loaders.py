@@ -232,24 +232,25 @@ def load_patch_thumbnail(
     return png_bytes(overlay(image, mask, colors, opacity))
 
 
-@remembered(2, key=lambda path, modified_ns: (path, modified_ns))
-def _predictor(path: Path, modified_ns: int) -> "Predictor":
+@remembered(2, key=lambda path, modified_ns, bfloat16: (path, modified_ns, bfloat16))
+def _predictor(path: Path, modified_ns: int, bfloat16: bool) -> "Predictor":
     from segmentation.inference.predictor import Predictor  # half a second, only where needed
 
     begun = time.monotonic()
-    predictor = Predictor(path)
+    predictor = Predictor(path, bfloat16)
     event("model loaded", run=path.parent.name, seconds=round(time.monotonic() - begun, 3))
     return predictor
 
 
-def load_predictor(path: Path) -> "Predictor":
+def load_predictor(path: Path, bfloat16: bool = False) -> "Predictor":
     """Return the model at `path`, loaded once for all sessions.
 
     Raises:
         RunError: If it cannot be loaded.
+        BackendError: If what computes it cannot be loaded.
     """
     with st.spinner("Loading the model …"):
-        return _predictor(path, path.stat().st_mtime_ns)
+        return _predictor(path, path.stat().st_mtime_ns, bfloat16)
 
 
 def prepare_predictor(path: Path) -> None:
@@ -257,7 +258,7 @@ def prepare_predictor(path: Path) -> None:
 
     def load() -> None:
         with suppress(SegmentationError, OSError):
-            _predictor(path, path.stat().st_mtime_ns)
+            _predictor(path, path.stat().st_mtime_ns, bfloat16=False)
 
     Thread(target=load, daemon=True).start()
 
