@@ -99,6 +99,16 @@ def small_dataset(write_dataset: Writer, tmp_path_factory: pytest.TempPathFactor
     return find_dataset(write_dataset(tmp_path_factory.mktemp("data") / "small"))
 
 
+@pytest.fixture(scope="session")
+def bfloat16() -> None:
+    """Skip where the processor does not compute in bfloat16."""
+    import segmentation.inference  # noqa: F401 (keeps OpenVINO from reporting that it is imported)
+
+    openvino = pytest.importorskip("openvino")
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("This machine's processor does not compute in bfloat16.")
+
+
 def _mount(folder: Path, options: str) -> Iterator[Path]:
     """Lay a file system in memory over a folder, as only root may, while a test runs."""
     folder.mkdir()

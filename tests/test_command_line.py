@@ -116,10 +116,18 @@ def test_evaluate_with_test_time_augmentation_says_so(run: Run) -> None:
     assert "expected calibration error" in done.stdout
 
 
-def test_scores_with_test_time_augmentation_are_not_saved_for_pages_that_predict_without(run: Run) -> None:
-    done = run("evaluate", "--run", "tiny", "--tta", "--save")
+@pytest.mark.usefixtures("bfloat16")
+def test_evaluate_in_bfloat16_says_so(run: Run) -> None:
+    done = run("evaluate", "--run", "tiny", "--bfloat16")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "tiny in bfloat16, protocol scene" in done.stdout
+
+
+@pytest.mark.parametrize("way", ["--tta", "--bfloat16"])
+def test_scores_are_saved_only_as_the_pages_predict(run: Run, way: str) -> None:
+    done = run("evaluate", "--run", "tiny", way, "--save")
     assert done.returncode == 1
-    assert "save scores without --tta" in done.stderr.strip().splitlines()[-1]
+    assert "save scores without --tta and --bfloat16" in done.stderr.strip().splitlines()[-1]
 
 
 def test_evaluate_names_the_runs_there_are(run: Run) -> None:

@@ -5,12 +5,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset
+from segmentation.errors import BackendError, RunError
 from segmentation.inference.engine import keras_engine, load_engine
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.folder import SHIPPED, find_runs
@@ -29,6 +31,61 @@ def test_a_shipped_model_predicts_what_tensorflow_does(run: object, patches: np.
     probabilities = load_engine(run.model).forward(patches)
     assert np.allclose(probabilities, expected, atol=1e-4)
     assert (probabilities.argmax(-1) == expected.argmax(-1)).mean() > 0.99999
+
+
+@pytest.mark.usefixtures("bfloat16")
+@pytest.mark.parametrize("run", find_runs(SHIPPED), ids=lambda run: run.name)
+def test_in_bfloat16_almost_all_pixels_get_the_same_class(run: object, patches: np.ndarray) -> None:
+    exact, coarse = (Predictor(run.model, bfloat16) for bfloat16 in (False, True))
+    expected, probabilities = (np.concatenate(list(predictor.batches(patches))) for predictor in (exact, coarse))
+    assert np.abs(probabilities - expected).max() > 1e-4
+    assert np.abs(probabilities - expected).mean() < 5e-3
+    assert (probabilities.argmax(-1) == expected.argmax(-1)).mean() > 0.99
+    image = np.concatenate(np.concatenate(patches.reshape(4, 4, 160, 160, 3), axis=1), axis=1)
+    same = coarse.scene_classes(image, overlap=0.5) == exact.scene_classes(image, overlap=0.5)
+    assert 0.99 < same.mean() < 1
+
+
+def test_bfloat16_needs_a_processor_and_a_package(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    with monkeypatch.context() as without:
+        without.setattr(openvino.Core, "get_property", lambda *_: ["FP32", "INT8"])
+        with pytest.raises(BackendError, match=r"^This machine's processor does not compute in bfloat16"):
+            Predictor(small_model, bfloat16=True)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BackendError, match=r"pip install openvino$"):
+        Predictor(small_model, bfloat16=True)
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_a_network_that_only_keras_computes_is_not_computed_in_bfloat16(tmp_path: Path) -> None:
+    path = tmp_path / "network" / "best.keras"
+    path.parent.mkdir()
+    keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(3, 1, activation="softmax")]).save(path)
+    with pytest.raises(
+        RunError, match=r"^best\.keras of network cannot be computed in bfloat16: predict without it\.$"
+    ):
+        Predictor(path, bfloat16=True)
+
+
+def test_openvino_reports_to_nobody_that_it_is_used(small_model: Path) -> None:
+    code = """
+import importlib.util, socket, sys
+assert importlib.util.find_spec("openvino_telemetry")  # what would report
+def refuse(*_): raise AssertionError("something is to be sent")
+socket.socket.connect = socket.getaddrinfo = refuse
+from pathlib import Path
+from segmentation.inference.engine import bfloat16_engine
+from segmentation.errors import BackendError
+try:
+    bfloat16_engine(Path(sys.argv[1]))
+except BackendError:  # by a processor that cannot
+    pass
+assert not [name for name, module in sys.modules.items() if name.startswith("openvino_telemetry") and module]
+"""
+    done = python(code, small_model)
+    assert done.returncode == 0, done.stderr
 
 
 def python(code: str, *arguments: object) -> subprocess.CompletedProcess:

@@ -1,5 +1,6 @@
 """A folder of images: each is predicted once, a bad one stops nothing, and many machines give what one gives."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -66,6 +67,18 @@ def test_what_is_done_is_not_done_again(small_model: Path, images: list[Path], t
     again = list(predict_files(job, images))
     assert sorted(again, key=lambda row: row["image"]) == first
     assert written(tmp_path / "out") == before
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_what_was_done_exactly_is_done_again_in_bfloat16(small_model: Path, images: list[Path], tmp_path: Path) -> None:
+    for bfloat16 in (False, True):
+        job = Job(small_model, PALETTE, tmp_path / "out", bfloat16=bfloat16)
+        (row,) = predict_files(job, images[:1])
+        expected = Predictor(small_model, bfloat16).scene_classes(np.asarray(Image.open(images[0])), overlap=0.25)
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "image 00-indices.png")), expected)
+        settings = json.loads((tmp_path / "out" / "image 00.json").read_text())["settings"]
+        assert settings["bfloat16"] is bfloat16
+        assert row["problem"] is None
 
 
 def change_overlap(job: Job, image: Path) -> Job:

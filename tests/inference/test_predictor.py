@@ -147,6 +147,15 @@ def assert_is_best(classes: np.ndarray, confidence: np.ndarray, probabilities: n
     assert np.allclose(confidence, probabilities.max(-1), atol=1e-5)
 
 
+@pytest.mark.parametrize(("tta", "overlap"), [(False, 0.0), (True, 0.0), (False, 0.5)])
+def test_classes_alone_are_those_of_the_scene(predictor: Predictor, tta: bool, overlap: float) -> None:
+    image = image_of(70, 50)
+    expected = predictor.scene(image, tta=tta, overlap=overlap).classes
+    classes = predictor.scene_classes(image, tta=tta, overlap=overlap)
+    assert classes.dtype == np.uint8
+    assert np.array_equal(classes, expected)
+
+
 @pytest.mark.parametrize(("height", "width"), [(33, 70), (48, 32), (16, 16)])
 def test_where_whole_patches_fit_a_scene_is_predicted_patch_by_patch(
     predictor: Predictor, height: int, width: int

@@ -87,6 +87,22 @@ def test_an_orthophoto_becomes_a_map_with_areas(
     assert np.allclose(y, [2_700_000, 2_700_000, 2_699_965, 2_699_965], atol=0.01)
 
 
+@pytest.mark.usefixtures("bfloat16")
+def test_an_orthophoto_is_predicted_in_bfloat16(
+    open_page: Open, trained: object, ortho: Path, picture: np.ndarray
+) -> None:
+    from segmentation.inference.predictor import Predictor
+
+    at = open_page("explorer", source="Orthophoto", orthophoto=str(ortho), overlap="0")
+    at.toggle(key="bfloat16").set_value(True).run()
+    at.button(key="predict-orthophoto").click().run()
+    assert not at.exception
+    expected = Predictor(trained.run.model, bfloat16=True).scene_classes(picture)
+    assert list(at.dataframe[0].value["pixels"]) == list(np.bincount(expected.ravel(), minlength=6))
+    at.toggle(key="bfloat16").set_value(False).run()
+    assert at.button(key="predict-orthophoto")  # another way, so it is offered anew
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_picture_without_coordinates_is_sent_to_the_uploads(
     open_page: Open, ortho: Path, picture: np.ndarray
