@@ -3,7 +3,7 @@
 import streamlit as st
 
 from segmentation.ui import browser
-from segmentation.ui.layout import choose_dataset, legend, page
+from segmentation.ui.layout import choose_dataset, heed, legend, page
 
 with page(
     "Dataset browser", "Is my data right? Every scene with its mask, how the classes share the area, and what is odd."
@@ -11,6 +11,7 @@ with page(
     dataset = choose_dataset()
     if dataset is None:
         st.stop()
+    heed("view", "Scenes")
     browser.follow_open_scene()
     view = st.segmented_control(
         "View",

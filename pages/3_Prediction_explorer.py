@@ -3,7 +3,7 @@
 import streamlit as st
 
 from segmentation.ui import explorer
-from segmentation.ui.layout import choose_dataset, choose_run, legend, page
+from segmentation.ui.layout import DATASET, choose_dataset, choose_run, legend, page
 
 with page("Prediction explorer", "What does my model see? Image, ground truth and prediction side by side."):
     dataset = choose_dataset()
@@ -22,5 +22,5 @@ with page("Prediction explorer", "What does my model see? Image, ground truth an
         from segmentation.ui import orthophotos  # imports GDAL: only where it is needed
 
         orthophotos.show(run)
-    elif subject := explorer.choose_scene(dataset, run) if source == explorer.DATASET else explorer.choose_upload(run):
+    elif subject := explorer.choose_scene(dataset, run) if source == DATASET else explorer.choose_upload(run):
         explorer.compare(subject, run, explorer.choose_view(run))

@@ -21,6 +21,7 @@ from segmentation.ui.layout import (
     choose_mask_style,
     choose_opacity,
     drawn,
+    looking_at,
     one_sentence,
     plain,
     refuse,
@@ -255,7 +256,7 @@ def show_patches(dataset: Dataset) -> None:
                 EXPLORER,
                 label=f"{row.scene.split('/')[-1]} {place}",
                 help=f"{row.patch}: look at it in the prediction explorer.",
-                query_params={"scene": row.scene, "patch": place},
+                query_params=looking_at(row.scene, place),
             )
 
 

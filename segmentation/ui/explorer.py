@@ -20,12 +20,16 @@ from segmentation.runs.folder import Run
 from segmentation.tables import csv_text
 from segmentation.ui.figures import class_bars, confusion_figure
 from segmentation.ui.layout import (
+    DATASET,
     EXPLORER,
+    WHOLE,
     choose_mask_style,
     choose_opacity,
     code,
     drawn,
+    heed,
     in_classes,
+    looking_at,
     one_sentence,
     other_runs,
     plain,
@@ -36,9 +40,8 @@ from segmentation.ui.loaders import load_patch, load_scene, predict, prepare_pre
 from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
 from segmentation.ui.viewer import Pane, Reading, viewer
 
-DATASET, RANDOM, UPLOAD, ORTHOPHOTO = "Data set", "Random patches", "Upload", "Orthophoto"
-
-WHOLE = "Whole scene"
+RANDOM, UPLOAD, ORTHOPHOTO = "Random patches", "Upload", "Orthophoto"
+"""What the explorer shows instead of the data set's scenes."""
 
 IMAGE, TRUTH, PREDICTION, ERRORS = "Image", "Ground truth", "Prediction", "Errors"
 SECOND, DIFFERENCE = "Second run", "Where they differ"
@@ -76,10 +79,12 @@ class Subject:
 
 def choose_source(dataset: Dataset | None) -> str:
     """Let the user choose between the data set, random patches of it, and an upload."""
+    default = DATASET if dataset else UPLOAD
+    heed("source", default)
     return st.segmented_control(
         "Source",
         [DATASET, RANDOM, UPLOAD, ORTHOPHOTO],
-        default=DATASET if dataset else UPLOAD,
+        default=default,
         required=True,
         key="source",
         bind="query-params",
@@ -104,11 +109,13 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
     left, right = st.columns(2)
     names = [scene.name for scene in dataset.scenes]
     say_unknown("scene", "scene", names)
+    heed("scene", names[0])
     name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     size = run.patch_size
     image, mask = load_scene(dataset.scene(name), dataset.palette)
     rows, columns = grid(*mask.shape, size)
     places = {f"r{row:02d}c{column:02d}": (row, column) for row in range(rows) for column in range(columns)}
+    heed("patch", WHOLE)
     place = right.selectbox(
         "Patch",
         [WHOLE, *places],
@@ -599,7 +606,7 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
                     label="Explore",
                     icon=":material/compare:",
                     help="Open it by itself.",
-                    query_params={"scene": row.scene, "patch": row.patch.rsplit("/", 1)[1], "run": run.name},
+                    query_params=looking_at(row.scene, row.patch.rsplit("/", 1)[1]) | {"run": run.name},
                 )
             with st.container(key=f"pixels-{row.patch}"):
                 st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")

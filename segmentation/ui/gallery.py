@@ -27,6 +27,7 @@ from segmentation.ui.layout import (
     drawn,
     in_classes,
     known_runs,
+    looking_at,
     one_sentence,
     other_runs,
     plain,
@@ -262,7 +263,7 @@ def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_fi
                 icon=":material/compare:",
                 disabled=not rows,
                 help="Choose a row first.",
-                query_params={"scene": groups.iloc[rows[0]]["scene"] if rows else "", "run": run.name},
+                query_params=looking_at(groups.iloc[rows[0]]["scene"] if rows else "") | {"run": run.name},
             )
         st.download_button(
             "Download the table",
@@ -402,7 +403,8 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, broken: set[str], second: 
                 label="Explore",
                 icon=":material/compare:",
                 help="Open it in the prediction explorer.",
-                query_params={"scene": row["scene"], "patch": place, "run": run.name}
+                query_params=looking_at(row["scene"], place)
+                | {"run": run.name}
                 | ({"with": second.name} if second else {}),
             )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size)

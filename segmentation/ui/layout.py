@@ -24,6 +24,9 @@ Rows = TypeVar("Rows", pd.DataFrame, pd.Series)
 
 EXPLORER = "pages/3_Prediction_explorer.py"
 
+DATASET, WHOLE = "Data set", "Whole scene"
+"""What the explorer shows first: the data set, and of that a whole scene."""
+
 FOLDERS = "dataset_folders"
 """Session state: the data sets' folders that can be chosen, by their label."""
 
@@ -144,6 +147,21 @@ def readable() -> tuple[Path, ...]:
     """Return the folders below which this page may read."""
     private = is_private(st.get_option("server.address"), st.context.headers)
     return (*allowed_folders(private), SHIPPED)
+
+
+def looking_at(scene: str, patch: str = WHOLE) -> dict[str, str]:
+    """Return the explorer's query for a scene or one of its patches, its defaults included: see `heed`."""
+    return {"source": DATASET, "scene": scene, "patch": patch}
+
+
+def heed(key: str, default: str) -> None:
+    """Follow a link that names the default of a bound widget; to be called before the widget.
+
+    Streamlit takes a default in the address for none at all, and goes on with what the widget showed when the page was
+    left.
+    """
+    if st.query_params.get(key) == default:
+        st.session_state.pop(key, None)
 
 
 def say_unknown(kind: str, key: str, known: Collection[str]) -> None:

@@ -285,6 +285,25 @@ def test_a_patch_of_the_gallery_opens_in_the_explorer(
     assert metric(page, "Mean IoU") in card_score
 
 
+@pytest.mark.parametrize(
+    "left", ["source=Upload", "source=Random+patches", "scene=tile-2%2Fimage_part_001&patch=r01c01"]
+)
+def test_a_link_shows_what_it_names_whatever_the_explorer_showed_before(
+    left: str, demo_address: str, open_page: Open, settle: Settle
+) -> None:
+    page = open_page(f"{demo_address}/Prediction_explorer?{left}")
+    settle(page)
+    page.get_by_role("link", name="Dataset browser").click()
+    page.get_by_role("radio", name="Patches").click()
+    page.get_by_role("link", name="image_part_001 r00c01").first.click()
+    expect(page.get_by_text("tile-1/image_part_001/r00c01, 160 × 160 px")).to_be_visible()
+    page.get_by_role("radio", name="Random patches").click()
+    link = page.get_by_role("link", name="Explore", exact=True).first
+    name = page.locator("[data-testid=stMain] code").first.inner_text()
+    link.click()
+    expect(page.get_by_text(f"{name}, 160 × 160 px")).to_be_visible()
+
+
 def broken(folder: Path) -> dict[str, Path]:
     """Files that people upload by mistake, and images of odd modes."""
     noise = io.BytesIO()
