@@ -2,8 +2,8 @@
 
 Each is a session of its own that speaks the browser's protocol, waits until the page is complete, fetches its
 pictures, and looks at it for one to four seconds. A request is a page with all its pictures. *Seconds* are from the
-click until the last picture is there. Memory is what the server's process has resident; what is browsed was browsed
-before, so that its caches are as full as after weeks.
+click until the last picture is there. Memory is what the server's process has resident; scenes and patches were
+browsed before, so that its caches are as full as after weeks.
 Nothing leaves this machine, and it ends by itself.
 """
 

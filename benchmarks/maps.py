@@ -1,8 +1,9 @@
 """GeoTIFF orthophotos to maps: how time and memory grow with the image.
 
 Real scenes, repeated until the orthophoto is full, become a cloud-optimised GeoTIFF of class indices by `dubai-best`
-with an overlap of a quarter. Memory is the most that was resident, interpreter and imports included. The map's
-coordinates are compared with the orthophoto's, by `rasterio` and, where it is installed, by `gdalinfo`.
+with an overlap of a quarter; the largest does once more with `--bfloat16`. Memory is the most that was resident,
+interpreter and imports included. The map's coordinates are compared with the orthophoto's, by `rasterio` and, where it
+is installed, by `gdalinfo`.
 """
 
 import json
@@ -40,14 +41,14 @@ def write_orthophoto(path: Path, side: int, scene: np.ndarray) -> None:
             file.write(np.moveaxis(strip, -1, 0), window=Window(0, top, side, len(rows)))
 
 
-def predict(run: str, source: Path, target: Path) -> tuple[float, float]:
+def predict(run: str, source: Path, target: Path, bfloat16: bool) -> tuple[float, float]:
     """Map an orthophoto; return seconds and megabytes."""
     from segmentation.data.raster import Raster
     from segmentation.inference.maps import map_raster
     from segmentation.inference.predictor import Predictor
 
     shipped = Run(SHIPPED / run)
-    predictor = Predictor(shipped.model)
+    predictor = Predictor(shipped.model, bfloat16)
     begun = time.perf_counter()
     with Raster(source) as raster:
         map_raster(predictor, raster, shipped.palette, target)
@@ -79,12 +80,13 @@ def main(run: str = "dubai-best", data: Path | None = None) -> None:
     ways = [place_by_rasterio, *([place_by_gdalinfo] if shutil.which("gdalinfo") else [])]
     print_header(["megapixels", "seconds", "megapixels a second", "memory, MB", "same place by"])
     with tempfile.TemporaryDirectory() as folder:
-        for size in MEGAPIXELS:
+        for size, bfloat16 in [*((size, False) for size in MEGAPIXELS), (MEGAPIXELS[-1], True)]:
             source, target = Path(folder) / f"{size}.tif", Path(folder) / f"{size}-classes.tif"
             write_orthophoto(source, round((size * 1e6) ** 0.5), scene)
-            duration, memory = alone(predict, run, source, target)
+            duration, memory = alone(predict, run, source, target, bfloat16)
             same = [way.__name__.removeprefix("place_by_") for way in ways if way(source) == way(target)]
-            print_row(size, f"{duration:.1f}", f"{size / duration:.2f}", f"{memory:,.0f}", ", ".join(same) or "none")
+            way = f"{size}, `--bfloat16`" if bfloat16 else size
+            print_row(way, f"{duration:.1f}", f"{size / duration:.2f}", f"{memory:,.0f}", ", ".join(same) or "none")
 
 
 if __name__ == "__main__":
