@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1 << 20
 
-PREDICTION = 32 * MEGABYTE
-"""What a prediction takes at most of the memory for them: that of a scene of two megapixels and six classes."""
+PREDICTION = 48 * MEGABYTE
+"""What a prediction takes at most of the memory for them: that of a scene of 2.9 megapixels and six classes."""
 
 OVERVIEW = 1400
 """Longest side of what is shown of an orthophoto, in pixels."""
