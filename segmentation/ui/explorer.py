@@ -33,10 +33,11 @@ from segmentation.ui.layout import (
     one_sentence,
     other_runs,
     plain,
+    say_other_files,
     say_unknown,
     score,
 )
-from segmentation.ui.loaders import load_patch, load_scene, predict, prepare_predictor
+from segmentation.ui.loaders import load_fingerprint, load_patch, load_scene, predict, prepare_predictor
 from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
 from segmentation.ui.viewer import Pane, Reading, viewer
 
@@ -124,13 +125,14 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
         help=f"One patch of {size} px, or all of the scene.",
     )
     if place == WHOLE:
-        return Subject(name, image, mask, _part_of(run, name, None))
+        return Subject(name, image, mask, _part_of(run, dataset, name, None))
     row, column = places[place]
     image, mask = load_patch(dataset, name, row, column, size)
-    return Subject(patch_name(name, row, column), image, mask, _part_of(run, name, patch_name(name, row, column)))
+    patch = patch_name(name, row, column)
+    return Subject(patch, image, mask, _part_of(run, dataset, name, patch))
 
 
-def _part_of(run: Run, scene: str, patch: str | None) -> str:
+def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
     """Say whether a scene or patch was trained on: scores there say less."""
     if run.patches is None:
         return ""
@@ -139,6 +141,8 @@ def _part_of(run: Run, scene: str, patch: str | None) -> str:
         rows = rows[rows["patch"] == patch]
     if rows.empty:
         return f"{run.name} was neither trained nor evaluated on it"
+    if run.fingerprint != load_fingerprint(dataset):
+        return f"{run.name} was trained and evaluated on other files, perhaps of another data set"
     held_out = int((rows["part"] == "test").sum())
     if patch:
         return f"held out from {run.name}" if held_out else f"{run.name} was trained on it"
@@ -573,6 +577,7 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
     if table.empty:
         st.info(f"{plain(run.name)} held none of this data set's patches out: choose another data set or run.")
         return
+    say_other_files(run, dataset)
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     count = left.slider(
         "Patches", 1, min(24, len(table)), min(6, len(table)), key="n", bind="query-params", help="How many to draw."

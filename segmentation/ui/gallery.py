@@ -33,6 +33,7 @@ from segmentation.ui.layout import (
     plain,
     protocol_line,
     readable,
+    say_other_files,
     score,
     turn_pages,
 )
@@ -72,11 +73,7 @@ def can_show(dataset: Dataset | None, run: Run | None) -> bool:
             icon=":material/swap_horiz:",
         )
         return False
-    if run.fingerprint != load_fingerprint(dataset):
-        st.warning(
-            "The files have changed since this run was evaluated: pictures and scores may not belong together.",
-            icon=":material/difference:",
-        )
+    say_other_files(run, dataset)
     return True
 
 

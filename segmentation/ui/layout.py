@@ -297,6 +297,16 @@ def run_of(dataset: Dataset, runs: list[Run]) -> int:
     return alike[0] if alike else 0
 
 
+def say_other_files(run: Run, dataset: Dataset) -> None:
+    """Say so if a run was evaluated on other files than a data set of the same scenes holds now."""
+    if run.fingerprint != load_fingerprint(dataset):
+        st.warning(
+            f"{plain(run.name)} was evaluated on other files than these, or they have changed since: pictures and "
+            "scores may not belong together. Choose its data set, or evaluate it on this one.",
+            icon=":material/difference:",
+        )
+
+
 def choose_run(dataset: Dataset | None) -> Run | None:
     """Let the user choose a run in the sidebar; None after a sentence if there is none."""
     for found in find_runs(runs_folder()):

@@ -53,6 +53,26 @@ def test_a_data_set_may_vanish_while_it_is_looked_at(
     assert "There is no folder" in at.warning[0].value
 
 
+def test_scenes_of_another_data_set_with_the_same_names_are_not_called_trained_on(
+    open_on: Open, copied: tuple[Dataset, Run]
+) -> None:
+    dataset, run = copied
+    views = [("explorer", {"source": "Random patches"}), ("gallery", {})]
+    remark = "trained and evaluated on other files, perhaps of another data set"
+
+    def captions() -> str:
+        at = open_on(dataset, run.folder.parent, "explorer", scene="tile-1/image_part_001")
+        return " ".join(caption.value for caption in at.caption)
+
+    assert remark not in captions()
+    assert not any(open_on(dataset, run.folder.parent, page, **query).warning for page, query in views)
+    shutil.copy(dataset.scenes[2].image, dataset.scenes[3].image)
+    assert remark in captions()
+    for page, query in views:
+        (warning,) = open_on(dataset, run.folder.parent, page, **query).warning
+        assert "tiny was evaluated on other files than these" in warning.value
+
+
 @pytest.mark.parametrize("page", ["explorer", "gallery"])
 @pytest.mark.parametrize(("size", "classes"), [(32, 3), (32, 9), (16, 6)])
 def test_a_model_that_is_not_the_runs_is_named_once(
