@@ -45,7 +45,7 @@ class StorageError(SegmentationError):
 
 
 class BackendError(SegmentationError):
-    """TensorFlow is missing or broken on this machine."""
+    """What computes a model is missing or broken on this machine, or its processor cannot."""
 
 
 class BusyError(SegmentationError):

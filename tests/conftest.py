@@ -104,7 +104,8 @@ def bfloat16() -> None:
     """Skip where the processor does not compute in bfloat16."""
     import segmentation.inference  # noqa: F401 (keeps OpenVINO from reporting that it is imported)
 
-    openvino = pytest.importorskip("openvino")
+    import openvino  # isort: skip
+
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("This machine's processor does not compute in bfloat16.")
 
