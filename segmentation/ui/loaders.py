@@ -291,9 +291,9 @@ def load_overview(path: Path, band: bool = False) -> np.ndarray:
 
 
 @remembered(
-    2 * PREDICTION,
+    3 * PREDICTION,
     key=lambda path, modified_ns, digest, tta, overlap, image: (path, modified_ns, digest, tta, overlap),
-    # The predictions of two runs are kept, however large: a page that shows both would make them at every click.
+    # Those of two runs are always kept, however large: a page that shows both would make them at every click.
     size=lambda prediction: min(prediction.nbytes, PREDICTION),
 )
 def _predict(path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, image: np.ndarray) -> "Prediction":
