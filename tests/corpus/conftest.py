@@ -43,7 +43,7 @@ def loaded(trained: object) -> object:
     """The trained run, once TensorFlow has taken what memory it takes."""
     from segmentation.inference.folder import _predictor
 
-    _predictor(trained.run.model).scene(np.zeros((64, 64, 3), np.uint8))
+    _predictor(trained.run.model, False).scene(np.zeros((64, 64, 3), np.uint8))
     return trained
 
 
