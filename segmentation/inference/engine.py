@@ -96,10 +96,11 @@ def bfloat16_engine(path: Path, size: int | None = None) -> Engine:
         "ENABLE_CPU_PINNING": False,  # other processes on this machine may predict, too
     }
     network = core.compile_model(core.read_model(read_as_onnx(path, size)), "CPU", options)
-    shapes = [
-        [length.get_length() for length in list(port.partial_shape)[1:]] for port in network.inputs + network.outputs
-    ]
-    return Engine(*map(tuple, shapes), lambda batch: network.infer_new_request(batch)[0])
+    input_shape, output_shape = (
+        tuple(length.get_length() for length in list(port.partial_shape)[1:])
+        for port in (network.input(), network.output())
+    )
+    return Engine(input_shape, output_shape, lambda batch: network.infer_new_request(batch)[0])
 
 
 def keras_engine(path: Path) -> Engine:
