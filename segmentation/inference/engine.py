@@ -5,8 +5,9 @@ On request OpenVINO, less exactly and faster.
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -14,6 +15,9 @@ import onnxruntime
 from segmentation.backend import load_tensorflow
 from segmentation.errors import BackendError
 from segmentation.inference.onnx_graph import read_as_onnx
+
+if TYPE_CHECKING:
+    import openvino
 
 CORES = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 """So many batches are computed at once: one a core that this process may use, up to what memory they may take."""
@@ -69,6 +73,23 @@ def onnx_engine(path: Path, size: int | None = None) -> Engine:
     return Engine(tuple(images.shape[1:]), tuple(probabilities.shape[1:]), forward)
 
 
+@cache
+def openvino_core() -> "openvino.Core":
+    """Return OpenVINO's core, the only one that this process ever has.
+
+    Each core puts a signal stack of its own in the place of the thread's; where two come and go, one that has been
+    freed stays, and the next Ctrl-C crashes the process.
+
+    Raises:
+        BackendError: If OpenVINO is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendError("bfloat16 needs a package that is not installed: pip install openvino") from error
+    return openvino.Core()
+
+
 def bfloat16_engine(path: Path, size: int | None = None) -> Engine:
     """Return a network of our layers, computed by OpenVINO with numbers of 16 bits: in little more than half the time.
 
@@ -82,11 +103,7 @@ def bfloat16_engine(path: Path, size: int | None = None) -> Engine:
         BackendError: If OpenVINO is not installed, or the processor has no such arithmetic.
         ValueError: As in `onnx_engine`.
     """
-    try:
-        import openvino
-    except ImportError as error:
-        raise BackendError("bfloat16 needs a package that is not installed: pip install openvino") from error
-    core = openvino.Core()
+    core = openvino_core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise BackendError("This machine's processor does not compute in bfloat16: predict without it.")
     options = {

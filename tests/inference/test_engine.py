@@ -13,6 +13,7 @@ from PIL import Image
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset
 from segmentation.errors import BackendError, RunError
+from segmentation.inference import engine
 from segmentation.inference.engine import keras_engine, load_engine
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.folder import SHIPPED, find_runs
@@ -54,6 +55,7 @@ def test_bfloat16_needs_a_processor_and_a_package(small_model: Path, monkeypatch
         with pytest.raises(BackendError, match=r"^This machine's processor does not compute in bfloat16"):
             Predictor(small_model, bfloat16=True)
     monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(engine, "openvino_core", engine.openvino_core.__wrapped__)  # as if it had not been asked before
     with pytest.raises(BackendError, match=r"pip install openvino$"):
         Predictor(small_model, bfloat16=True)
 
@@ -67,6 +69,23 @@ def test_a_network_that_only_keras_computes_is_not_computed_in_bfloat16(tmp_path
         RunError, match=r"^best\.keras of network cannot be computed in bfloat16: predict without it\.$"
     ):
         Predictor(path, bfloat16=True)
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_a_signal_does_not_crash_what_has_computed_in_bfloat16(small_model: Path) -> None:
+    code = """
+import faulthandler, signal, sys
+from pathlib import Path
+from segmentation.inference.engine import bfloat16_engine
+faulthandler.enable()
+signal.signal(signal.SIGINT, lambda *_: print("stopped politely"))
+for _ in range(3):
+    engine = bfloat16_engine(Path(sys.argv[1]))
+del engine
+signal.raise_signal(signal.SIGINT)
+"""
+    done = python(code, small_model)
+    assert (done.returncode, done.stdout) == (0, "stopped politely\n"), done.stderr
 
 
 def test_openvino_reports_to_nobody_that_it_is_used(small_model: Path) -> None:

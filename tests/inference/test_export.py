@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from segmentation.errors import ConfigurationError, RunError
+from segmentation.inference.engine import openvino_core
 from segmentation.inference.export import export
 from segmentation.inference.predictor import Predictor
 
@@ -48,10 +49,8 @@ def test_litert_gives_the_same_probabilities(small_model: Path, expected: np.nda
 
 
 def test_openvino_gives_the_same_probabilities(small_model: Path, expected: np.ndarray, tmp_path: Path) -> None:
-    import openvino
-
     export(small_model, "openvino", tmp_path / "network.xml")
-    network = openvino.compile_model(tmp_path / "network.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    network = openvino_core().compile_model(tmp_path / "network.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     assert np.allclose(network(IMAGES.astype(np.float32))[0], expected, atol=1e-5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.bin", "network.xml"]
 
