@@ -3,13 +3,17 @@
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from segmentation.errors import StorageError
+
+UNFINISHED = ".writing-"
+"""So begins the name of what is being written."""
 
 
 @contextmanager
@@ -83,15 +87,51 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
-        os.close(handle)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED, suffix=path.suffix)
         temporary = Path(name)
         try:
+            _lock_while_open(handle)
             yield temporary
             temporary.chmod(0o644)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield an empty folder in `parent`, to make in it what is then moved into place; it is gone after the block.
+
+    Args:
+        parent: The folder to make it in. It is made if it is missing.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=UNFINISHED, ignore_cleanup_errors=True) as name:
+        handle = os.open(name, os.O_RDONLY)
+        try:
+            _lock_while_open(handle)
+            yield Path(name)
+        finally:
+            os.close(handle)
+
+
+def _lock_while_open(handle: int) -> None:
+    """Tell `remove_unfinished` that this process is still at it; where files cannot be locked, nothing is removed."""
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed have left half written in `folder`; what is being written stays."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        with suppress(OSError):  # its owner is still at it, or has just finished
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(handle)
 
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (anything JSON can hold)

@@ -10,7 +10,7 @@ import pytest
 
 from segmentation.data.locate import PROJECT
 from segmentation.errors import StorageError
-from segmentation.files import locked, replacing, write_json
+from segmentation.files import locked, remove_unfinished, replacing, scratch_folder, write_json
 
 
 def test_a_new_file_appears_with_its_content(tmp_path: Path) -> None:
@@ -124,3 +124,30 @@ def test_nan_is_refused_and_the_old_json_stays(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "file.json", {"score": float("nan")})
     assert json.loads((tmp_path / "file.json").read_text()) == {"score": 1.0}
+
+
+def test_a_scratch_folder_is_gone_after_the_block(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), scratch_folder(tmp_path / "new") as scratch:
+        (scratch / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_only_what_nobody_writes_any_more_is_removed_as_unfinished(tmp_path: Path) -> None:
+    killed = """
+import os, pathlib, signal, sys
+from segmentation.files import replacing, scratch_folder
+folder = pathlib.Path(sys.argv[1])
+with replacing(folder / "file.txt") as temporary, scratch_folder(folder) as scratch:
+    temporary.write_text("half")
+    (scratch / "file.txt").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed, tmp_path], cwd=PROJECT, check=False)
+    left = set(tmp_path.iterdir())
+    assert len(left) == 2
+    with replacing(tmp_path / "file.txt") as temporary, scratch_folder(tmp_path) as scratch:
+        temporary.write_text("whole")
+        remove_unfinished(tmp_path)
+        assert set(tmp_path.iterdir()) == {temporary, scratch}
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]

@@ -4,8 +4,6 @@ Each tile is one contiguous area, cut into 3 by 3 scenes.
 """
 
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ from segmentation.data.city import COLUMNS, PAINTERS, ROWS, render
 from segmentation.data.palette import DUBAI, VOID
 from segmentation.data.scenes import DEMO_MARKER
 from segmentation.errors import SegmentationError
-from segmentation.files import writing
+from segmentation.files import scratch_folder, writing
 
 VERSION = 1
 """To be raised whenever the pictures change: a demo set of another version is made anew."""
@@ -44,14 +42,9 @@ def make_demo(folder: Path, progress: Callable[[int, int], None] | None = None) 
         return folder
     if folder.exists() and not (folder / DEMO_MARKER).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise SegmentationError(f"{folder} holds something else: choose a new or an empty folder for the demo set.")
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
-        try:
-            _build(workshop / "new", progress)
-            _publish(workshop / "new", folder)
-        finally:
-            shutil.rmtree(workshop, ignore_errors=True)
+    with writing(folder), scratch_folder(folder.parent) as scratch:
+        _build(scratch / "new", progress)
+        _publish(scratch / "new", folder)
     return folder
 
 

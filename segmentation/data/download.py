@@ -4,11 +4,11 @@
 needed.
 """
 
-import tempfile
 from pathlib import Path
 
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DownloadError, SegmentationError
+from segmentation.files import scratch_folder
 
 HANDLE = "humansintheloop/semantic-segmentation-of-aerial-imagery"
 PAGE = f"kaggle.com/datasets/{HANDLE}"
@@ -31,9 +31,8 @@ def download(folder: Path) -> Dataset:
             return find_dataset(folder)
         except SegmentationError as error:
             raise DownloadError(f"{folder} holds something else: choose a new or empty folder.") from error
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as aside:
-        fetched = Path(aside) / "data"
+    with scratch_folder(folder.parent) as scratch:
+        fetched = scratch / "data"
         try:
             kagglehub.dataset_download(HANDLE, output_dir=str(fetched))
             find_dataset(fetched)

@@ -155,6 +155,10 @@ class Palette:
         table[_codes(np.array([self.colors], np.uint8))] = np.arange(len(self))
         return table
 
+    def __getstate__(self) -> dict:
+        """Return what is sent to another process: the tables of all colours are made there again."""
+        return {"names": self.names, "colors": self.colors}
+
     def encode(self, mask: np.ndarray) -> np.ndarray:
         """Turn a colour mask into class indices.
 

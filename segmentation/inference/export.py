@@ -1,10 +1,10 @@
 """A network in the formats of other programs."""
 
-import tempfile
 from pathlib import Path
 from typing import Literal, get_args
 
 from segmentation.errors import ConfigurationError, RunError
+from segmentation.files import scratch_folder
 
 Format = Literal["onnx", "tf_saved_model", "openvino", "litert"]
 """By Keras' names."""
@@ -35,11 +35,10 @@ def export(path: Path, format: Format, output: Path) -> None:
     from segmentation.inference.predictor import Predictor  # half a second
 
     Predictor(path)  # refuses what is no network of ours
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".writing-") as scratch:
+    with scratch_folder(output.parent) as scratch:
         write = _write_onnx if format == "onnx" else _write_by_keras
-        write(path, format, Path(scratch) / output.name)
-        for written in Path(scratch).iterdir():
+        write(path, format, scratch / output.name)
+        for written in scratch.iterdir():
             written.replace(output.parent / written.name)
 
 

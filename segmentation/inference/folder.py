@@ -18,7 +18,7 @@ from segmentation.data.raster import Raster, is_georeferenced
 from segmentation.data.scenes import check_same_size
 from segmentation.errors import ConfigurationError, ImageFileError, SegmentationError
 from segmentation.evaluation import scores
-from segmentation.files import replacing, write_json
+from segmentation.files import remove_unfinished, replacing, write_json
 from segmentation.inference.maps import map_raster
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.windows import check_overlap
@@ -120,6 +120,7 @@ def predict_files(
     for stem, count in Counter(image.stem for image in images).most_common(1):
         if count > 1:
             raise ConfigurationError(f"More than one image is called {stem}: predict them into different folders.")
+    remove_unfinished(job.output)
     waiting = []
     for image in images:
         row = kept_row(job, image)
@@ -129,6 +130,7 @@ def predict_files(
             waiting.append(image)
     if scheduler:
         yield from _predict_on(scheduler, job, waiting)
+        remove_unfinished(job.output)  # of workers that died
     elif waiting:
         _predictor(job.model, job.bfloat16)  # a model that cannot be loaded is refused once, not for every image
         for image in waiting:

@@ -1,7 +1,6 @@
 """Predictions of orthophotos as maps: cloud-optimised GeoTIFFs, polygons, areas."""
 
 import json
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +18,7 @@ from rasterio.windows import Window
 
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.raster import LONGITUDE_LATITUDE, Raster
-from segmentation.files import replacing
+from segmentation.files import replacing, scratch_folder
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
 
@@ -84,8 +83,8 @@ def map_raster(
 def _optimised(raster: Raster, target: Path, palette: Palette | None = None) -> Iterator[rasterio.io.DatasetWriter]:
     """Yield a file to write rows of one byte a pixel to, which becomes a cloud-optimised GeoTIFF at the end."""
     layout = {"height": raster.height, "width": raster.width, "crs": raster.crs, "transform": raster.transform}
-    with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=".writing-") as scratch:
-        plain = Path(scratch) / "plain.tif"
+    with scratch_folder(target.parent) as scratch:
+        plain = scratch / "plain.tif"
         kind = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": VOID, "bigtiff": "if_safer"}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # then the orthophoto does not lie anywhere either
@@ -103,11 +102,6 @@ def _optimised(raster: Raster, target: Path, palette: Palette | None = None) -> 
         if palette:
             with replacing(target.with_name(f"{target.name}.aux.xml")) as temporary:
                 temporary.write_text(_categories(palette), encoding="utf-8")
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _categories(palette: Palette) -> str:

@@ -13,7 +13,7 @@ from types import FrameType
 
 import keras
 
-from segmentation.files import replacing
+from segmentation.files import UNFINISHED, remove_unfinished, replacing
 from segmentation.runs.folder import BEST, HISTORY, LATEST, write_status
 from segmentation.runs.history import read_history
 from segmentation.training.configuration import Configuration
@@ -68,8 +68,7 @@ class Snapshot(keras.callbacks.BackupAndRestore):
     def tidy(self) -> None:
         """Remove what is half written: `BestModel` would move its own into place."""
         shutil.rmtree(self.writing, ignore_errors=True)
-        for leftover in self.run.glob(".writing-*"):
-            leftover.unlink()
+        remove_unfinished(self.run)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Load what `restore` has put in place."""
@@ -120,7 +119,7 @@ class BestModel(keras.callbacks.ModelCheckpoint):
     ) -> None:
         self.target = run / BEST
         self.average = average
-        self.aside = run / f".writing-{BEST}"
+        self.aside = run / f"{UNFINISHED}{BEST}"
         super().__init__(
             str(self.aside), monitor=MONITOR, mode="max", save_best_only=True, initial_value_threshold=best_so_far
         )

@@ -1,6 +1,7 @@
 """Class colours: masks to class indices and back, and ``class_dict.csv``."""
 
 import dataclasses
+import pickle
 import tracemalloc
 from pathlib import Path
 
@@ -319,3 +320,12 @@ def test_colour_blind_colours_differ_in_lightness_or_blue() -> None:
 def test_too_many_classes_keep_their_own_colours() -> None:
     many = Palette(tuple(map(str, range(11))), tuple((i, i, i) for i in range(11)))
     assert many.colour_blind_safe() is many
+
+
+def test_a_palette_that_has_been_used_is_sent_to_other_processes_small() -> None:
+    mask = np.array([[DUBAI.colors[2], (1, 2, 3)]], np.uint8)
+    DUBAI.encode(mask)
+    sent = pickle.dumps(DUBAI)
+    assert len(sent) < 1000
+    assert pickle.loads(sent) == DUBAI  # noqa: S301 (written above)
+    assert pickle.loads(sent).encode(mask).tolist() == [[2, VOID]]  # noqa: S301

@@ -159,6 +159,9 @@ def test_two_workers_one_killed_half_way_give_what_one_process_gives(small_model
                 os.kill(processes[0], signal.SIGKILL)
     assert len(together) == 200
     assert together == alone
+    assert {path.name for path in (tmp_path / "together").iterdir()} == {
+        path.name for path in (tmp_path / "alone").iterdir()
+    }
     one, other = pixels(tmp_path / "alone"), pixels(tmp_path / "together")
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
