@@ -5,7 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -140,9 +140,13 @@ def predict_files(
 def _predict_on(scheduler: str, job: Job, images: list[Path]) -> Iterator[dict]:
     from distributed import Client, as_completed  # takes a second to import
 
+    def only_for(image: Path) -> Job:
+        """Return the job with no mask but this image's: a task that took all along would grow with their number."""
+        return replace(job, masks={stem: job.masks[stem] for stem in {image.stem} & job.masks.keys()})
+
     with Client(scheduler) as client:
         # A worker that dies is replaced by another: what it had finished is on disk, what it had begun is begun anew.
-        futures = {client.submit(_attempt, job, image, pure=False): image for image in images}
+        futures = {client.submit(_attempt, only_for(image), image, pure=False): image for image in images}
         for future in as_completed(futures):
             error = future.exception()
             yield {"image": futures[future].name, "problem": str(error)} if error else future.result()

@@ -146,19 +146,26 @@ def test_an_image_that_goes_away_is_named(small_model: Path, images: list[Path],
     assert sum(row["problem"] is None for row in rows) == 10
 
 
+@pytest.mark.filterwarnings("error:Sending large graph")
 def test_two_workers_one_killed_half_way_give_what_one_process_gives(small_model: Path, tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", 200)
-    alone = {row["image"]: row for row in predict_files(Job(small_model, PALETTE, tmp_path / "alone"), images)}
-    together = {}
+    masks = {f"scene {number}": tmp_path / "masks" / f"scene {number}.png" for number in range(20_000)}
+    masks[images[0].stem] = images[0]  # has none of the classes' colours
+    alone, together = {}, {}
+    for row in predict_files(Job(small_model, PALETTE, tmp_path / "alone", masks), images):
+        alone[row["image"]] = row
     with LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
         with Client(cluster) as client:
             processes = list(client.run(os.getpid).values())
-        for row in predict_files(Job(small_model, PALETTE, tmp_path / "together"), images, cluster.scheduler_address):
+        for row in predict_files(
+            Job(small_model, PALETTE, tmp_path / "together", masks), images, cluster.scheduler_address
+        ):
             together[row["image"]] = row
             if len(together) == len(images) // 2:
                 os.kill(processes[0], signal.SIGKILL)
     assert len(together) == 200
     assert together == alone
+    assert [name for name, row in together.items() if row.get("uncertain")] == [images[0].name]
     assert {path.name for path in (tmp_path / "together").iterdir()} == {
         path.name for path in (tmp_path / "alone").iterdir()
     }
