@@ -149,7 +149,7 @@ def test_an_image_that_goes_away_is_named(small_model: Path, images: list[Path],
 @pytest.mark.filterwarnings("error:Sending large graph")
 def test_two_workers_one_killed_half_way_give_what_one_process_gives(small_model: Path, tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", 200)
-    masks = {f"scene {number}": tmp_path / "masks" / f"scene {number}.png" for number in range(20_000)}
+    masks = {f"scene {number}": tmp_path / "masks" / f"scene {number}.png" for number in range(200_000)}
     masks[images[0].stem] = images[0]  # has none of the classes' colours
     alone, together = {}, {}
     for row in predict_files(Job(small_model, PALETTE, tmp_path / "alone", masks), images):
