@@ -12,6 +12,7 @@ from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.palette import VOID
 from segmentation.data.raster import Raster
 from segmentation.errors import ImageFileError
+from segmentation.files import remove_unfinished
 from segmentation.inference.folder import Job, kept_row, map_files, predict_file
 from segmentation.runs.folder import Run
 from segmentation.ui.explorer import choose_windows
@@ -121,6 +122,7 @@ def _offer_prediction(job: Job, path: Path) -> None:
         # A click on it ends this run of the page at the next step of the bar; what was begun is removed.
         st.button("Cancel", icon=":material/cancel:", key="cancel-orthophoto")
         with taking_turns("Predicting, windows …") as progress:
+            remove_unfinished(job.output)  # of a server that was killed
             predict_file(job, path, progress, load_predictor)
     st.rerun()
 
