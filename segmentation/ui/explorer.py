@@ -577,7 +577,7 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
     if table.empty:
         st.info(f"{plain(run.name)} held none of this data set's patches out: choose another data set or run.")
         return
-    say_other_files(run, dataset)
+    say_other_files(run, dataset, "it may have been trained on some of these patches")
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     count = left.slider(
         "Patches", 1, min(24, len(table)), min(6, len(table)), key="n", bind="query-params", help="How many to draw."
@@ -600,10 +600,9 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
         with cards, st.container(border=True), one_sentence(ImageFileError):  # without a model there is no card at all
             image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size)
             truth = settle_void(mask, run.protocol, run.palette)
-            pictures = [
-                image,
-                *(drawn(run.palette).decode(classes) for classes in (truth, predict(run.model, image).classes)),
-            ]
+            predicted = predict(run.model, image).classes
+            matrix = scores.confusion_matrices(truth[None], predicted[None], len(run.palette))[0]
+            pictures = [image, *(drawn(run.palette).decode(classes) for classes in (truth, predicted))]
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(code(row.patch))
                 st.page_link(
@@ -615,4 +614,7 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
                 )
             with st.container(key=f"pixels-{row.patch}"):
                 st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
-            st.caption(f"Mean IoU {row.mean_iou:.3f} of {in_classes(row.classes)} · accuracy {row.accuracy:.3f}")
+            # Not the run's own table: its files may be others than these.
+            counted = int(np.isfinite(scores.iou(matrix)).sum())
+            mean_iou, accuracy = (score(float(of(matrix))) for of in (scores.mean_iou, scores.accuracy))
+            st.caption(f"Mean IoU {mean_iou} of {in_classes(counted)} · accuracy {accuracy}")

@@ -73,7 +73,7 @@ def can_show(dataset: Dataset | None, run: Run | None) -> bool:
             icon=":material/swap_horiz:",
         )
         return False
-    say_other_files(run, dataset)
+    say_other_files(run, dataset, "pictures and scores may not belong together")
     return True
 
 

@@ -297,12 +297,12 @@ def run_of(dataset: Dataset, runs: list[Run]) -> int:
     return alike[0] if alike else 0
 
 
-def say_other_files(run: Run, dataset: Dataset) -> None:
-    """Say so if a run was evaluated on other files than a data set of the same scenes holds now."""
+def say_other_files(run: Run, dataset: Dataset, therefore: str) -> None:
+    """Say what follows if a run was evaluated on other files than a data set of the same scenes holds now."""
     if run.fingerprint != load_fingerprint(dataset):
         st.warning(
-            f"{plain(run.name)} was evaluated on other files than these, or they have changed since: pictures and "
-            "scores may not belong together. Choose its data set, or evaluate it on this one.",
+            f"{plain(run.name)} was evaluated on other files than these, or they have changed since: {therefore}. "
+            "Choose its data set, or evaluate it on this one.",
             icon=":material/difference:",
         )
 

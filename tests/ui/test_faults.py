@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from segmentation.data.locate import PROJECT
-from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.data.scenes import Dataset, find_dataset, read_scene
+from segmentation.inference.predictor import Predictor
 from segmentation.model.unet import unet
 from segmentation.runs.folder import Run
 
@@ -71,6 +74,32 @@ def test_scenes_of_another_data_set_with_the_same_names_are_not_called_trained_o
     for page, query in views:
         (warning,) = open_on(dataset, run.folder.parent, page, **query).warning
         assert "tiny was evaluated on other files than these" in warning.value
+
+
+def test_random_patches_have_the_scores_of_their_pictures(open_on: Open, copied: tuple[Dataset, Run]) -> None:
+    dataset, run = copied
+    with Image.open(dataset.scenes[3].image) as image:
+        upside_down = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    upside_down.save(dataset.scenes[3].image)  # the run's own table is of another picture
+    at = open_on(dataset, run.folder.parent, "explorer", source="Random patches", n="24")
+    names = [element.value.strip("`") for element in at.markdown if element.value.startswith("`")]
+    said = [caption.value for caption in at.caption if caption.value.startswith("Mean IoU")]
+    assert any(name.startswith(dataset.scenes[3].name) for name in names)
+    predictor = Predictor(run.model)
+    for name, caption in zip(names, said, strict=True):
+        scene, place = name.rsplit("/", 1)
+        image, truth = read_scene(next(s for s in dataset.scenes if s.name == scene), dataset.palette)
+        row, column = (32 * int(number) for number in (place[1:3], place[4:6]))
+        here = np.s_[row : row + 32, column : column + 32]
+        predicted = predictor.scene(image[here]).classes
+        labelled = truth[here] != 255
+        true, guess = truth[here][labelled], predicted[labelled]
+        ious = [
+            ((true == index) & (guess == index)).sum() / ((true == index) | (guess == index)).sum()
+            for index in set(true) | set(guess)
+        ]
+        classes = f"{len(ious)} classes" if len(ious) > 1 else "1 class"
+        assert caption == f"Mean IoU {np.mean(ious):.3f} of {classes} · accuracy {(true == guess).mean():.3f}"
 
 
 @pytest.mark.parametrize("page", ["explorer", "gallery"])
