@@ -126,7 +126,7 @@ def remove_unfinished(folder: Path) -> None:
     """Remove what processes that were killed have left half written in `folder`; what is being written stays."""
     for path in folder.glob(f"{UNFINISHED}*"):
         with suppress(OSError):  # its owner is still at it, or has just finished
-            handle = os.open(path, os.O_RDONLY)
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would be waited for
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
