@@ -156,11 +156,11 @@ def curves(logs: list[Log], drawing: Drawing) -> None:
 @one_sentence()
 def _draw_curves(logs: list[Log], live: bool, drawing: Drawing) -> None:
     """One drawing of all curves from what the files hold now."""
+    if live and not any(Run(log.run.folder).status.get("state") == "running" for log in logs if log.run):
+        st.rerun()  # it has ended: the whole page follows once, and the polling stops
     for log in logs:
         if log.run:
             _state(Run(log.run.folder))
-    if live and not any(Run(log.run.folder).status.get("state") == "running" for log in logs if log.run):
-        st.rerun()  # it has ended: the whole page follows once, and the polling stops
     histories = _read(logs)
     for name, history in histories.items():
         for note in history.notes:
