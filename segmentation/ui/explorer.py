@@ -615,6 +615,6 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
             with st.container(key=f"pixels-{row.patch}"):
                 st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
             # Not the run's own table: its files may be others than these.
-            counted = int(np.isfinite(scores.iou(matrix)).sum())
-            mean_iou, accuracy = (score(float(of(matrix))) for of in (scores.mean_iou, scores.accuracy))
-            st.caption(f"Mean IoU {mean_iou} of {in_classes(counted)} · accuracy {accuracy}")
+            mean_iou, accuracy = score(float(scores.mean_iou(matrix))), score(float(scores.accuracy(matrix)))
+            counted = in_classes(np.isfinite(scores.iou(matrix)).sum())
+            st.caption(f"Mean IoU {mean_iou} of {counted} · accuracy {accuracy}")
