@@ -342,7 +342,9 @@ def predict(
                 progress(len(rows), len(files))
             if row["problem"]:
                 tqdm.write(row["problem"], sys.stderr)
-            elif "scores" in row:
+            if "note" in row:
+                tqdm.write(printable(row["note"]), sys.stderr)
+            if "scores" in row:
                 accuracy, mean_iou = row["scores"]["accuracy"], row["scores"]["mean_iou"]
                 name = printable(row["image"])
                 tqdm.write(f"{name}: accuracy {accuracy}, mean IoU {mean_iou}", sys.stdout)

@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -120,6 +122,31 @@ def _lock_while_open(handle: int) -> None:
     """Tell `remove_unfinished` that this process is still at it; where files cannot be locked, nothing is removed."""
     with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+class VanishingFolder:
+    """A new folder for what somebody has lent us: it goes when it is closed, or when this process ends, however.
+
+    A second process waits for the end of this one, since a signal may leave it no time to clean up.
+
+    Args:
+        prefix: So its name begins.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=prefix))
+        remove = "import shutil, sys; sys.stdin.read(); shutil.rmtree(sys.argv[1], ignore_errors=True)"
+        self._guard = subprocess.Popen(  # noqa: S603 (no user's text is in it)
+            [sys.executable, "-c", remove, str(self.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C is for this process alone
+        )
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._guard.communicate()
 
 
 def remove_unfinished(folder: Path) -> None:

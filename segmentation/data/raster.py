@@ -1,55 +1,104 @@
 """GeoTIFF orthophotos of any size, read by rows, and where they lie on the ground."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cached_property
+import contextlib
+import json
+import os
+import pickle
+import stat
+import subprocess
+import sys
+from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import rasterio
-import rasterio.warp
-from rasterio import Affine
-from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.windows import Window
 
 from segmentation.data.images import LARGE, PIXELS_A_BYTE
+from segmentation.data.locate import PROJECT
 from segmentation.errors import ImageFileError
 
-STRETCH = (2, 98)
-"""Percentiles of each band that become 0 and 255 where a file has more than 8 bits."""
+if TYPE_CHECKING:
+    from rasterio import Affine
+    from rasterio.crs import CRS
 
-CACHE = 64
-"""Megabytes that GDAL may keep of the files it reads and writes; its own default is a twentieth of the memory."""
+WORLD_SUFFIXES = (".tfw", ".tifw", ".tiffw", ".wld")
+"""Endings of a world file: six numbers that say where a picture lies."""
 
-LONGITUDE_LATITUDE = "EPSG:4326"
-"""Longitude and latitude on the ellipsoid of WGS 84: what GeoJSON's coordinates are in (RFC 7946)."""
+SIDE_FILE = 1 << 16
+"""Bytes: a longer world file or ``.prj`` is neither."""
 
-OVERVIEW = 1024
-"""The percentiles are those of the image shrunk to this many pixels a side."""
 
-MAX_WIDTH = 500_000
-"""Pixels: wider files are refused, since prediction holds a row of windows (two gigabytes at this width)."""
+PIECE = 1 << 20
+"""Pixels of a side for which numbers are held at once: a header may claim hundreds of millions."""
 
-BLOCK = 512
-"""Megabytes: files are refused that have to be read in larger pieces."""
 
-_SEMI_MAJOR, _FLATTENING = 6378137.0, 1 / 298.257223563
-"""The ellipsoid of WGS 84: semi-major axis in metres, flattening."""
+class PixelAreas:
+    """What the pixels of an image cover on the ground, interpolated between the nodes of a grid.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Likewise.
+        nodes: (rows, columns) m² at the middles of so many equal parts of the image.
+    """
+
+    def __init__(self, height: int, width: int, nodes: np.ndarray) -> None:
+        self._lengths = height, width
+        self._nodes = np.nan_to_num(nodes)  # off the planet there is no ground
+
+    def within(self, rows: slice, columns: slice) -> np.ndarray:
+        """Return the areas of the pixels in some rows and columns, (rows, columns) float64 in m²."""
+        (above, below, share), (before, after, weight) = (
+            _interpolation(part, length, count)
+            for part, length, count in zip((rows, columns), self._lengths, self._nodes.shape, strict=True)
+        )
+        nodes = self._nodes[above] * (1 - share)[:, None] + self._nodes[below] * share[:, None]
+        return nodes[:, before] * (1 - weight) + nodes[:, after] * weight
+
+    @property
+    def total(self) -> float:
+        """The area of all pixels, in m²."""
+        down, right = (
+            _node_weights(length, count) for length, count in zip(self._lengths, self._nodes.shape, strict=True)
+        )
+        return float(down @ self._nodes @ right)
+
+
+def _interpolation(part: slice, length: int, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each pixel of a part of a side the node before it, the one after it, and the second one's share."""
+    place = np.clip((np.arange(part.start, part.stop) + 0.5) * nodes / length - 0.5, 0, nodes - 1)
+    before = place.astype(np.intp)
+    return before, np.minimum(before + 1, nodes - 1), place - before
+
+
+def _node_weights(length: int, nodes: int) -> np.ndarray:
+    """Return how many pixels of a side each node stands for, (nodes,) float64; long sides piece by piece."""
+    weights = np.zeros(nodes)
+    for start in range(0, length, PIECE):
+        before, after, share = _interpolation(slice(start, min(start + PIECE, length)), length, nodes)
+        weights += np.bincount(before, 1 - share, nodes) + np.bincount(after, share, nodes)
+    return weights
 
 
 class Raster:
     """A TIFF file opened for reading by rows. To be used in a ``with`` block.
 
-    Bands tagged red, green and blue are taken, else the first three; a file of one or two bands is grey. Bands of more
-    than 8 bits are stretched linearly between the percentiles of `STRETCH`, each by itself.
+    Bands tagged red, green and blue are taken, else the first three; a file of one or two bands is grey; palettes are
+    read by their colours. Bands of more than 8 bits are stretched linearly between their 2nd and 98th percentile.
+
+    A process of its own reads the file, one that can open nothing else: see `segmentation.data.raster_reader`. Beside
+    the file a world file and a ``.prj`` are looked for, both of them numbers and names.
 
     Args:
         path: The file.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        unplaced: Why the file does not say where it lies, as the rest of a sentence about it; None if it does.
+        system: Name of its coordinate reference system, such as ``EPSG:32640``; None if it does not say where it lies.
+        is_geographic: Whether its coordinates are angles.
+        place: From (column, row) to coordinates: (a, b, c, d, e, f); None if it does not say where it lies.
 
     Raises:
         ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or cannot be read in bounded memory.
@@ -57,13 +106,41 @@ class Raster:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
-        with ExitStack() as stack:
-            self._file = stack.enter_context(_opened(path))
-            if any(kind.startswith("complex") for kind in self._file.dtypes):
-                raise ImageFileError(f"{path.name} holds complex numbers, not colours: export it as RGB.")
-            self._check_size(path)
-            self._bands = _color_bands(self._file)
-            self._open = stack.pop_all()
+        descriptor = _open_file(path)
+        try:
+            size = os.fstat(descriptor).st_size
+            self._connection, theirs = Pipe()
+            with theirs:
+                command = [sys.executable, "-m", "segmentation.data.raster_reader", str(theirs.fileno())]
+                self._process = subprocess.Popen(  # noqa: S603 (no user's text is in it)
+                    [*command, str(descriptor)],
+                    cwd=PROJECT,
+                    pass_fds=(theirs.fileno(), descriptor),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+        finally:
+            os.close(descriptor)
+        try:
+            self._connection.send((_world_file(path), _read_side_file(path.with_suffix(".prj"))))
+            about = self._receive()
+            self.height: int = about["height"]
+            self.width: int = about["width"]
+            self.unplaced: str | None = about["unplaced"]
+            self.system: str | None = about["system"]
+            self.is_geographic: bool = about["geographic"]
+            self.place: tuple[float, ...] | None = about["transform"] and tuple(about["transform"])
+            self._crs: str | None = about["crs"]
+            pixels = self.height * self.width
+            if pixels > LARGE and pixels > PIXELS_A_BYTE * size:
+                raise ImageFileError(
+                    f"{self.name} has {self.width:,} × {self.height:,} pixels by its header, but far too few bytes for "
+                    "them: fetch or export the file again."
+                )
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -71,35 +148,46 @@ class Raster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        self.close()
+
+    def close(self) -> None:
+        """End the process that reads the file."""
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
 
     @property
-    def height(self) -> int:
-        """In pixels."""
-        return self._file.height
+    def reader_id(self) -> int:
+        """The id of the process that reads the file."""
+        return self._process.pid
 
     @property
-    def width(self) -> int:
-        """In pixels."""
-        return self._file.width
+    def crs(self) -> "CRS | None":
+        """The coordinate reference system; None if the file does not say where it lies."""
+        from rasterio.crs import CRS  # GDAL: only where it is needed
+
+        return CRS.from_wkt(self._crs) if self._crs else None
 
     @property
-    def crs(self) -> CRS | None:
-        """The coordinate reference system; None if the file has none."""
-        return self._file.crs
+    def transform(self) -> "Affine | None":
+        """From (column, row) to coordinates; None if the file does not say where it lies."""
+        from rasterio import Affine
 
-    @property
-    def transform(self) -> Affine:
-        """From (column, row) to coordinates."""
-        return self._file.transform
+        return Affine(*self.place) if self.place else None
 
-    def read(self, top: int, end: int) -> np.ndarray:
-        """Return rows `top` to `end` − 1, (rows, width, 3) uint8, red, green, blue.
+    def read(self, top: int, end: int, left: int = 0, right: int | None = None) -> np.ndarray:
+        """Return a part of the image, (rows, columns, 3) uint8, red, green, blue.
+
+        Args:
+            top: The first row.
+            end: The row after the last.
+            left: The first column.
+            right: The column after the last; by default the image's width.
 
         Raises:
             ImageFileError: If the file is damaged there.
         """
-        return self._colors(self._read(self._bands, window=Window(0, top, self.width, end - top)))
+        return self._ask("read", int(top), int(end), left, self.width if right is None else right)
 
     def overview(self, longest: int) -> np.ndarray:
         """Return the image with at most `longest` pixels a side, (rows, columns, 3) uint8: averages of its pixels.
@@ -107,8 +195,7 @@ class Raster:
         Raises:
             ImageFileError: If the file is damaged.
         """
-        shape = small_shape(self.height, self.width, longest)
-        return self._colors(self._read(self._bands, out_shape=(3, *shape), resampling=Resampling.average))
+        return self._ask("overview", longest)
 
     def indices(self, longest: int) -> np.ndarray:
         """Return the first band with at most `longest` pixels a side, (rows, columns): the nearest pixels, unchanged.
@@ -116,132 +203,110 @@ class Raster:
         Raises:
             ImageFileError: If the file is damaged.
         """
-        return self._read([1], out_shape=(1, *small_shape(self.height, self.width, longest)))[0]
+        return self._ask("indices", longest)
 
-    def corners(self) -> np.ndarray | None:
-        """Return the corners' longitude and latitude, (4, 2) float64, clockwise from the top left; None if unknown."""
-        if self.crs is None:
-            return None
-        pixels = [(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)]
-        x, y = zip(*(self.transform @ pixel for pixel in pixels), strict=True)
-        try:
-            return np.array(rasterio.warp.transform(self.crs, LONGITUDE_LATITUDE, x, y)[:2]).T
-        except RasterioError:  # a system of its own, such as a building site's
-            return None
-
-    def valid(self, top: int, end: int) -> np.ndarray:
-        """Return where rows `top` to `end` − 1 hold a picture, (rows, width) bool; false is no data.
+    def valid(self, top: int, end: int, left: int = 0, right: int | None = None) -> np.ndarray:
+        """Return where a part, as in `read`, holds a picture, (rows, columns) bool: false is no data or not-a-number.
 
         Raises:
             ImageFileError: If the file is damaged there.
         """
-        try:
-            return self._file.dataset_mask(window=Window(0, top, self.width, end - top)) > 0
-        except RasterioError as error:
-            raise self._damaged() from error
+        return self._ask("valid", int(top), int(end), left, self.width if right is None else right)
 
-    def pixel_areas(self) -> np.ndarray | None:
-        """Return the area of a pixel of each row, (height,) in m²; None if the file does not say where it lies.
+    def to_longitude_latitude(self, x: np.ndarray, y: np.ndarray) -> np.ndarray | None:
+        """Return longitudes and latitudes on WGS 84, (2, points) float64, not-a-number where there are none.
 
-        In projected coordinates all are the same; in degrees they are those of the ellipsoid of WGS 84.
+        None if the file does not say where it lies, or there is no way from its coordinates to WGS 84.
+
+        Args:
+            x: (points,) float64, in the file's coordinates.
+            y: Likewise.
         """
-        if self.crs is None or not (self.crs.is_projected or self.crs.is_geographic):
+        if self.unplaced:
             return None
-        pixel = abs(self.transform.determinant)
-        if self.crs.is_projected:
-            return np.full(self.height, pixel * self.crs.linear_units_factor[1] ** 2)
-        latitude = np.radians(self.transform.f + self.transform.e * (np.arange(self.height) + 0.5))
-        squeeze = _FLATTENING * (2 - _FLATTENING)
-        bulge = 1 - squeeze * np.sin(latitude) ** 2
-        along_meridian, along_parallel = _SEMI_MAJOR * (1 - squeeze) / bulge**1.5, _SEMI_MAJOR / bulge**0.5
-        return pixel * np.radians(1) ** 2 * along_meridian * along_parallel * np.cos(latitude)
+        degrees = self._ask("to_longitude_latitude", x, y)
+        return degrees if degrees.shape[1] == len(x) else None
 
-    def _colors(self, values: np.ndarray) -> np.ndarray:
-        """Return bands (3, rows, columns) as (rows, columns, 3) uint8, stretched if they have more than 8 bits."""
-        if any(kind != "uint8" for kind in self._file.dtypes):
-            low, high = self._limits
-            scaled = np.clip((values - low) * (255 / (high - low)), 0, 255)
-            values = np.nan_to_num(scaled).round().astype(np.uint8)  # not-a-number is no data, and black
-        return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+    def corners(self) -> np.ndarray | None:
+        """Return the corners' longitude and latitude, (4, 2) float64, clockwise from the top left; None if unknown."""
+        if self.unplaced:
+            return None
+        pixels = [(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)]
+        x, y = np.array([self.transform @ pixel for pixel in pixels]).T
+        degrees = self.to_longitude_latitude(x, y)
+        return degrees.T if degrees is not None and np.isfinite(degrees).all() else None
 
-    def _read(self, bands: list[int], **how: object) -> np.ndarray:
+    def pixel_areas(self) -> PixelAreas | None:
+        """Return what the pixels cover on the ground; None if the file does not say where it lies."""
+        if self.unplaced:
+            return None
+        nodes = self._ask("pixel_areas")
+        return PixelAreas(self.height, self.width, nodes) if nodes.size and np.isfinite(nodes).any() else None
+
+    def _ask(self, method: str, *arguments: object) -> np.ndarray:
         try:
-            return self._file.read(bands, **how)
-        except RasterioError as error:
+            self._connection.send_bytes(pickle.dumps((method, *arguments)))
+        except OSError as error:
             raise self._damaged() from error
+        return self._receive()
+
+    def _receive(self) -> dict | np.ndarray:
+        """Return the reader's answer: its own words first, then an array's bytes. Nothing is unpickled."""
+        try:
+            answer = json.loads(self._connection.recv_bytes())
+            if "refused" in answer:
+                raise ImageFileError(f"{self.name} {answer['refused']}")
+            if "shape" in answer:
+                array = np.empty(answer["shape"], answer["dtype"])
+                if array.size:
+                    self._connection.recv_bytes_into(memoryview(array).cast("B"))
+                else:
+                    self._connection.recv_bytes()
+                return array
+        except (EOFError, OSError) as error:  # it has died: of the file, or of its memory
+            raise self._damaged() from error
+        if "value" in answer:
+            return answer["value"]
+        raise self._damaged() from RuntimeError(answer["error"])
 
     def _damaged(self) -> ImageFileError:
-        return ImageFileError(f"{self.name} is damaged or cut short: fetch or export the file again.")
-
-    def _check_size(self, path: Path) -> None:
-        """Refuse what a header may say, but what cannot be read in bounded memory."""
-        says = f"{self.name} has {self.width:,} × {self.height:,} pixels"
-        if self.width > MAX_WIDTH:
-            raise ImageFileError(f"{says}, more than the {MAX_WIDTH:,} that are read across: cut it into sheets.")
-        pixels = self.width * self.height
-        if pixels > LARGE and pixels > PIXELS_A_BYTE * path.stat().st_size:
-            raise ImageFileError(
-                f"{says} by its header, but far too few bytes for them: fetch or export the file again."
-            )
-        rows, columns = self._file.block_shapes[0]
-        if rows * columns * self._file.count * np.dtype(self._file.dtypes[0]).itemsize > BLOCK << 20:
-            raise ImageFileError(
-                f"{self.name} has to be read in pieces of {columns:,} × {rows:,} pixels, more than {BLOCK} MB each: "
-                "export it in tiles."
-            )
-
-    @cached_property
-    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """What becomes 0 and what becomes 255 in each band, (3, 1, 1) float64."""
-        shape = small_shape(self.height, self.width, OVERVIEW)
-        small = self._read(self._bands, out_shape=(3, *shape), masked=True).astype(np.float64)
-        values = np.ma.masked_invalid(small).reshape(3, -1)
-        limits = [np.percentile(band.compressed(), STRETCH) if band.count() else (0.0, 1.0) for band in values]
-        low, high = np.array(limits).T[..., None, None]
-        return low, np.maximum(high, low + np.finfo(float).eps * np.maximum(1, np.abs(low)))
+        if hasattr(self, "height"):
+            return ImageFileError(f"{self.name} is damaged or cut short: fetch or export the file again.")
+        return ImageFileError(f"{self.name} is not a TIFF image that can be read: export it again.")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
-    """Open a TIFF file and close it again.
+def _open_file(path: Path) -> int:
+    """Return a descriptor of a regular file.
 
     Raises:
-        ImageFileError: If it is none.
+        ImageFileError: If it is something else, is not there or may not be read.
     """
-    with rasterio.Env(GDAL_CACHEMAX=CACHE):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `crs` says it
-                # No other driver: some read further files that a file names, or start programs.
-                # Nor a relative path, which might begin like the name of a part of another file.
-                file = rasterio.open(path.absolute(), driver="GTiff")
-        except (RasterioError, UnicodeError) as error:  # GDAL takes no names that are not UTF-8
-            raise ImageFileError(f"{path.name} is not a TIFF image that can be read: export it again.") from error
-        with file:
-            yield file
-
-
-def small_shape(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Return (height, width) shrunk to at most `longest` pixels a side, at least one; small ones as they are."""
-    scale = min(1.0, longest / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _color_bands(file: rasterio.DatasetReader) -> list[int]:
-    """Return the numbers of the bands that are red, green and blue, counted from 1."""
-    tagged = {kind: band for band, kind in reversed(list(enumerate(file.colorinterp, 1)))}
-    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(kind in tagged for kind in wanted):
-        return [tagged[kind] for kind in wanted]
-    return [1, 2, 3] if file.count >= 3 else [1, 1, 1]
-
-
-def is_georeferenced(path: Path) -> bool:
-    """Tell whether a file is a TIFF that says where it lies."""
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return False
     try:
-        with _opened(path) as file:
-            return file.crs is not None
-    except ImageFileError:
-        return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would be waited for
+    except OSError as error:
+        raise ImageFileError(f"{path.name} cannot be opened ({error.strerror}): check the path.") from error
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise ImageFileError(f"{path.name} is not a file: check the path.")
+
+
+def _read_side_file(path: Path) -> str | None:
+    """Return the text of a small file beside an image; None if there is none."""
+    with contextlib.suppress(ImageFileError, OSError, ValueError):
+        with os.fdopen(_open_file(path), encoding="utf-8") as file:
+            text = file.read(SIDE_FILE + 1)
+        return text if len(text) <= SIDE_FILE else None
+    return None
+
+
+def _world_file(path: Path) -> tuple[float, ...] | None:
+    """Return (a, b, c, d, e, f) of the world file beside an image; None if there is none."""
+    for suffix in WORLD_SUFFIXES:
+        try:
+            a, d, b, e, x, y = map(float, (_read_side_file(path.with_suffix(suffix)) or "").split())
+        except ValueError:
+            continue
+        # It names the middle of the first pixel.
+        return a, b, x - (a + b) / 2, d, e, y - (d + e) / 2
+    return None

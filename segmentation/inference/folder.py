@@ -14,12 +14,12 @@ from PIL import Image
 
 from segmentation.data.images import read_image, read_mask_colors, read_size
 from segmentation.data.palette import Palette
-from segmentation.data.raster import Raster, is_georeferenced
+from segmentation.data.raster import Raster
 from segmentation.data.scenes import check_same_size
-from segmentation.errors import ConfigurationError, ImageFileError, SegmentationError
+from segmentation.errors import ConfigurationError, ImageFileError, SegmentationError, printable
 from segmentation.evaluation import scores
 from segmentation.files import remove_unfinished, replacing, write_json
-from segmentation.inference.maps import map_raster
+from segmentation.inference.maps import map_raster, write_polygons
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.windows import check_overlap
 
@@ -69,12 +69,22 @@ class Job:
         """The SHA-256 of the model's file."""
         return hashlib.sha256(self.model.read_bytes()).hexdigest()
 
-    def settings(self, image: Path) -> dict:
-        """Return what the prediction of an image depends on: as long as it is the same, the prediction is."""
-        mask = self.masks.get(image.stem)
+    def settings(self, image: Path, before: dict | None = None) -> dict:
+        """Return what the prediction of an image depends on: as long as it is the same, the prediction is.
+
+        Args:
+            image: The file.
+            before: What this returned when the image was predicted: files that are where they were, as they were, are
+                not read again.
+
+        Raises:
+            ImageFileError: If the image or its mask cannot be read.
+        """
+        mask, before = self.masks.get(image.stem), before or {}
         return {
-            "image": _mark(image),
-            "mask": [*_mark(mask), self.nearest] if mask else None,
+            "image": _content(image, before.get("image")),
+            "mask": _content(mask, before.get("mask")) if mask else None,
+            "nearest": self.nearest and mask is not None,
             "model": self.digest,
             "overlap": self.overlap,
             "tta": self.tta,
@@ -84,13 +94,31 @@ class Job:
         }
 
 
-def _mark(path: Path) -> list:
-    """A file's name, size and time of change."""
+def _content(path: Path, before: object = None) -> dict:
+    """Return the SHA-256 of a file, and by what to tell that it is still the same file, unchanged.
+
+    Args:
+        path: The file.
+        before: What this returned earlier, perhaps of another file.
+    """
     try:
-        status = path.stat()
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            mark = [str(path.absolute()), status.st_ino, status.st_size, status.st_mtime_ns]
+            if isinstance(before, dict) and before.get("file") == mark:
+                return before
+            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "file": mark}
     except OSError as error:
         raise ImageFileError(f"{path.name} is not there any more: look whether it was moved or renamed.") from error
-    return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def _is_same(settings: dict, before: dict) -> bool:
+    """Tell whether two settings give one prediction: a file's content counts, wherever it lies."""
+
+    def counted(of: dict) -> dict:
+        return {key: value["sha256"] if key in ("image", "mask") and value else value for key, value in of.items()}
+
+    return counted(settings) == counted(before)
 
 
 def predict_files(
@@ -108,7 +136,8 @@ def predict_files(
         progress: Called with (windows done, windows) of the image under way, if this process predicts.
 
     Yields:
-        ``image``, its name; ``problem``, a sentence if it could not be predicted, else None; ``height`` and ``width``;
+        ``image``, its name; ``problem``, a sentence if it could not be predicted, else None; ``note``, a sentence if
+        something is to be known of it, such as a TIFF that does not say where it lies; ``height`` and ``width``;
         ``pixels``, ``square_metres`` and, with a mask, ``scores``, by name, and ``uncertain``, the share of the
         mask's pixels whose colour is neither a class's nor void's.
 
@@ -158,8 +187,10 @@ def kept_row(job: Job, image: Path) -> dict | None:
     try:
         content = json.loads((job.output / f"{image.stem}.json").read_text(encoding="utf-8"))
         complete = all((job.output / name).is_file() for name in content["files"])
-        return content["row"] if complete and content["settings"] == job.settings(image) else None
-    except (OSError, ValueError, KeyError, TypeError, SegmentationError):  # not there, or not ours
+        before = content["settings"]
+        return content["row"] if complete and _is_same(job.settings(image, before), before) else None
+    # Not there, or not ours: whatever somebody has put there.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SegmentationError):
         return None
 
 
@@ -167,7 +198,11 @@ def _attempt(job: Job, image: Path, progress: Callable[[int, int], None] | None 
     try:
         return predict_file(job, image, progress)
     except SegmentationError as error:
-        return {"image": image.name, "problem": str(error)}
+        problem = str(error)
+    # Whatever a library raises for one file is that file's sentence: the others are predicted.
+    except Exception as error:
+        problem = printable(f"{image.name} cannot be predicted ({type(error).__name__}: {error}): export it again.")
+    return {"image": image.name, "problem": problem}
 
 
 def predict_file(
@@ -186,16 +221,36 @@ def predict_file(
 
     Raises:
         ImageFileError: If the image or its mask cannot be used.
+        StorageError: If what is predicted cannot be written.
     """
     if len(os.fsencode(image.stem + LONGEST_ENDING)) > LONGEST_NAME:
         raise ImageFileError(f"{image.name} has too long a name for {LONGEST_ENDING} to be added: shorten it.")
     settings = job.settings(image)
-    write = _write_map if is_georeferenced(image) else _write_masks
-    row, files = write(job, image, (load or _predictor)(job.model, job.bfloat16), progress)
+    predictor = (load or _predictor)(job.model, job.bfloat16)
+    row, files = _write_prediction(job, image, predictor, progress)
     row = {"image": image.name, "problem": None, **row}
     # Written last: it says that everything before is complete.
     write_json(job.output / f"{image.stem}.json", {"settings": settings, "files": files, "row": row})
     return row
+
+
+def _write_prediction(
+    job: Job, image: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
+) -> tuple[dict, list[str]]:
+    """Predict an image: a map if it says where it lies, else masks, with a word on what it lacks."""
+    if image.suffix.lower() not in (".tif", ".tiff"):
+        return _write_masks(job, image, predictor, progress)
+    try:
+        raster = Raster(image)
+    except ImageFileError as error:  # perhaps one that Pillow can read; if not, it says so
+        note = str(error)
+    else:
+        with raster:
+            if raster.unplaced is None:
+                return _write_map(job, image, raster, predictor, progress)
+            note = f"{image.name} {raster.unplaced}"
+    row, files = _write_masks(job, image, predictor, progress)
+    return row | {"note": f"{note.rstrip('.')}; it was predicted as a picture without a place."}, files
 
 
 @lru_cache(1)
@@ -237,24 +292,15 @@ def map_files(job: Job, image: Path) -> list[str]:
 
 
 def _write_map(
-    job: Job, path: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
+    job: Job, path: Path, raster: Raster, predictor: "Predictor", progress: Callable[[int, int], None] | None
 ) -> tuple[dict, list[str]]:
     """Predict an orthophoto: a map, and if asked for its confidence and its polygons."""
-    files = map_files(job, path)
-    further = iter(job.output / name for name in files[1:])
-    with Raster(path) as raster:
-        table = map_raster(
-            predictor,
-            raster,
-            job.palette,
-            job.output / files[0],
-            job.overlap,
-            job.tta,
-            next(further) if job.confidence else None,
-            next(further) if job.polygons else None,
-            progress,
-        )
-        row = {"height": raster.height, "width": raster.width, "pixels": _by_class(job.palette, table["pixels"])}
+    classes, *further = files = map_files(job, path)
+    confidence = job.output / further[0] if job.confidence else None
+    table = map_raster(predictor, raster, job.palette, job.output / classes, job.overlap, job.tta, confidence, progress)
+    if job.polygons:
+        write_polygons(job.output / classes, raster, job.palette, job.output / further[-1])
+    row = {"height": raster.height, "width": raster.width, "pixels": _by_class(job.palette, table["pixels"])}
     if table["square_metres"].notna().all():
         row["square_metres"] = _by_class(job.palette, table["square_metres"])
     return row, files

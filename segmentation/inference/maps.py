@@ -1,9 +1,11 @@
 """Predictions of orthophotos as maps: cloud-optimised GeoTIFFs, polygons, areas."""
 
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -12,15 +14,22 @@ import pandas as pd
 import rasterio
 import rasterio.features
 import rasterio.shutil
-import rasterio.warp
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from segmentation.data.palette import VOID, Palette
-from segmentation.data.raster import LONGITUDE_LATITUDE, Raster
+from segmentation.data.raster import Raster
+from segmentation.errors import StorageError
 from segmentation.files import replacing, scratch_folder
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
+
+ACROSS = 100_000
+"""Pixels: wider images are predicted in blocks of columns, since a row of windows is held in memory."""
+
+POLYGONS = 500
+"""Polygons whose coordinates are computed at once: PROJ takes long to begin, and little for a point more."""
 
 
 def map_raster(
@@ -31,12 +40,11 @@ def map_raster(
     overlap: float = 0.25,
     tta: bool = False,
     confidence: Path | None = None,
-    polygons: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Predict an orthophoto and write the classes as a map that lies where the orthophoto lies.
 
-    Memory is bounded by a row of windows, however large the image.
+    Memory is bounded by a row of windows over `ACROSS` pixels, however large the image.
 
     Args:
         predictor: The model.
@@ -46,44 +54,79 @@ def map_raster(
         overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
         tta: Test-time augmentation.
         confidence: Where to write the confidence in per cent, likewise.
-        polygons: Where to write the map's polygons as GeoJSON, in longitude and latitude where the place is known.
         progress: Called with (windows done, windows).
 
     Returns:
-        A row a class: ``class``, ``pixels`` and ``square_metres``, NaN where the place is not known.
+        One row per class: ``class``, ``pixels`` and ``square_metres`` on the ground, NaN where the place is not known.
 
     Raises:
         ImageFileError: If the orthophoto is damaged.
+        StorageError: If the map cannot be written.
     """
     areas = raster.pixel_areas()
     pixels, square_metres = np.zeros(len(palette), np.int64), np.zeros(len(palette))
     with ExitStack() as stack:
         classes_file = stack.enter_context(_optimised(raster, target, palette))
         confidence_file = stack.enter_context(_optimised(raster, confidence)) if confidence else None
-        top = 0
-        for strip in predictor.strips(raster.read, raster.height, raster.width, overlap, tta, progress=progress):
-            rows = Window(0, top, raster.width, len(strip))
-            valid = raster.valid(top, top + len(strip))
-            best, probability = most_probable(strip)
-            classes = np.where(valid, best, np.uint8(VOID))
-            classes_file.write(classes, 1, window=rows)
-            if confidence_file:
-                percent = np.where(valid, np.rint(100 * probability), VOID)
-                confidence_file.write(percent.astype(np.uint8), 1, window=rows)
-            by_row = np.stack([(classes == index).sum(1) for index in range(len(palette))], axis=1)
-            pixels += by_row.sum(0)
-            square_metres += areas[top : top + len(strip)] @ by_row if areas is not None else np.nan
-            top += len(strip)
-    if polygons:
-        _write_polygons(target, palette, polygons)
-    return pd.DataFrame({"class": palette.names, "pixels": pixels, "square_metres": square_metres})
+        for columns, strips in _blocks(predictor, raster, overlap, tta, progress):
+            top = 0
+            for strip in strips:
+                rows = slice(top, top := top + len(strip))
+                here = Window.from_slices(rows, columns)
+                valid = raster.valid(rows.start, rows.stop, columns.start, columns.stop)
+                best, probability = most_probable(strip)
+                classes = np.where(valid, best, np.uint8(VOID))
+                classes_file.write(classes, 1, window=here)
+                if confidence_file:
+                    percent = np.where(valid, np.rint(100 * probability), VOID)
+                    confidence_file.write(percent.astype(np.uint8), 1, window=here)
+                pixels += np.bincount(classes.ravel(), minlength=VOID + 1)[: len(palette)]
+                if areas:
+                    ground = areas.within(rows, columns)
+                    square_metres += np.bincount(classes.ravel(), ground.ravel(), VOID + 1)[: len(palette)]
+    return pd.DataFrame({"class": palette.names, "pixels": pixels, "square_metres": square_metres if areas else np.nan})
+
+
+def _blocks(
+    predictor: Predictor,
+    raster: Raster,
+    overlap: float,
+    tta: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[slice, Iterator[np.ndarray]]]:
+    """Yield slices of columns, one for an image of usual width, each with the probabilities of its strips.
+
+    All blocks are seen through the windows that the whole image would be seen through: each begins and ends whole
+    strides beyond its columns, so that those at its edges, which see a mirror image, are cut off.
+    """
+    size, stride = predictor.window(raster.height, raster.width, overlap)
+    beyond = -(-2 * size // stride) * stride
+    step = max(1, ACROSS // stride) * stride
+    starts = range(0, raster.width, step)
+    for number, start in enumerate(starts):
+        stop = min(start + step, raster.width)
+        left, right = max(0, start - beyond), min(raster.width, stop + beyond)
+
+        def done(windows: int, of: int, before: int = number) -> None:
+            progress(before * of + windows, len(starts) * of)
+
+        strips = predictor.strips(
+            partial(raster.read, left=left, right=right),
+            raster.height,
+            right - left,
+            overlap,
+            tta,
+            progress=done if progress else None,
+        )
+        kept = np.s_[start - left : stop - left]
+        yield np.s_[start:stop], (strip[:, kept] for strip in strips)
 
 
 @contextmanager
 def _optimised(raster: Raster, target: Path, palette: Palette | None = None) -> Iterator[rasterio.io.DatasetWriter]:
     """Yield a file to write rows of one byte a pixel to, which becomes a cloud-optimised GeoTIFF at the end."""
     layout = {"height": raster.height, "width": raster.width, "crs": raster.crs, "transform": raster.transform}
-    with scratch_folder(target.parent) as scratch:
+    with _told_by_gdal(target), scratch_folder(target.parent) as scratch:
         plain = scratch / "plain.tif"
         kind = {"driver": "GTiff", "count": 1, "dtype": "uint8", "nodata": VOID, "bigtiff": "if_safer"}
         with warnings.catch_warnings():
@@ -104,23 +147,76 @@ def _optimised(raster: Raster, target: Path, palette: Palette | None = None) -> 
                 temporary.write_text(_categories(palette), encoding="utf-8")
 
 
+@contextmanager
+def _told_by_gdal(target: Path) -> Iterator[None]:
+    """Say in one sentence that GDAL could not write a file, whatever it calls that: a full disk, most of the time."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:
+        raise StorageError(f"{target} cannot be written ({error}): make room for it, then try again.") from error
+
+
 def _categories(palette: Palette) -> str:
     """Return the classes' names as GDAL keeps them beside a file."""
     names = "".join(f"<Category>{escape(name)}</Category>" for name in palette.names)
     return f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>\n'
 
 
-def _write_polygons(source: Path, palette: Palette, target: Path) -> None:
-    """Write the areas of one class of a map, one feature each."""
+def write_polygons(
+    source: Path,
+    raster: Raster,
+    palette: Palette,
+    target: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the areas of one class of a map as GeoJSON, one feature each.
+
+    In longitude and latitude, exterior rings counter-clockwise (RFC 7946); where there is no way there, in the map's
+    own coordinates, whose system the file names.
+
+    Args:
+        source: The map.
+        raster: What it is a map of.
+        palette: The map's classes.
+        target: The new file.
+        progress: Called with (polygons done, polygons), before the first as well.
+
+    Raises:
+        StorageError: If the file cannot be written.
+    """
     with rasterio.open(source) as file, replacing(target) as temporary, temporary.open("w", encoding="utf-8") as out:
-        out.write('{"type": "FeatureCollection", "features": [')
+        shapes = [shape for shape in rasterio.features.shapes(rasterio.band(file, 1)) if shape[1] != VOID]
+        elsewhere = raster.system and raster.to_longitude_latitude(np.zeros(1), np.zeros(1)) is None
+        system = f'"coordinate_system": {json.dumps(raster.system, ensure_ascii=False)}, ' if elsewhere else ""
+        out.write(f'{{"type": "FeatureCollection", {system}"features": [')
         between = "\n"
-        for shape, index in rasterio.features.shapes(rasterio.band(file, 1)):
-            if index == VOID:
-                continue
-            if file.crs:
-                shape = rasterio.warp.transform_geom(file.crs, LONGITUDE_LATITUDE, shape, precision=8)
-            feature = {"type": "Feature", "properties": {"class": palette.names[int(index)]}, "geometry": shape}
-            out.write(between + json.dumps(feature, ensure_ascii=False))
-            between = ",\n"
+        for begin in range(0, len(shapes), POLYGONS):
+            if progress:
+                progress(begin, len(shapes))
+            some = shapes[begin : begin + POLYGONS]
+            for (_, index), rings in zip(some, _to_world(raster, [shape for shape, _ in some]), strict=True):
+                geometry = {"type": "Polygon", "coordinates": rings}
+                feature = {"type": "Feature", "properties": {"class": palette.names[int(index)]}, "geometry": geometry}
+                out.write(between + json.dumps(feature, ensure_ascii=False))
+                between = ",\n"
         out.write("\n]}\n")
+
+
+def _to_world(raster: Raster, shapes: list[dict]) -> Iterator[list[list[tuple[float, float]]]]:
+    """Yield the rings of each polygon in longitude and latitude, or as they are; the exterior counter-clockwise."""
+    rings = [np.array(ring) for shape in shapes for ring in shape["coordinates"]]
+    points = np.concatenate(rings)
+    degrees = raster.to_longitude_latitude(*points.T)
+    if degrees is not None and np.isfinite(degrees).all():
+        points = degrees.T.round(8)
+    turned = iter(np.split(points, np.cumsum([len(ring) for ring in rings])[:-1]))
+    for shape in shapes:
+        of_shape = itertools.islice(turned, len(shape["coordinates"]))
+        yield [_wound(ring, exterior=number == 0).tolist() for number, ring in enumerate(of_shape)]
+
+
+def _wound(ring: np.ndarray, exterior: bool) -> np.ndarray:
+    """Return a closed ring (points, 2) counter-clockwise if it is an exterior one, clockwise if it is a hole."""
+    x, y = (ring - ring[0]).T
+    counter_clockwise = (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() > 0
+    return ring if counter_clockwise == exterior else ring[::-1]

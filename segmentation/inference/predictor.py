@@ -140,9 +140,7 @@ class Predictor:
         Yields:
             (rows, width, classes) float32; the rows of all strips are those of the image.
         """
-        size, forward, count = self.patch_size, self._forward, BATCH
-        if overlap and max(height, width) > size and self._wide_forward:
-            size, overlap, forward, count = WIDE * size, overlap / WIDE, self._wide_forward, BATCH // WIDE**2
+        size, overlap, forward, count = self._windows(height, width, overlap)
         down = windows_along(height, size, overlap, offset[0])
         right = windows_along(width, size, overlap, offset[1])
         lefts = right.starts - right.starts[0]
@@ -174,6 +172,25 @@ class Predictor:
                     sums[down.overlap :] = 0
             if progress:
                 progress(done, total)
+
+    def _windows(
+        self, height: int, width: int, overlap: float
+    ) -> tuple[int, float, Callable[[np.ndarray], np.ndarray], int]:
+        """Return a window's side, its share in common with the next, what computes it, and how many at a time."""
+        if overlap and max(height, width) > self.patch_size and self._wide_forward:
+            return WIDE * self.patch_size, overlap / WIDE, self._wide_forward, BATCH // WIDE**2
+        return self.patch_size, overlap, self._forward, BATCH
+
+    def window(self, height: int, width: int, overlap: float) -> tuple[int, int]:
+        """Return the side of the windows over an image, and how far it is from one to the next, in pixels.
+
+        Args:
+            height: Of the image, in pixels.
+            width: Likewise.
+            overlap: As in `strips`.
+        """
+        size, overlap, *_ = self._windows(height, width, overlap)
+        return size, windows_along(width, size, overlap).stride
 
     def scene_classes(
         self,

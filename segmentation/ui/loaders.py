@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -263,13 +263,77 @@ def prepare_predictor(path: Path) -> None:
     Thread(target=load, daemon=True).start()
 
 
+class Orthophoto(NamedTuple):
+    """What there is to know of a GeoTIFF.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        unplaced: Why it does not say where it lies; None if it does.
+        system: Name of its coordinate reference system.
+        transform: From (column, row) to coordinates, (a, b, c, d, e, f).
+        geographic: Whether its coordinates are degrees.
+        corners: Longitude and latitude of its corners, (4, 2) clockwise from the top left; None if there are none.
+        square_metres: What it covers on the ground; None if that is not known.
+    """
+
+    height: int
+    width: int
+    unplaced: str | None
+    system: str | None
+    transform: tuple[float, ...] | None
+    geographic: bool
+    corners: np.ndarray | None
+    square_metres: float | None
+
+
+@remembered(256, key=lambda path, mark: mark)
+def _orthophoto(path: Path, mark: tuple) -> Orthophoto:
+    from segmentation.data.raster import Raster
+
+    with Raster(path) as raster:
+        areas = raster.pixel_areas()
+        return Orthophoto(
+            raster.height,
+            raster.width,
+            raster.unplaced,
+            raster.system,
+            raster.place,
+            raster.is_geographic,
+            raster.corners(),
+            areas and areas.total,
+        )
+
+
+def load_orthophoto(path: Path) -> Orthophoto:
+    """Return what there is to know of a GeoTIFF.
+
+    Raises:
+        ImageFileError: If it cannot be read.
+    """
+    return _orthophoto(path, _mark(path))
+
+
+def _mark(path: Path) -> tuple:
+    """A mark of a file that changes when it does.
+
+    Raises:
+        ImageFileError: If it is not there.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ImageFileError(f"{path.name} cannot be opened ({error.strerror}): check the path.") from error
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 @remembered(
     64 * MEGABYTE,
-    key=lambda path, modified_ns, band: (path, modified_ns, band),
+    key=lambda path, mark, band: (mark, band),
     size=lambda picture: picture.nbytes,
 )
-def _overview(path: Path, modified_ns: int, band: bool) -> np.ndarray:
-    from segmentation.data.raster import Raster  # GDAL: only where it is needed
+def _overview(path: Path, mark: tuple, band: bool) -> np.ndarray:
+    from segmentation.data.raster import Raster
 
     with Raster(path) as raster:
         picture = raster.indices(OVERVIEW) if band else raster.overview(OVERVIEW)
@@ -287,7 +351,7 @@ def load_overview(path: Path, band: bool = False) -> np.ndarray:
     Raises:
         ImageFileError: If it cannot be read.
     """
-    return _overview(path, path.stat().st_mtime_ns, band)
+    return _overview(path, _mark(path), band)
 
 
 @remembered(

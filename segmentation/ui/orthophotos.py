@@ -1,7 +1,9 @@
 """The explorer's view of orthophotos: a GeoTIFF of any size, shown at once, on request predicted as a map."""
 
+import hashlib
 import importlib.util
-import tempfile
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +14,27 @@ from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.palette import VOID
 from segmentation.data.raster import Raster
 from segmentation.errors import ImageFileError
-from segmentation.files import remove_unfinished
+from segmentation.files import VanishingFolder, remove_unfinished, replacing
 from segmentation.inference.folder import Job, kept_row, map_files, predict_file
+from segmentation.inference.maps import write_polygons
 from segmentation.runs.folder import Run
 from segmentation.ui.explorer import choose_windows
 from segmentation.ui.figures import class_bars, map_figure
 from segmentation.ui.layout import choose_opacity, drawn, plain, readable
-from segmentation.ui.loaders import load_overview, load_predictor, taking_turns
+from segmentation.ui.loaders import load_orthophoto, load_overview, load_predictor, progress_bar, taking_turns
 from segmentation.ui.pictures import heat, overlay
 from segmentation.ui.viewer import Coordinates, Pane, Reading, viewer
 
 MAPS = "maps"
-"""The folder among the runs for predictions of orthophotos that lie on this machine, one a run."""
-
-UPLOAD = "orthophoto_upload"
-"""Session state: an upload's temporary folder, which goes when the session does, and the file in it."""
+"""The folder among the runs for predictions of orthophotos on this machine: one folder per run, in it one per path."""
 
 CLASSES, CONFIDENCE, POLYGONS = "Classes", "Confidence", "Polygons"
+
+
+@st.cache_resource(scope="session", on_release=VanishingFolder.close, show_spinner=False)
+def _upload_folder() -> VanishingFolder:
+    """Return this session's folder for its upload and what is made of it: gone when the page is closed."""
+    return VanishingFolder("orthophoto-")
 
 
 def choose_orthophoto(run: Run) -> tuple[Path, Path] | None:
@@ -45,16 +51,21 @@ def choose_orthophoto(run: Run) -> tuple[Path, Path] | None:
         "Or upload one", type=["tif", "tiff"], key="upload-orthophoto", help="Forgotten when this page is closed."
     )
     if upload:
-        kept = st.session_state.get(UPLOAD)
-        if kept is None or kept[0] != upload.file_id:
-            folder = tempfile.TemporaryDirectory(prefix="orthophoto-")
-            # Under a name of ours: the upload's own says nothing about where it may be written.
-            file = Path(folder.name) / "upload.tif"
-            file.write_bytes(upload.getbuffer())
-            st.session_state[UPLOAD] = kept = (upload.file_id, folder, file)
-        return kept[2], kept[2].parent / run.name
+        folder = _upload_folder().path
+        # Under a name of ours: the upload's own says nothing about where it may be written.
+        file = folder / upload.file_id / "upload.tif"
+        if not file.exists():
+            for earlier in folder.iterdir():
+                shutil.rmtree(earlier)
+            file.parent.mkdir()
+            with replacing(file) as temporary:
+                temporary.write_bytes(upload.getbuffer())
+        return file, file.parent / run.name
     if path:
-        return check_allowed(Path(path), readable()), runs_folder() / MAPS / run.name
+        target = check_allowed(Path(path), readable())
+        # Another picture of the same name lies elsewhere.
+        place = hashlib.sha256(os.fsencode(target)).hexdigest()[:12]
+        return target, runs_folder() / MAPS / run.name / place
     st.info("Name a GeoTIFF on this machine, or upload one, to get a map of it.", icon=":material/map:")
     return None
 
@@ -77,26 +88,20 @@ def show(run: Run) -> None:
             help="With numbers of 16 bits, where the processor has them: in two thirds of the time. A few pixels in a "
             "thousand get another class. It needs `pip install openvino` on the machine that serves this page.",
         )
-    with Raster(path) as raster:
-        if raster.crs is None:
-            raise ImageFileError(f"{path.name} does not say where it lies: choose Upload to predict it as a picture.")
-        corners, areas = raster.corners(), raster.pixel_areas()
-        coordinates = Coordinates.of(raster.crs, raster.transform, raster.height, raster.width)
-        about = [f"{raster.height:,} × {raster.width:,} px", coordinates.system]
-        if areas is not None:
-            about.append(area(areas.sum() * raster.width))
+    ortho = load_orthophoto(path)
+    if ortho.unplaced:
+        raise ImageFileError(f"{path.name} {ortho.unplaced}: choose Upload to predict it as a picture.")
+    about = [f"{ortho.width:,} × {ortho.height:,} px", ortho.system]
+    if ortho.square_metres is not None:
+        about.append(area(ortho.square_metres))
     st.caption(plain(" · ".join(about)))
 
-    job = Job(
-        run.model, run.palette, folder, overlap=overlap, tta=tta, confidence=True, polygons=True, bfloat16=bfloat16
-    )
+    job = Job(run.model, run.palette, folder, overlap=overlap, tta=tta, confidence=True, bfloat16=bfloat16)
     row = kept_row(job, path)
     image = load_overview(path)
     panes, readings, classes = [Pane("Orthophoto", image, smooth=True)], [], None
     if row:
-        files = dict(
-            zip((CLASSES, CONFIDENCE, POLYGONS), (folder / name for name in map_files(job, path)), strict=True)
-        )
+        files = dict(zip((CLASSES, CONFIDENCE), (folder / name for name in map_files(job, path)), strict=True))
         classes = load_overview(files[CLASSES], band=True)
         percent = load_overview(files[CONFIDENCE], band=True)
         colors = drawn(run.palette)
@@ -105,12 +110,13 @@ def show(run: Run) -> None:
         readings = [Reading("Prediction", classes, run.palette)]
     if row is None:
         _offer_prediction(job, path)
+    coordinates = Coordinates.of(ortho)
     viewer(str(path), panes, readings, key="orthophoto-viewer", coordinates=coordinates)
     if row is None:
         return
-    _show_map(run, corners, image, overlay(image, classes, drawn(run.palette), opacity))
+    _show_map(run, ortho.corners, image, overlay(image, classes, drawn(run.palette), opacity))
     _show_areas(run, row)
-    _offer_files(path.stem, files, row)
+    _offer_files(run, path, files, row)
 
 
 def _offer_prediction(job: Job, path: Path) -> None:
@@ -189,8 +195,11 @@ def _show_areas(run: Run, row: dict) -> None:
     )
 
 
-def _offer_files(stem: str, files: dict[str, Path], row: dict) -> None:
-    """Offer the map, its confidence, its polygons and the areas."""
+def _offer_files(run: Run, path: Path, files: dict[str, Path], row: dict) -> None:
+    """Offer the map, its confidence, the areas, and the map's polygons once they are asked for."""
+    polygons = files[CLASSES].with_suffix(".geojson")
+    if polygons.is_file() and polygons.stat().st_mtime_ns >= files[CLASSES].stat().st_mtime_ns:
+        files = files | {POLYGONS: polygons}
     with st.container(horizontal=True):
         for label, file in files.items():
             st.download_button(
@@ -209,13 +218,25 @@ def _offer_files(stem: str, files: dict[str, Path], row: dict) -> None:
         st.download_button(
             "Areas",
             pd.json_normalize(row, sep="_").to_csv(index=False),
-            f"{stem}-areas.csv",
+            f"{path.stem}-areas.csv",
             "text/csv",
             key="download-areas",
             icon=":material/download:",
             on_click="ignore",
             help="Pixels and, where the place is known, square metres by class.",
         )
+        asked = POLYGONS not in files and st.button(
+            "Make polygons",
+            key="make-polygons",
+            icon=":material/polyline:",
+            help="Turn the map's areas of one class into polygons, for a download as GeoJSON.",
+        )
+    if asked:
+        # A click on it ends this run of the page at the next step of the bar; nobody else waits meanwhile.
+        st.button("Cancel", icon=":material/cancel:", key="cancel-polygons")
+        with progress_bar("Making polygons …") as progress, Raster(path) as raster:
+            write_polygons(files[CLASSES], raster, run.palette, polygons, progress)
+        st.rerun()
 
 
 def area(square_metres: float) -> str:

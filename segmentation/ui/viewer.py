@@ -5,7 +5,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -13,7 +13,7 @@ from PIL import Image
 
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import VOID, VOID_NAME, Palette
-from segmentation.ui.loaders import MEGABYTE, remembered
+from segmentation.ui.loaders import MEGABYTE, Orthophoto, remembered
 from segmentation.ui.pictures import fit
 
 LONGEST = 2400
@@ -22,10 +22,6 @@ LONGEST = 2400
 HINT = "Drag to pan · Ctrl + wheel, double click or + and − to zoom · 0 to see it all"
 
 _HERE = Path(__file__).parent
-
-if TYPE_CHECKING:
-    from rasterio import Affine
-    from rasterio.crs import CRS
 
 _component = st.components.v2.component(
     "segmentation_viewer",
@@ -88,12 +84,11 @@ class Coordinates(NamedTuple):
     decimals: int
 
     @classmethod
-    def of(cls, crs: "CRS", transform: "Affine", height: int, width: int) -> "Coordinates":
-        """Return where a raster of (height, width) pixels lies."""
-        code = crs.to_epsg()
-        name = f"EPSG:{code}" if code else crs.to_wkt().split('"')[1]
-        by_share = transform @ transform.scale(width, height)
-        return cls(name, tuple(by_share)[:6], 6 if crs.is_geographic else 1)
+    def of(cls, ortho: Orthophoto) -> "Coordinates":
+        """Return where an orthophoto that says where it lies does."""
+        a, b, c, d, e, f = ortho.transform
+        width, height = ortho.width, ortho.height
+        return cls(ortho.system, (a * width, b * height, c, d * width, e * height, f), 6 if ortho.geographic else 1)
 
 
 def viewer(

@@ -1,16 +1,22 @@
 """Orthophotos: bands, stretch, no data, damage, and what a pixel covers on the ground."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 import rasterio.warp
+from PIL import Image
 from rasterio import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from segmentation.data.raster import Raster, is_georeferenced
+from segmentation.data.raster import PixelAreas, Raster
 from segmentation.errors import ImageFileError
 
 HEIGHT, WIDTH = 40, 60
@@ -93,34 +99,98 @@ def test_an_alpha_band_says_where_there_is_no_picture(write: Write, bands: np.nd
         assert np.array_equal(raster.valid(0, HEIGHT), bands[3] > 0)
 
 
-def test_a_pixel_in_projected_coordinates_has_one_area(write: Write, bands: np.ndarray) -> None:
-    with Raster(write(bands)) as raster:
-        assert raster.pixel_areas().tolist() == [0.25] * HEIGHT
+def every_area(areas: PixelAreas, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return areas.within(slice(0, height), slice(0, width))
+
+
+def geodesic_area(crs: str, transform: Affine, row: int, column: int, pixels: int = 1) -> float:
+    """The area of a square of pixels on the ellipsoid, by GeographicLib."""
+    edge = np.linspace(0, pixels, 9)
+    ring = [*((x, 0) for x in edge), *((pixels, y) for y in edge), *((x, pixels) for x in edge[::-1])]
+    x, y = zip(*(transform @ (column + a, row + b) for a, b in ring), strict=True)
+    system = pyproj.CRS(crs)
+    degrees = pyproj.Transformer.from_crs(system, system.geodetic_crs, always_xy=True).transform(x, y)
+    return abs(system.get_geod().polygon_area_perimeter(*degrees)[0])
+
+
+@pytest.mark.parametrize("latitude", [0, 25, 60])
+@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:4326", "EPSG:32631", "laea"])
+def test_areas_are_those_on_the_ground_in_any_projection(
+    write: Write, bands: np.ndarray, crs: str, latitude: int
+) -> None:
+    crs = f"+proj=laea +lat_0={latitude} +lon_0=3 +datum=WGS84" if crs == "laea" else crs
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(4.0, latitude)
+    pixel = 20 / 111_000 if crs == "EPSG:4326" else 20
+    transform = Affine(pixel, 0, x, 0, -pixel, y)
+    with Raster(write(bands[:3], crs=crs, transform=transform)) as raster:
+        areas = raster.pixel_areas()
+    for row, column in ((0, 0), (20, 30), (HEIGHT - 10, WIDTH - 10)):
+        patch = every_area(areas)[row : row + 10, column : column + 10].sum()
+        assert patch == pytest.approx(geodesic_area(crs, transform, row, column, 10), rel=1e-5)
+    assert areas.total == pytest.approx(every_area(areas).sum())
 
 
 def test_a_pixel_in_feet_is_told_in_metres(write: Write, bands: np.ndarray) -> None:
-    with Raster(write(bands, crs="EPSG:2263")) as raster:  # New York, US survey feet
-        assert raster.pixel_areas()[0] == pytest.approx((0.5 * 1200 / 3937) ** 2)
+    place = Affine(0.5, 0, 990_000, 0, -0.5, 210_000)
+    with Raster(write(bands, crs="EPSG:2263", transform=place)) as raster:  # New York, US survey feet
+        assert every_area(raster.pixel_areas())[0] == pytest.approx((0.5 * 1200 / 3937) ** 2, rel=1e-4)
 
 
 def test_degrees_add_up_to_the_ellipsoids_surface(write: Write) -> None:
     whole = Affine(1, 0, -180, 0, -0.5, 90)
     with Raster(write(np.zeros((1, 360, 360), np.uint8), crs="EPSG:4326", transform=whole)) as raster:
-        assert 360 * raster.pixel_areas().sum() == pytest.approx(510_065_621.7e6, rel=1e-4)  # WGS 84, in m²
+        assert raster.pixel_areas().total == pytest.approx(510_065_621.7e6, rel=1e-4)  # WGS 84, in m²
 
 
-def test_without_coordinates_there_is_no_area(write: Write, bands: np.ndarray) -> None:
-    path = write(bands, crs=None)
-    with Raster(path) as raster:
-        assert raster.pixel_areas() is None
-    assert not is_georeferenced(path)
+def test_a_sites_own_system_is_measured_in_its_own_units(write: Write, bands: np.ndarray) -> None:
+    site = 'LOCAL_CS["site",UNIT["foot",0.3048],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+    with Raster(write(bands, crs=site, transform=Affine(2, 0, 0, 0, -2, 0))) as raster:
+        assert (raster.unplaced, raster.system, raster.corners()) == (None, "site", None)
+        assert every_area(raster.pixel_areas()) == pytest.approx((2 * 0.3048) ** 2)
 
 
-def test_what_says_where_it_lies_is_told_apart(write: Write, bands: np.ndarray, tmp_path: Path) -> None:
-    assert is_georeferenced(write(bands))
-    (tmp_path / "text.tif").write_bytes(b"Dear Sir or Madam")
-    assert not is_georeferenced(tmp_path / "text.tif")
-    assert not is_georeferenced(tmp_path / "missing.tif")
+def test_the_moon_has_the_moons_areas(write: Write, bands: np.ndarray) -> None:
+    moon = "+proj=eqc +R=1737400 +units=m"
+    with Raster(write(bands, crs=moon, transform=Affine(1000, 0, 0, 0, -1000, 0))) as raster:
+        assert every_area(raster.pixel_areas())[0] == pytest.approx(1e6, rel=1e-3)
+
+
+def test_pixels_off_the_planet_have_no_area(write: Write) -> None:
+    disk = "+proj=geos +h=35785831 +lon_0=0 +datum=WGS84"
+    step = 5_500_000 / 30
+    place = Affine(step, 0, -5_500_000, 0, -step, 5_500_000)
+    with Raster(write(np.zeros((1, 60, 60), np.uint8), crs=disk, transform=place)) as raster:
+        areas = every_area(raster.pixel_areas(), 60, 60)
+        assert raster.corners() is None
+    assert areas[0, 0] == 0
+    assert areas[30, 30] == pytest.approx(geodesic_area(disk, place, 30, 30), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("layout", "reason"),
+    [
+        ({"crs": None}, "has no coordinate system"),
+        ({"transform": Affine.identity()}, "has a coordinate system but no place in it"),
+        ({"transform": Affine(np.nan, 0, 0, 0, np.nan, 0)}, "has a place that is not a number"),
+        ({"transform": Affine(0, 0, 5, 0, 0, 7)}, "has pixels without a size"),
+        (
+            {
+                "crs": "EPSG:4326",
+                "transform": None,
+                "gcps": [GroundControlPoint(row, row, 5 + row, 50 - row, 0) for row in range(3)],
+            },
+            "has only control points: warp it first",
+        ),
+    ],
+    ids=["no system", "no place", "not a number", "no size", "control points"],
+)
+def test_a_file_that_does_not_say_where_it_lies_says_why(
+    write: Write, bands: np.ndarray, layout: dict, reason: str
+) -> None:
+    with Raster(write(bands[:3], **layout)) as raster:
+        assert raster.unplaced == reason
+        assert (raster.crs, raster.transform, raster.corners(), raster.pixel_areas()) == (None, None, None, None)
+        assert np.array_equal(raster.read(0, HEIGHT), bands[:3].transpose(1, 2, 0))
 
 
 def test_what_is_no_tiff_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -154,19 +224,12 @@ def test_not_a_number_is_black(write: Write) -> None:
     assert set(np.unique(read[1:])) == {0, 255}
 
 
-@pytest.mark.parametrize(
-    ("layout", "reason"),
-    [
-        ({"width": 500_001, "height": 10}, "more than the 500,000 that are read across: cut it into sheets"),
-        ({"width": 60_000, "height": 60_000, "tiled": True, "blockxsize": 1024, "blockysize": 1024}, "too few bytes"),
-    ],
-    ids=["too wide", "nothing in it"],
-)
-def test_what_would_take_unbounded_memory_or_time_is_refused(tmp_path: Path, layout: dict, reason: str) -> None:
+def test_what_would_take_unbounded_time_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ortho.tif"
+    layout = {"width": 60_000, "height": 60_000, "tiled": True, "blockxsize": 1024, "blockysize": 1024}
     with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", crs="EPSG:32640", sparse_ok=True, **layout):
         pass
-    with pytest.raises(ImageFileError, match=reason):
+    with pytest.raises(ImageFileError, match="too few bytes"):
         Raster(path)
 
 
@@ -218,3 +281,129 @@ def test_the_corners_are_told_in_longitude_and_latitude(write: Write, bands: np.
 def test_without_coordinates_there_are_no_corners(write: Write, bands: np.ndarray) -> None:
     with Raster(write(bands[:3], crs=None, transform=Affine.identity())) as raster:
         assert raster.corners() is None
+
+
+@pytest.mark.parametrize("kind", ["palette", "white is zero", "1 bit", "2 bits", "4 bits"])
+def test_colours_are_those_that_pillow_sees(tmp_path: Path, bands: np.ndarray, kind: str) -> None:
+    path, layout = tmp_path / "ortho.tif", {"driver": "GTiff", "height": HEIGHT, "width": WIDTH, "count": 1}
+    layout |= {"dtype": "uint8", "crs": "EPSG:32640", "transform": Affine(1, 0, 3e5, 0, -1, 2e6)}
+    bits = int(kind[0]) if kind[0].isdigit() else 8
+    layout |= {"photometric": "MINISWHITE"} if kind == "white is zero" else {}
+    with rasterio.open(path, "w", **layout, **({"nbits": bits} if bits < 8 else {})) as file:
+        if kind == "palette":
+            file.write_colormap(1, {index: (index, 255 - index, 7 * index % 256, 255) for index in range(256)})
+        file.write(bands[:1] >> (8 - bits))
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    if kind == "2 bits":  # which Pillow takes as they are, from 0 to 3
+        expected = expected if expected.max() > 3 else expected * 85
+    with Raster(path) as raster:
+        assert np.array_equal(raster.read(0, HEIGHT), expected)
+
+
+def test_not_a_number_is_no_data_though_nothing_says_so(write: Write) -> None:
+    values = np.ones((3, HEIGHT, WIDTH), np.float32)
+    values[1, 5, 7] = np.nan
+    with Raster(write(values)) as raster:
+        valid = raster.valid(0, HEIGHT)
+    assert not valid[5, 7]
+    assert valid.sum() == HEIGHT * WIDTH - 1
+
+
+def test_a_world_file_and_a_prj_beside_a_picture_say_where_it_lies(
+    write: Write, bands: np.ndarray, tmp_path: Path
+) -> None:
+    path = write(bands[:3], crs=None, transform=Affine.identity())
+    path.with_suffix(".tfw").write_text("0.5\n0\n0\n-0.5\n300000.25\n2699999.75\n")
+    path.with_suffix(".prj").write_text(CRS.from_epsg(32640).to_wkt())
+    with Raster(path) as raster:
+        assert raster.system == "EPSG:32640"
+        assert raster.transform == Affine(0.5, 0, 300_000, 0, -0.5, 2_700_000)
+
+
+SECRET = b"the secret of this server " * 4000
+
+
+def raw_vrt(path: Path) -> str:
+    """An image whose pixels are the bytes of any file."""
+    return (
+        '<VRTDataset rasterXSize="30" rasterYSize="20"><VRTRasterBand dataType="Byte" band="1" '
+        f'subClass="VRTRawRasterBand"><SourceFilename relativetoVRT="0">{path}</SourceFilename><ImageOffset>0'
+        "</ImageOffset><PixelOffset>1</PixelOffset><LineOffset>30</LineOffset></VRTRasterBand></VRTDataset>"
+    )
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret.txt"
+    path.write_bytes(SECRET)
+    return path
+
+
+@pytest.mark.parametrize("how", ["inline", "file", "raw file"])
+def test_what_the_tag_of_overviews_names_is_not_read(write: Write, secret: Path, tmp_path: Path, how: str) -> None:
+    """GDAL alone shows the secret: that is what the reader's process is for."""
+    (tmp_path / "overview.vrt").write_text(raw_vrt(secret))
+    path = write(np.zeros((1, HEIGHT, WIDTH), np.uint8))
+    with rasterio.open(path, "r+") as file:
+        named = {"inline": raw_vrt(secret), "file": str(tmp_path / "overview.vrt"), "raw file": str(secret)}[how]
+        file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=named)
+    if how != "raw file":
+        with rasterio.open(path, driver="GTiff") as file:
+            assert file.read(1, out_shape=(20, 30)).tobytes().startswith(SECRET[:30])
+    with pytest.raises(ImageFileError, match="names another file as its overviews"):
+        Raster(path)
+
+
+@pytest.mark.parametrize("suffix", [".ovr", ".aux.xml", ".msk", ".msk.ovr"])
+def test_side_files_that_hold_pictures_are_not_read(write: Write, secret: Path, suffix: str) -> None:
+    path = write(np.full((1, HEIGHT, WIDTH), 7, np.uint8))
+    tag = f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{secret}</MDI></Metadata></PAMDataset>'
+    beside = path.with_name(path.name + suffix)
+    if suffix == ".aux.xml":
+        beside.write_text(tag)
+    else:
+        with rasterio.open(
+            beside, "w", driver="GTiff", height=HEIGHT // 2, width=WIDTH // 2, count=1, dtype="uint8"
+        ) as file:
+            file.write(np.full((1, HEIGHT // 2, WIDTH // 2), 99, np.uint8))
+    with Raster(path) as raster:
+        assert (raster.overview(WIDTH // 2) == 7).all()
+        assert raster.valid(0, HEIGHT).all()
+
+
+@pytest.mark.parametrize("beside", ["", ".tfw", ".prj"])
+def test_nothing_waits_for_a_pipe(write: Write, bands: np.ndarray, beside: str) -> None:
+    path = write(bands[:3], crs=None, transform=Affine.identity())
+    pipe = path.with_suffix(beside) if beside else path.with_name("pipe.tif")
+    os.mkfifo(pipe)
+    if beside:
+        with Raster(path) as raster:
+            assert raster.unplaced
+        return
+    with pytest.raises(ImageFileError, match=r"pipe\.tif is not a file"):
+        Raster(pipe)
+
+
+def test_the_reader_can_open_nothing(write: Write, bands: np.ndarray, secret: Path) -> None:
+    """Neither files nor sockets nor programs, whatever it is made to try."""
+    with Raster(write(bands[:3])) as raster:
+        limits = Path(f"/proc/{raster.reader_id}/limits")
+        if not limits.exists():
+            pytest.skip("the limits of another process can be seen on Linux only")
+        (line,) = [line for line in limits.read_text().splitlines() if line.startswith("Max open files")]
+        assert line.split()[3:5] == ["0", "0"]
+
+
+def test_a_reader_that_dies_is_a_sentence(write: Write, bands: np.ndarray) -> None:
+    with Raster(write(bands[:3])) as raster:
+        os.kill(raster.reader_id, signal.SIGKILL)
+        with pytest.raises(ImageFileError, match="is damaged or cut short"):
+            raster.read(0, HEIGHT)
+
+
+def test_no_reader_is_left(write: Write, bands: np.ndarray) -> None:
+    with Raster(write(bands[:3])) as raster:
+        reader = raster.reader_id
+    with pytest.raises(ProcessLookupError):
+        os.kill(reader, 0)

@@ -1,0 +1,354 @@
+"""The process that reads one GeoTIFF, and can read nothing else: GDAL follows whatever names a file holds.
+
+A TIFF may name its overviews, its mask or a grid for its coordinates: any file of this machine, an address on the
+network, a pipe. `Raster` starts this process with that one file open. Before GDAL sees the first byte of it, the
+process gives up the right to open anything else (a limit of no further file descriptors binds files, sockets and
+programs alike, also for root) and bounds its memory.
+
+Requests are pickled tuples of a method's name and its arguments, from the process that started this one. Answers are
+never unpickled: a line of JSON, and for an array its bytes.
+"""
+
+import json
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from io import RawIOBase
+from multiprocessing.connection import Connection
+
+import numpy as np
+import numpy.ma
+import pyproj
+import rasterio
+from pyproj import Transformer
+from pyproj.crs import Ellipsoid
+from pyproj.exceptions import ProjError
+from rasterio import Affine
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+MEMORY = 3 << 30
+"""Bytes that this process may address: its libraries take a fifth of it."""
+
+CACHE = 64 << 20
+"""Bytes that GDAL may keep of what it has decoded; its own default is a twentieth of the machine's memory."""
+
+STRETCH = (2, 98)
+"""Percentiles of each band that become 0 and 255 where a file has more than 8 bits."""
+
+SAMPLE = 1024
+"""The percentiles are those of the image shrunk to this many pixels a side."""
+
+BLOCK = 512 << 20
+"""Bytes: files are refused that have to be read in larger pieces."""
+
+NODES = (512, 32)
+"""At most so many rows and columns at which the size of a pixel is computed; between them it is interpolated."""
+
+STEP = 50
+"""Pixels to either side at the most, over which that size is taken."""
+
+LONGITUDE_LATITUDE = "EPSG:4326"
+"""Longitude and latitude on the ellipsoid of WGS 84: what GeoJSON's coordinates are in (RFC 7946)."""
+
+NAME = "image.tif"
+"""What GDAL is told that the file is called: it learns nothing of the real name."""
+
+
+class Refused(Exception):  # noqa: N818 (it is no error of this process)
+    """What is wrong with the file, as the rest of a sentence that begins with its name."""
+
+
+class OneFile(RawIOBase):
+    """A file descriptor as a file with a position of its own.
+
+    Args:
+        descriptor: Open for reading.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._at, self._size = descriptor, 0, os.fstat(descriptor).st_size
+
+    def readable(self) -> bool:  # noqa: D102
+        return True
+
+    def seekable(self) -> bool:  # noqa: D102
+        return True
+
+    def tell(self) -> int:  # noqa: D102
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:  # noqa: D102
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # noqa: D102
+        count = os.preadv(self._descriptor, [buffer], self._at)
+        self._at += count
+        return count
+
+
+class Reader:
+    """A TIFF file, opened by GDAL for good.
+
+    Args:
+        descriptor: Of the file.
+        world: (a, b, c, d, e, f) of a world file beside it; None if there is none.
+        projection: The text of a ``.prj`` beside it; None if there is none.
+
+    Raises:
+        Refused: If it cannot be read in bounded memory.
+    """
+
+    def __init__(self, descriptor: int, world: list[float] | None, projection: str | None) -> None:
+        def only_this(path: str, mode: str = "rb", **how: object) -> OneFile:
+            if path != NAME:
+                raise FileNotFoundError(path)
+            return OneFile(descriptor)
+
+        self._file = rasterio.open(NAME, driver="GTiff", opener=only_this)
+        if "OVERVIEW_FILE" in self._file.tags(ns="OVERVIEWS"):  # could not be opened, but is no honest file
+            raise Refused("names another file as its overviews: export it again with its overviews inside.")
+        if any(kind.startswith("complex") for kind in self._file.dtypes):
+            raise Refused("holds complex numbers, not colours: export it as RGB.")
+        rows, columns = self._file.block_shapes[0]
+        if rows * columns * self._file.count * np.dtype(self._file.dtypes[0]).itemsize > BLOCK:
+            raise Refused(
+                f"has to be read in pieces of {columns:,} × {rows:,} pixels, more than {BLOCK >> 20} MB each: export "
+                "it in tiles."
+            )
+        self.height, self.width = self._file.shape
+        self._bands = _color_bands(self._file)
+        self._transform, self._crs = self._file.transform, self._file.crs
+        if self._transform.is_identity and world:
+            self._transform = Affine(*world)
+        if self._crs is None and projection:
+            with suppress(RasterioError):  # no text that PROJ understands: as if it were not there
+                self._crs = CRS.from_wkt(projection, morph_from_esri_dialect=True)
+
+    def about(self) -> dict:
+        """Return the image's size and where it lies: ``unplaced`` is why it does not say that, or None."""
+        about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced()}
+        if about["unplaced"]:
+            return about | {"crs": None, "transform": None, "system": None, "geographic": False}
+        code = self._crs.to_epsg()
+        return about | {
+            "crs": self._crs.to_wkt(version="WKT2_2019"),
+            "transform": list(self._transform)[:6],
+            "system": f"EPSG:{code}" if code else self._system.name,
+            "geographic": self._system.is_geographic,
+        }
+
+    def _why_unplaced(self) -> str | None:
+        """Say why the file does not tell where it lies; None if it does."""
+        if self._crs is None:
+            return "has only control points: warp it first" if self._file.gcps[0] else "has no coordinate system"
+        numbers = list(self._transform)[:6]
+        if not np.isfinite(numbers).all():
+            return "has a place that is not a number"
+        if self._transform.is_identity:
+            return "has a coordinate system but no place in it"
+        if not self._transform.determinant:
+            return "has pixels without a size"
+        return None
+
+    def read(self, top: int, end: int, left: int, right: int) -> np.ndarray:
+        """Return a part of the image, (rows, columns, 3) uint8, red, green, blue."""
+        return self._colors(self._read(self._bands, window=Window(left, top, right - left, end - top)))
+
+    def overview(self, longest: int) -> np.ndarray:
+        """Return the image with at most `longest` pixels a side, (rows, columns, 3) uint8: averages of its pixels."""
+        averaged = Resampling.nearest if self._palette is not None else Resampling.average  # indices have no average
+        return self._colors(self._read(self._bands, out_shape=self._small(longest), resampling=averaged))
+
+    def indices(self, longest: int) -> np.ndarray:
+        """Return the first band with at most `longest` pixels a side, (rows, columns): nearest pixels, unchanged."""
+        return self._read([1], out_shape=self._small(longest))[0]
+
+    def valid(self, top: int, end: int, left: int, right: int) -> np.ndarray:
+        """Return where a part holds a picture, (rows, columns) bool; false is no data."""
+        window = Window(left, top, right - left, end - top)
+        valid = self._file.dataset_mask(window=window) > 0
+        if any(np.dtype(kind).kind == "f" for kind in self._file.dtypes):  # not-a-number is no data, told or not
+            valid &= np.isfinite(self._read(self._bands, window=window)).all(axis=0)
+        return valid
+
+    def to_longitude_latitude(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return longitudes and latitudes on WGS 84, (2, points) float64, not-a-number where there are none.
+
+        Empty if there is no way from the file's coordinates to WGS 84: a site's own system, another planet's.
+        """
+        if self._to_world is None:
+            return np.empty((2, 0))
+        degrees = np.array(self._to_world.transform(x, y))
+        return np.where(np.isfinite(degrees).all(axis=0), degrees, np.nan)
+
+    def pixel_areas(self) -> np.ndarray:
+        """Return the size of pixels in m² at the nodes of a grid over the image, (rows, columns) float64.
+
+        It is what a small step to the right and one down cover on the ellipsoid of the file's own system, so that the
+        projection's scale is taken out, whatever projection it is. Not-a-number where a pixel lies off the planet. In
+        a site's own plane system it is the pixel as the system measures it. Empty if no unit of length is known.
+        """
+        lengths = self.height, self.width
+        shape = [min(length, most) for length, most in zip(lengths, NODES, strict=True)]
+        nodes = [(np.arange(count) + 0.5) * length / count for count, length in zip(shape, lengths, strict=True)]
+        system = self._system
+        if system.geodetic_crs is None:
+            axis = system.axis_info[0]
+            unit = axis.unit_conversion_factor if axis.unit_name != "unknown" else np.nan
+            return np.full(shape if unit > 0 else (0, 0), abs(self._transform.determinant) * unit**2)
+        own = system.geodetic_crs
+        row, column = (grid.ravel() for grid in np.meshgrid(*nodes, indexing="ij"))
+        step = max(0.5, min(STEP, *(length / count / 2 for length, count in zip(lengths, shape, strict=True))))
+        steps = ((step, 0), (-step, 0), (0, step), (0, -step))  # to the right, left, down, up
+        x, y = zip(*(self._transform @ (column + across, row + down) for across, down in steps), strict=True)
+        degrees = Transformer.from_crs(system, own, always_xy=True).transform(np.concatenate(x), np.concatenate(y))
+        angles = np.reshape(degrees, (2, 4, -1)) * own.axis_info[0].unit_conversion_factor
+        angles[~np.isfinite(angles)] = np.nan
+        (east, west, south, north), latitudes = angles
+        longitude_across, longitude_down = (
+            np.remainder(difference + np.pi, 2 * np.pi) - np.pi for difference in (east - west, south - north)
+        )
+        latitude_across, latitude_down = latitudes[0] - latitudes[1], latitudes[2] - latitudes[3]
+        covered = np.abs(longitude_across * latitude_down - longitude_down * latitude_across) / (2 * step) ** 2
+        latitude = latitudes.mean(axis=0)
+        latitude[np.abs(latitude) > np.pi / 2] = np.nan
+        return (covered * _square_metres(latitude, own.ellipsoid)).reshape(shape)
+
+    @cached_property
+    def _system(self) -> pyproj.CRS:
+        return pyproj.CRS.from_wkt(self._crs.to_wkt(version="WKT2_2019"))
+
+    @cached_property
+    def _to_world(self) -> Transformer | None:
+        """The way to WGS 84, found once: it takes PROJ up to a sixth of a second."""
+        with suppress(ProjError):
+            return Transformer.from_crs(self._system, LONGITUDE_LATITUDE, always_xy=True)
+        return None
+
+    def _small(self, longest: int) -> tuple[int, int, int]:
+        return (len(self._bands), *small_shape(self.height, self.width, longest))
+
+    def _read(self, bands: list[int], **how: object) -> np.ndarray:
+        if "out_shape" in how:
+            how["out_shape"] = (len(bands), *how["out_shape"][1:])
+        return self._file.read(bands, **how)
+
+    def _colors(self, values: np.ndarray) -> np.ndarray:
+        """Return bands (bands, rows, columns) as (rows, columns, 3) uint8, as Pillow would show them."""
+        if self._palette is not None:
+            return self._palette[np.minimum(values[0], len(self._palette) - 1)]
+        if self._bits < 8:
+            values = values * (255 // (2**self._bits - 1))
+        elif any(kind != "uint8" for kind in self._file.dtypes):
+            low, high = self._limits
+            values = np.nan_to_num(np.clip((values - low) * (255 / (high - low)), 0, 255)).round()
+        values = values.astype(np.uint8)
+        if self._file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
+            values = 255 - values
+        return np.ascontiguousarray(np.broadcast_to(np.moveaxis(values, 0, -1), (*values.shape[1:], 3)))
+
+    @cached_property
+    def _palette(self) -> np.ndarray | None:
+        """The colours of the file's indices, (indices, 3) uint8; None if it holds colours."""
+        if self._file.colorinterp[0] != ColorInterp.palette or np.dtype(self._file.dtypes[0]).kind != "u":
+            return None
+        colors = self._file.colormap(1)
+        table = np.zeros((max(colors) + 1, 3), np.uint8)
+        for index, color in colors.items():
+            table[index] = color[:3]
+        return table
+
+    @cached_property
+    def _bits(self) -> int:
+        """Of a value of the first band, as the file stores them."""
+        return int(self._file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(self._file.dtypes[0]).itemsize))
+
+    @cached_property
+    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """What becomes 0 and what becomes 255 in each band, (bands, 1, 1) float64."""
+        small = self._read(self._bands, out_shape=self._small(SAMPLE), masked=True).astype(np.float64)
+        values = np.ma.masked_invalid(small).reshape(len(self._bands), -1)
+        limits = [np.percentile(band.compressed(), STRETCH) if band.count() else (0.0, 1.0) for band in values]
+        low, high = np.array(limits).T[..., None, None]
+        return low, np.maximum(high, low + np.finfo(float).eps * np.maximum(1, np.abs(low)))
+
+
+def small_shape(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Return (height, width) shrunk to at most `longest` pixels a side, at least one; small ones as they are."""
+    scale = min(1.0, longest / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _color_bands(file: rasterio.DatasetReader) -> list[int]:
+    """Return the numbers of the bands that are red, green and blue, or of the one that is grey, counted from 1."""
+    tagged = {kind: band for band, kind in reversed(list(enumerate(file.colorinterp, 1)))}
+    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if all(kind in tagged for kind in wanted):
+        return [tagged[kind] for kind in wanted]
+    return [1, 2, 3] if file.count >= 3 else [1]
+
+
+def _square_metres(latitude: np.ndarray, ellipsoid: Ellipsoid) -> np.ndarray:
+    """Return the area of a square of a radian a side, of longitude and latitude, at latitudes in radians, in m²."""
+    squeeze = 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2
+    bulge = 1 - squeeze * np.sin(latitude) ** 2
+    along_meridian, along_parallel = (1 - squeeze) / bulge**1.5, bulge**-0.5
+    return ellipsoid.semi_major_metre**2 * along_meridian * along_parallel * np.cos(latitude)
+
+
+def give_up_rights() -> None:
+    """Let this process open nothing from now on, and take bounded memory.
+
+    The databases of GDAL's PROJ and of pyproj's are opened first: what is open stays open.
+    """
+    CRS.from_epsg(3857).to_wkt()
+    Transformer.from_crs(LONGITUDE_LATITUDE, "EPSG:3857").transform(0, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+
+
+def serve(connection: Connection, descriptor: int) -> None:
+    """Answer requests until the other side closes the connection."""
+    world, projection = connection.recv()
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    # Nothing beside the file is looked for, and nothing that somebody else noted about it.
+    with rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
+        give_up_rights()
+        reader: Reader | None = None
+        while True:
+            try:
+                method, *arguments = ("about",) if reader is None else connection.recv()
+            except EOFError:
+                return
+            try:
+                reader = reader or Reader(descriptor, world, projection)
+                _answer(connection, getattr(reader, method), arguments)
+            except Refused as refused:
+                connection.send_bytes(json.dumps({"refused": str(refused)}).encode())
+            except MemoryError:
+                connection.send_bytes(json.dumps({"refused": "takes too much memory: export it in tiles."}).encode())
+            except Exception as error:  # whatever GDAL and PROJ raise: to the user all mean the same
+                connection.send_bytes(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+
+
+def _answer(connection: Connection, method: Callable, arguments: list) -> None:
+    answer = method(*arguments)
+    if isinstance(answer, dict):
+        connection.send_bytes(json.dumps({"value": answer}).encode())
+        return
+    array = np.ascontiguousarray(answer)
+    connection.send_bytes(json.dumps({"shape": array.shape, "dtype": array.dtype.str}).encode())
+    connection.send_bytes(memoryview(array).cast("B") if array.size else b"")
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
+    os._exit(0)  # GDAL's own farewell is of no use here
