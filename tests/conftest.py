@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,6 +122,18 @@ def _mount(folder: Path, options: str) -> Iterator[Path]:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of two megabytes of its own."""
     yield from _mount(tmp_path / "small disk", "size=2m")
+
+
+@pytest.fixture
+def fill() -> Callable[[Path], None]:
+    """A function that leaves no room on a folder's disk."""
+
+    def fill_(folder: Path) -> None:
+        with suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 12))
+
+    return fill_
 
 
 @pytest.fixture

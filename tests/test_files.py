@@ -2,16 +2,18 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from segmentation.data.locate import PROJECT
 from segmentation.errors import StorageError
-from segmentation.files import locked, remove_unfinished, replacing, scratch_folder, write_json
+from segmentation.files import VanishingFolder, locked, remove_unfinished, replacing, scratch_folder, write_json
 
 
 def test_a_new_file_appears_with_its_content(tmp_path: Path) -> None:
@@ -152,3 +154,36 @@ with replacing(folder / "file.txt") as temporary, scratch_folder(folder) as scra
         remove_unfinished(tmp_path)
         assert set(tmp_path.iterdir()) == {temporary, scratch}
     assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
+
+
+def gone(path: Path) -> bool:
+    """Wait until a path is gone, or for half a minute."""
+    end = time.monotonic() + 30
+    while path.exists() and time.monotonic() < end:
+        os.sched_yield()
+    return not path.exists()
+
+
+def test_a_vanishing_folder_goes_when_it_is_closed() -> None:
+    folder = VanishingFolder("lent-")
+    (folder.path / "file").write_text("lent")
+    folder.close()
+    assert not folder.path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_vanishing_folder_goes_with_its_process(number: signal.Signals) -> None:
+    script = """
+import time
+from segmentation.files import VanishingFolder
+folder = VanishingFolder("lent-")
+(folder.path / "file").write_text("lent")
+print(folder.path, flush=True)
+time.sleep(600)
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+        path = Path(process.stdout.readline().strip())
+        assert path.is_dir()
+        process.send_signal(number)
+    assert gone(path)

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
+import rasterio
 from distributed import Client, LocalCluster
 from PIL import Image
+from rasterio import Affine
 
 from segmentation.data.palette import Palette
 from segmentation.errors import ConfigurationError
@@ -172,3 +175,133 @@ def test_two_workers_one_killed_half_way_give_what_one_process_gives(small_model
     one, other = pixels(tmp_path / "alone"), pixels(tmp_path / "together")
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_another_picture_of_the_same_name_size_and_time_is_predicted(small_model: Path, tmp_path: Path) -> None:
+    paths = []
+    for place, seed in (("a", 1), ("b", 2)):
+        paths.append(tmp_path / place / "city.png")
+        paths[-1].parent.mkdir()
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(paths[-1], compress_level=0)
+        os.utime(paths[-1], (1e9, 1e9))
+    assert paths[0].stat().st_size == paths[1].stat().st_size
+    job = Job(small_model, PALETTE, tmp_path / "out")
+    rows = [next(iter(predict_files(job, [path]))) for path in paths]
+    assert rows[0]["pixels"] != rows[1]["pixels"]
+
+
+def test_the_same_picture_elsewhere_and_later_is_not_predicted_again(
+    small_model: Path, images: list[Path], tmp_path: Path
+) -> None:
+    job = Job(small_model, PALETTE, tmp_path / "out")
+    list(predict_files(job, images[:1]))
+    before = written(tmp_path / "out")
+    moved = tmp_path / "moved" / images[0].name
+    moved.parent.mkdir()
+    moved.write_bytes(images[0].read_bytes())
+    os.utime(moved, (2e9, 2e9))
+    list(predict_files(job, [moved]))
+    assert written(tmp_path / "out") == before
+
+
+def test_a_file_that_is_where_it_was_is_not_read_again(small_model: Path, images: list[Path], tmp_path: Path) -> None:
+    job = Job(small_model, PALETTE, tmp_path / "out")
+    before = job.settings(images[0])
+    images[0].chmod(0)
+    assert job.settings(images[0], before) == before
+
+
+def deeply_nested(note: Path) -> None:
+    note.write_text("[" * 100_000)
+
+
+def a_folder(note: Path) -> None:
+    note.mkdir()
+
+
+@pytest.mark.parametrize("put", [deeply_nested, a_folder])
+def test_what_lies_in_the_place_of_a_note_stops_nothing(
+    small_model: Path, images: list[Path], tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    (tmp_path / "out").mkdir()
+    put(tmp_path / "out" / "image 00.json")
+    rows = {row["image"]: row["problem"] for row in predict_files(Job(small_model, PALETTE, tmp_path / "out"), images)}
+    assert sum(problem is None for problem in rows.values()) >= 10
+
+
+SITE = 'LOCAL_CS["site",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+MOON = "+proj=eqc +R=1737400 +units=m"
+ENGINEERING = (
+    'ENGCRS["a machine",EDATUM["its bed"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
+)
+
+
+@pytest.mark.parametrize(
+    ("layout", "mapped"),
+    [
+        ({"crs": SITE}, True),
+        ({"crs": ENGINEERING}, True),
+        ({"crs": MOON}, True),
+        (
+            {"crs": "+proj=geos +h=35785831 +lon_0=0 +datum=WGS84", "transform": Affine(3e6, 0, -6e7, 0, -3e6, 5e7)},
+            True,
+        ),
+        ({"crs": "EPSG:32640", "transform": Affine(1e9, 0, 9e12, 0, -1e9, 9e12)}, True),
+        ({"crs": "EPSG:32640", "transform": Affine(np.nan, 0, 0, 0, np.nan, 0)}, False),
+        ({"crs": None}, False),
+        ({"crs": "EPSG:32640", "transform": Affine.identity()}, False),
+    ],
+    ids=["a site", "a machine", "the Moon", "off the planet", "far away", "not a number", "no system", "no place"],
+)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_an_odd_place_gets_its_map_or_its_word_and_the_others_go_on(
+    small_model: Path, tmp_path: Path, layout: dict, mapped: bool
+) -> None:
+    paths = [tmp_path / "images" / name for name in ("a.tif", "b.tif", "c.tif")]
+    paths[0].parent.mkdir()
+    usual = {"crs": "EPSG:32640", "transform": Affine(0.5, 0, 300_000, 0, -0.5, 2_700_000)}
+    for path, place in zip(paths, (usual, usual | layout, usual), strict=True):
+        pixels = np.random.default_rng(3).integers(0, 256, (3, 40, 30), dtype=np.uint8)
+        kind = {"driver": "GTiff", "count": 3, "height": 40, "width": 30, "dtype": "uint8"}
+        with rasterio.open(path, "w", **kind, **place) as file:
+            file.write(pixels)
+    rows = list(predict_files(Job(small_model, PALETTE, tmp_path / "out", confidence=True, polygons=True), paths))
+    assert [row["problem"] for row in rows] == [None, None, None]
+    assert [(tmp_path / "out" / f"{name}-classes.tif").exists() for name in "abc"] == [True, mapped, True]
+    assert [(tmp_path / "out" / f"{name}-classes.geojson").exists() for name in "abc"] == [True, mapped, True]
+    assert (tmp_path / "out" / "b-indices.png").exists() != mapped
+    assert ("picture without a place" in rows[1].get("note", "")) != mapped
+
+
+@pytest.mark.parametrize("latitude", [25, 60])
+def test_areas_of_one_picture_agree_in_web_mercator_and_utm(small_model: Path, tmp_path: Path, latitude: int) -> None:
+    (tmp_path / "images").mkdir()
+    zone = "EPSG:32640"
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", zone, always_xy=True).transform(57, latitude)
+    pixels = np.random.default_rng(3).integers(0, 256, (3, 96, 128), dtype=np.uint8)
+    pixels = pixels // 2 + np.linspace(0, 120, 128).astype(np.uint8)
+    utm, mercator = (tmp_path / "images" / name for name in ("utm.tif", "mercator.tif"))
+    kind = {"driver": "GTiff", "count": 3, "dtype": "uint8"}
+    with rasterio.open(utm, "w", height=96, width=128, crs=zone, transform=Affine(1, 0, x, 0, -1, y), **kind) as file:
+        file.write(pixels)
+    # The same pixels: only where their corners lie is told in the other system.
+    corner, opposite = (
+        pyproj.Transformer.from_crs(zone, "EPSG:3857", always_xy=True).transform(x + right, y - down)
+        for right, down in ((0, 0), (128, 96))
+    )
+    place = Affine((opposite[0] - corner[0]) / 128, 0, corner[0], 0, (opposite[1] - corner[1]) / 96, corner[1])
+    with rasterio.open(mercator, "w", height=96, width=128, crs="EPSG:3857", transform=place, **kind) as file:
+        file.write(pixels)
+    first, second = predict_files(Job(small_model, PALETTE, tmp_path / "out"), [utm, mercator])
+    assert first["pixels"] == second["pixels"]
+    for name, area in first["square_metres"].items():
+        assert second["square_metres"][name] == pytest.approx(area, rel=0.005)
+
+
+def test_a_full_disk_leaves_the_others_their_sentence(
+    small_model: Path, images: list[Path], small_disk: Path, fill: Callable[[Path], None]
+) -> None:
+    fill(small_disk)
+    rows = list(predict_files(Job(small_model, PALETTE, small_disk / "out"), images[:3]))
+    assert all("make room" in row["problem"] for row in rows)

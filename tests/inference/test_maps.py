@@ -1,6 +1,7 @@
 """An orthophoto becomes a map that lies where it lies."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from rasterio.enums import ColorInterp
 
 from segmentation.data.palette import Palette
 from segmentation.data.raster import Raster
-from segmentation.errors import ImageFileError
-from segmentation.inference.maps import map_raster
+from segmentation.errors import ImageFileError, StorageError
+from segmentation.inference import maps
+from segmentation.inference.maps import map_raster, write_polygons
 from segmentation.inference.predictor import Predictor
 
 HEIGHT, WIDTH = 75, 90
@@ -70,7 +72,10 @@ def test_the_map_holds_the_prediction_where_the_orthophoto_lies(
         colors = file.colormap(1)
     assert [colors[index][:3] for index in range(3)] == list(PALETTE.colors)
     assert table["pixels"].tolist() == [(expected == index).sum() for index in range(3)]
-    assert table["square_metres"].tolist() == [0.25 * (expected == index).sum() for index in range(3)]
+    with Raster(ortho) as raster:
+        ground = raster.pixel_areas().within(slice(0, HEIGHT), slice(0, WIDTH))
+    assert table["square_metres"].tolist() == pytest.approx([ground[expected == index].sum() for index in range(3)])
+    assert ground == pytest.approx(0.25, rel=1e-3)  # half a metre a pixel, but for the scale of UTM
     assert (table["pixels"] > 0).sum() > 1
     assert sorted(path.name for path in target.parent.iterdir()) == ["classes.tif", "classes.tif.aux.xml"]
 
@@ -97,7 +102,15 @@ def test_confidence_is_in_per_cent(predictor: Predictor, image: np.ndarray, orth
 
 def test_polygons_cover_the_map_in_longitude_and_latitude(predictor: Predictor, ortho: Path, tmp_path: Path) -> None:
     with Raster(ortho) as raster:
-        map_raster(predictor, raster, PALETTE, tmp_path / "classes.tif", polygons=tmp_path / "classes.geojson")
+        map_raster(predictor, raster, PALETTE, tmp_path / "classes.tif")
+        steps = []
+        write_polygons(
+            tmp_path / "classes.tif",
+            raster,
+            PALETTE,
+            tmp_path / "classes.geojson",
+            lambda done, of: steps.append((done, of)),
+        )
     features = json.loads((tmp_path / "classes.geojson").read_text())["features"]
     with rasterio.open(tmp_path / "classes.tif") as file:
         classes, transform = file.read(1), file.transform
@@ -110,6 +123,7 @@ def test_polygons_cover_the_map_in_longitude_and_latitude(predictor: Predictor, 
     ]
     drawn = rasterio.features.rasterize(shapes, classes.shape, fill=255, transform=transform, dtype="uint8")
     assert np.array_equal(drawn, classes)
+    assert steps[0] == (0, len(features))
     longitude, latitude = features[0]["geometry"]["coordinates"][0][0]
     assert 54 < longitude < 56
     assert 24 < latitude < 25
@@ -135,3 +149,87 @@ def test_a_damaged_orthophoto_leaves_nothing_behind(predictor: Predictor, image:
     with pytest.raises(ImageFileError, match="damaged"), Raster(tmp_path / "hurt.tif") as raster:
         map_raster(predictor, raster, PALETTE, tmp_path / "out" / "classes.tif")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def signed_area(ring: list) -> float:
+    x, y = (np.array(ring) - ring[0]).T
+    return (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2
+
+
+@pytest.mark.parametrize("down", [-0.5, 0.5], ids=["north up", "south up"])
+def test_exterior_rings_run_counter_clockwise_and_holes_clockwise(tmp_path: Path, down: float) -> None:
+    classes = np.zeros((30, 40), np.uint8)
+    classes[5:25, 5:35] = 1
+    classes[10:20, 10:20] = 0
+    layout = {"height": 30, "width": 40, "count": 1, "dtype": "uint8", "crs": "EPSG:32640", "nodata": 255}
+    place = Affine(0.5, 0, 300_000, 0, down, 2_700_000)
+    with rasterio.open(tmp_path / "map.tif", "w", driver="GTiff", transform=place, **layout) as file:
+        file.write(classes, 1)
+    with Raster(tmp_path / "map.tif") as raster:
+        write_polygons(tmp_path / "map.tif", raster, PALETTE, tmp_path / "map.geojson")
+    features = json.loads((tmp_path / "map.geojson").read_text())["features"]
+    assert sorted(len(feature["geometry"]["coordinates"]) for feature in features) == [1, 2, 2]
+    for feature in features:
+        exterior, *holes = feature["geometry"]["coordinates"]
+        assert signed_area(exterior) > 0
+        assert all(signed_area(hole) < 0 for hole in holes)
+
+
+def test_polygons_of_a_site_stay_in_its_own_system(tmp_path: Path) -> None:
+    classes = np.repeat(np.arange(2, dtype=np.uint8), 10)[None].repeat(8, 0)
+    layout = {"height": 8, "width": 20, "count": 1, "dtype": "uint8"}
+    layout["crs"] = 'LOCAL_CS["site",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+    place = Affine(2, 0, 100, 0, -2, 50)
+    with rasterio.open(tmp_path / "map.tif", "w", driver="GTiff", transform=place, **layout) as file:
+        file.write(classes, 1)
+    with Raster(tmp_path / "map.tif") as raster:
+        write_polygons(tmp_path / "map.tif", raster, PALETTE, tmp_path / "map.geojson")
+    content = json.loads((tmp_path / "map.geojson").read_text())
+    assert content["coordinate_system"] == "site"
+    rings = [feature["geometry"]["coordinates"][0] for feature in content["features"]]
+    assert [(min(x for x, _ in ring), max(x for x, _ in ring)) for ring in rings] == [(100, 120), (120, 140)]
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
+def test_a_wide_image_is_predicted_in_blocks_as_it_is_in_one(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlap: float
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 40, 700), dtype=np.uint8)
+    layout = {"height": 40, "width": 700, "count": 3, "dtype": "uint8", "crs": "EPSG:32640", "transform": TRANSFORM}
+    with rasterio.open(tmp_path / "wide.tif", "w", driver="GTiff", **layout) as file:
+        file.write(pixels)
+    tables, read, steps = [], [], []
+    for name, across in (("whole", 100_000), ("blocks", 200)):
+        monkeypatch.setattr(maps, "ACROSS", across)
+        with Raster(tmp_path / "wide.tif") as raster:
+            target = tmp_path / f"{name}.tif"
+            tables.append(
+                map_raster(predictor, raster, PALETTE, target, overlap, progress=lambda *step: steps.append(step))
+            )
+        with rasterio.open(target) as file:
+            read.append(file.read(1))
+    assert np.array_equal(*read)
+    assert tables[0]["pixels"].equals(tables[1]["pixels"])
+    assert tables[0]["square_metres"].tolist() == pytest.approx(tables[1]["square_metres"].tolist())
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_a_full_disk_is_one_sentence(
+    predictor: Predictor, ortho: Path, small_disk: Path, fill: Callable[[Path], None]
+) -> None:
+    fill(small_disk)
+    with pytest.raises(StorageError, match="make room for it"), Raster(ortho) as raster:
+        map_raster(predictor, raster, PALETTE, small_disk / "classes.tif")
+
+
+def test_not_a_number_gets_neither_class_nor_area(predictor: Predictor, image: np.ndarray, tmp_path: Path) -> None:
+    values = image.transpose(2, 0, 1).astype(np.float32)
+    values[:, 10:20, 10:20] = np.nan
+    layout = {"height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "float32", "crs": "EPSG:32640"}
+    with rasterio.open(tmp_path / "nan.tif", "w", driver="GTiff", transform=TRANSFORM, **layout) as file:
+        file.write(values)
+    with Raster(tmp_path / "nan.tif") as raster:
+        table = map_raster(predictor, raster, PALETTE, tmp_path / "classes.tif")
+    with rasterio.open(tmp_path / "classes.tif") as file:
+        assert (file.read(1) == 255).sum() == 100
+    assert table["pixels"].sum() == HEIGHT * WIDTH - 100

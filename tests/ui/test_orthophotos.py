@@ -1,6 +1,8 @@
 """The explorer's view of orthophotos: seen at once, predicted on request, in its place and with its areas."""
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from segmentation.data.raster import Raster
 from segmentation.ui.figures import map_figure
+from segmentation.ui.loaders import load_orthophoto
 from segmentation.ui.orthophotos import area
 from segmentation.ui.viewer import Coordinates
 
@@ -55,8 +58,8 @@ def test_an_orthophoto_becomes_a_map_with_areas(
 
     at = open_page("explorer", source="Orthophoto", orthophoto=str(ortho), overlap="0", map="true")
     assert not at.exception
-    assert f"{HEIGHT} × {WIDTH} px · EPSG:32640 · 1,750 m²" in words(at).replace("\\", "")
-    made = trained.run.folder.parent / "maps" / "tiny"
+    assert f"{WIDTH} × {HEIGHT} px · EPSG:32640 · 1,750 m²" in words(at).replace("\\", "")
+    made = trained.run.folder.parent / "maps" / "tiny" / hashlib.sha256(os.fsencode(ortho)).hexdigest()[:12]
     (made / ".writing-abc").mkdir(parents=True)  # by a server that was killed
     at.button(key="predict-orthophoto").click().run()
     assert not at.exception
@@ -70,12 +73,14 @@ def test_an_orthophoto_becomes_a_map_with_areas(
     counts = np.bincount(predicted[:HEIGHT, :WIDTH].ravel(), minlength=6)
     table = at.dataframe[0].value
     assert list(table["pixels"]) == list(counts)
-    assert list(table["square_metres"]) == [f"{count / 4:,.0f} m²" for count in counts]
+    with Raster(ortho) as raster:
+        ground = raster.pixel_areas().within(slice(0, HEIGHT), slice(0, WIDTH))
+    areas = np.bincount(predicted[:HEIGHT, :WIDTH].ravel(), ground.ravel(), 6)
+    assert list(table["square_metres"]) == [f"{square_metres:,.0f} m²" for square_metres in areas]
     assert {path.name for path in made.iterdir()} == {
         "city-classes.tif",
         "city-classes.tif.aux.xml",
         "city-confidence.tif",
-        "city-classes.geojson",
         "city.json",
     }
     with rasterio.open(made / "city-classes.tif") as file:
@@ -113,7 +118,7 @@ def test_a_picture_without_coordinates_is_sent_to_the_uploads(
         file.write(picture.transpose(2, 0, 1))
     at = open_page("explorer", source="Orthophoto", orthophoto=str(plain))
     assert not at.exception
-    assert "plain.tif does not say where it lies" in at.error[0].value.replace("\\", "")
+    assert "plain.tif has no coordinate system: choose Upload" in at.error[0].value.replace("\\", "")
 
 
 def test_an_upload_is_mapped_and_leaves_nothing_among_the_runs(open_page: Open, trained: object, ortho: Path) -> None:
@@ -123,6 +128,20 @@ def test_an_upload_is_mapped_and_leaves_nothing_among_the_runs(open_page: Open, 
     assert not at.exception
     assert at.dataframe[0].value["pixels"].sum() == HEIGHT * WIDTH
     assert not list((trained.run.folder.parent).rglob("upload*"))
+
+
+def test_polygons_are_made_when_they_are_asked_for(open_page: Open, trained: object, ortho: Path) -> None:
+    at = open_page("explorer", source="Orthophoto", orthophoto=str(ortho), overlap="50")
+    at.button(key="predict-orthophoto").click().run()
+    offered = {download.label for download in at.get("download_button")}
+    assert {"Classes", "Confidence", "Areas"} <= offered
+    assert "Polygons" not in offered
+    at.button(key="make-polygons").click().run()
+    assert not at.exception
+    assert "Polygons" in {download.label for download in at.get("download_button")}
+    (made,) = (trained.run.folder.parent / "maps").rglob("city-classes.geojson")
+    assert json.loads(made.read_text())["features"]
+    assert "make-polygons" not in {button.key for button in at.button}
 
 
 def test_what_is_no_geotiff_gets_one_sentence(open_page: Open, trained: object) -> None:
@@ -143,8 +162,7 @@ def test_a_map_shows_the_streets_only_when_asked(picture: np.ndarray) -> None:
 
 
 def test_the_cursor_reads_coordinates(ortho: Path) -> None:
-    with Raster(ortho) as raster:
-        system, transform, decimals = Coordinates.of(raster.crs, raster.transform, raster.height, raster.width)
+    system, transform, decimals = Coordinates.of(load_orthophoto(ortho))
     a, b, c, d, e, f = transform
     assert (system, decimals) == ("EPSG:32640", 1)
     # In the middle of the picture.
