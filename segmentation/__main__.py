@@ -343,7 +343,7 @@ def predict(
             if row["problem"]:
                 tqdm.write(row["problem"], sys.stderr)
             if "note" in row:
-                tqdm.write(printable(row["note"]), sys.stderr)
+                tqdm.write(printable(row["note"]), sys.stdout)
             if "scores" in row:
                 accuracy, mean_iou = row["scores"]["accuracy"], row["scores"]["mean_iou"]
                 name = printable(row["image"])

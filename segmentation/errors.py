@@ -28,6 +28,10 @@ class ImageFileError(SegmentationError):
     """A file cannot be used as an image or as a mask."""
 
 
+class NotRasterError(ImageFileError):
+    """A file is no TIFF that can be read by rows; perhaps it is an image all the same."""
+
+
 class PaletteError(SegmentationError):
     """A ``class_dict.csv`` does not describe a usable set of classes."""
 

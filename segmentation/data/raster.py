@@ -16,7 +16,7 @@ import numpy as np
 
 from segmentation.data.images import LARGE, PIXELS_A_BYTE
 from segmentation.data.locate import PROJECT
-from segmentation.errors import ImageFileError
+from segmentation.errors import ImageFileError, NotRasterError
 
 if TYPE_CHECKING:
     from rasterio import Affine
@@ -272,7 +272,7 @@ class Raster:
     def _damaged(self) -> ImageFileError:
         if hasattr(self, "height"):
             return ImageFileError(f"{self.name} is damaged or cut short: fetch or export the file again.")
-        return ImageFileError(f"{self.name} is not a TIFF image that can be read: export it again.")
+        return NotRasterError(f"{self.name} is not a TIFF image that can be read: export it again.")
 
 
 def _open_file(path: Path) -> int:

@@ -33,8 +33,8 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-MEMORY = 3 << 30
-"""Bytes that this process may address: its libraries take a fifth of it."""
+MEMORY = 3 << 29
+"""Bytes that this process may address: its libraries take a sixth of it, the largest block that is read a third."""
 
 CACHE = 64 << 20
 """Bytes that GDAL may keep of what it has decoded; its own default is a twentieth of the machine's memory."""

@@ -16,7 +16,7 @@ from segmentation.data.images import read_image, read_mask_colors, read_size
 from segmentation.data.palette import Palette
 from segmentation.data.raster import Raster
 from segmentation.data.scenes import check_same_size
-from segmentation.errors import ConfigurationError, ImageFileError, SegmentationError, printable
+from segmentation.errors import ConfigurationError, ImageFileError, NotRasterError, SegmentationError, printable
 from segmentation.evaluation import scores
 from segmentation.files import remove_unfinished, replacing, write_json
 from segmentation.inference.maps import map_raster, write_polygons
@@ -242,7 +242,7 @@ def _write_prediction(
         return _write_masks(job, image, predictor, progress)
     try:
         raster = Raster(image)
-    except ImageFileError as error:  # perhaps one that Pillow can read; if not, it says so
+    except NotRasterError as error:  # perhaps Pillow can read it; if not, it says so
         note = str(error)
     else:
         with raster:
