@@ -132,12 +132,11 @@ class Raster:
             self.is_geographic: bool = about["geographic"]
             self.place: tuple[float, ...] | None = about["transform"] and tuple(about["transform"])
             self._crs: str | None = about["crs"]
-            pixels = self.height * self.width
-            if pixels > LARGE and pixels > PIXELS_A_BYTE * size:
-                raise ImageFileError(
-                    f"{self.name} has {self.width:,} × {self.height:,} pixels by its header, but far too few bytes for "
-                    "them: fetch or export the file again."
-                )
+            try:
+                self._ask("check")
+                self._check_bytes(size)
+            except ImageFileError as error:  # a picture that lies nowhere may be read by other means
+                raise (error if self.unplaced is None else NotRasterError(str(error))) from error.__cause__
         except BaseException:
             self.close()
             raise
@@ -243,7 +242,16 @@ class Raster:
         nodes = self._ask("pixel_areas")
         return PixelAreas(self.height, self.width, nodes) if nodes.size and np.isfinite(nodes).any() else None
 
-    def _ask(self, method: str, *arguments: object) -> np.ndarray:
+    def _check_bytes(self, size: int) -> None:
+        """Refuse a file of so many bytes that cannot hold the pixels that its header says."""
+        pixels = self.height * self.width
+        if pixels > LARGE and pixels > PIXELS_A_BYTE * size:
+            raise ImageFileError(
+                f"{self.name} has {self.width:,} × {self.height:,} pixels by its header, but far too few bytes for "
+                "them: fetch or export the file again."
+            )
+
+    def _ask(self, method: str, *arguments: object) -> dict | np.ndarray:
         try:
             self._connection.send_bytes(pickle.dumps((method, *arguments)))
         except OSError as error:

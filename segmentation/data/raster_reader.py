@@ -101,9 +101,6 @@ class Reader:
         descriptor: Of the file.
         world: (a, b, c, d, e, f) of a world file beside it; None if there is none.
         projection: The text of a ``.prj`` beside it; None if there is none.
-
-    Raises:
-        Refused: If it cannot be read in bounded memory.
     """
 
     def __init__(self, descriptor: int, world: list[float] | None, projection: str | None) -> None:
@@ -113,6 +110,21 @@ class Reader:
             return OneFile(descriptor)
 
         self._file = rasterio.open(NAME, driver="GTiff", opener=only_this)
+        self.height, self.width = self._file.shape
+        self._bands = _color_bands(self._file)
+        self._transform, self._crs = self._file.transform, self._file.crs
+        if self._transform.is_identity and world:
+            self._transform = Affine(*world)
+        if self._crs is None and projection:
+            with suppress(RasterioError):  # no text that PROJ understands: as if it were not there
+                self._crs = CRS.from_wkt(projection, morph_from_esri_dialect=True)
+
+    def check(self) -> dict:
+        """Return nothing, if the file can be read in bounded memory.
+
+        Raises:
+            Refused: If it cannot.
+        """
         if "OVERVIEW_FILE" in self._file.tags(ns="OVERVIEWS"):  # could not be opened, but is no honest file
             raise Refused("names another file as its overviews: export it again with its overviews inside.")
         if any(kind.startswith("complex") for kind in self._file.dtypes):
@@ -123,14 +135,7 @@ class Reader:
                 f"has to be read in pieces of {columns:,} × {rows:,} pixels, more than {BLOCK >> 20} MB each: export "
                 "it in tiles."
             )
-        self.height, self.width = self._file.shape
-        self._bands = _color_bands(self._file)
-        self._transform, self._crs = self._file.transform, self._file.crs
-        if self._transform.is_identity and world:
-            self._transform = Affine(*world)
-        if self._crs is None and projection:
-            with suppress(RasterioError):  # no text that PROJ understands: as if it were not there
-                self._crs = CRS.from_wkt(projection, morph_from_esri_dialect=True)
+        return {}
 
     def about(self) -> dict:
         """Return the image's size and where it lies: ``unplaced`` is why it does not say that, or None."""
