@@ -3,14 +3,16 @@
 import contextlib
 import json
 import os
-import pickle
+import signal
+import socket
 import stat
 import subprocess
 import sys
 from multiprocessing import Pipe
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
@@ -80,6 +82,39 @@ def _node_weights(length: int, nodes: int) -> np.ndarray:
     return weights
 
 
+class _Host:
+    """The process that is forked for every file: started when it is first needed, and again if it has died."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen | None = None
+        self._control: socket.socket | None = None
+
+    def read(self, connection: int, file: int) -> None:
+        """Have a new process read a file, and answer through a connection, both given by their descriptors."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+            socket.send_fds(self._control, [b"+"], [connection, file])
+
+    def _start(self) -> None:
+        if self._control:
+            self._control.close()
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 (no user's text is in it)
+                [sys.executable, "-m", "segmentation.data.raster_reader", str(theirs.fileno())],
+                cwd=PROJECT,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+
+
+HOST = _Host()
+
+
 class Raster:
     """A TIFF file opened for reading by rows. To be used in a ``with`` block.
 
@@ -87,10 +122,11 @@ class Raster:
     read by their colours. Bands of more than 8 bits are stretched linearly between their 2nd and 98th percentile.
 
     A process of its own reads the file, one that can open nothing else: see `segmentation.data.raster_reader`. Beside
-    the file a world file and a ``.prj`` are looked for, both of them numbers and names.
+    a path a world file and a ``.prj`` are looked for, both of them numbers and names.
 
     Args:
-        path: The file.
+        source: A path, or a file that the system knows, open for reading.
+        name: What to call the file in an error; the path's own name by default.
 
     Attributes:
         height: In pixels.
@@ -104,27 +140,24 @@ class Raster:
         ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or cannot be read in bounded memory.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
-        descriptor = _open_file(path)
+    def __init__(self, source: Path | BinaryIO, name: str | None = None) -> None:
+        path = source if isinstance(source, Path) else None
+        self.name = name or (path.name if path else "The file")
+        descriptor = _open_file(path) if path else os.dup(source.fileno())
+        self._reader: int | None = None
+        self._waiting = True
+        self._connection, theirs = Pipe()
         try:
-            size = os.fstat(descriptor).st_size
-            self._connection, theirs = Pipe()
             with theirs:
-                command = [sys.executable, "-m", "segmentation.data.raster_reader", str(theirs.fileno())]
-                self._process = subprocess.Popen(  # noqa: S603 (no user's text is in it)
-                    [*command, str(descriptor)],
-                    cwd=PROJECT,
-                    pass_fds=(theirs.fileno(), descriptor),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
+                HOST.read(theirs.fileno(), descriptor)
+            size = os.fstat(descriptor).st_size
         finally:
             os.close(descriptor)
         try:
-            self._connection.send((_world_file(path), _read_side_file(path.with_suffix(".prj"))))
+            beside = (_world_file(path), _read_side_file(path.with_suffix(".prj"))) if path else (None, None)
+            self._connection.send(beside)
             about = self._receive()
+            self._reader = about["reader"]
             self.height: int = about["height"]
             self.width: int = about["width"]
             self.unplaced: str | None = about["unplaced"]
@@ -152,13 +185,14 @@ class Raster:
     def close(self) -> None:
         """End the process that reads the file."""
         self._connection.close()
-        self._process.kill()
-        self._process.wait()
+        if self._waiting and self._reader:  # for an answer that nobody wants any more
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._reader, signal.SIGKILL)
 
     @property
-    def reader_id(self) -> int:
+    def reader(self) -> int:
         """The id of the process that reads the file."""
-        return self._process.pid
+        return self._reader
 
     @property
     def crs(self) -> "CRS | None":
@@ -252,8 +286,9 @@ class Raster:
             )
 
     def _ask(self, method: str, *arguments: object) -> dict | np.ndarray:
+        self._waiting = True
         try:
-            self._connection.send_bytes(pickle.dumps((method, *arguments)))
+            self._connection.send((method, *arguments))
         except OSError as error:
             raise self._damaged() from error
         return self._receive()
@@ -262,17 +297,16 @@ class Raster:
         """Return the reader's answer: its own words first, then an array's bytes. Nothing is unpickled."""
         try:
             answer = json.loads(self._connection.recv_bytes())
-            if "refused" in answer:
-                raise ImageFileError(f"{self.name} {answer['refused']}")
-            if "shape" in answer:
-                array = np.empty(answer["shape"], answer["dtype"])
-                if array.size:
-                    self._connection.recv_bytes_into(memoryview(array).cast("B"))
-                else:
-                    self._connection.recv_bytes()
-                return array
+            array = np.empty(answer.get("shape", 0), answer.get("dtype"))
+            if array.size:
+                self._connection.recv_bytes_into(memoryview(array).cast("B"))
         except (EOFError, OSError) as error:  # it has died: of the file, or of its memory
             raise self._damaged() from error
+        self._waiting = False
+        if "refused" in answer:
+            raise ImageFileError(f"{self.name} {answer['refused']}")
+        if "shape" in answer:
+            return array
         if "value" in answer:
             return answer["value"]
         raise self._damaged() from RuntimeError(answer["error"])

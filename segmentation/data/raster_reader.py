@@ -1,17 +1,22 @@
-"""The process that reads one GeoTIFF, and can read nothing else: GDAL follows whatever names a file holds.
+"""The processes that read GeoTIFFs, one each, and can read nothing else: GDAL follows whatever names a file holds.
 
 A TIFF may name its overviews, its mask or a grid for its coordinates: any file of this machine, an address on the
-network, a pipe. `Raster` starts this process with that one file open. Before GDAL sees the first byte of it, the
+network, a pipe. So each file gets a process that has only that file open. Before GDAL sees the first byte of it, the
 process gives up the right to open anything else (a limit of no further file descriptors binds files, sockets and
 programs alike, also for root) and bounds its memory.
 
-Requests are pickled tuples of a method's name and its arguments, from the process that started this one. Answers are
+To start such a process takes a third of a second, most of it to import GDAL and PROJ. A host does that once and is
+forked for every file; it never opens one itself, and ends with the process that started it.
+
+Requests are pickled tuples of a method's name and its arguments, from the process that started the host. Answers are
 never unpickled: a line of JSON, and for an array its bytes.
 """
 
 import json
 import os
 import resource
+import signal
+import socket
 import sys
 import warnings
 from collections.abc import Callable
@@ -139,7 +144,7 @@ class Reader:
 
     def about(self) -> dict:
         """Return the image's size and where it lies: ``unplaced`` is why it does not say that, or None."""
-        about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced()}
+        about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced(), "reader": os.getpid()}
         if about["unplaced"]:
             return about | {"crs": None, "transform": None, "system": None, "geographic": False}
         code = self._crs.to_epsg()
@@ -310,14 +315,32 @@ def _square_metres(latitude: np.ndarray, ellipsoid: Ellipsoid) -> np.ndarray:
 
 
 def give_up_rights() -> None:
-    """Let this process open nothing from now on, and take bounded memory.
+    """Let this process open nothing from now on, and take bounded memory; what is open stays open.
 
-    The databases of GDAL's PROJ and of pyproj's are opened first: what is open stays open.
+    What PROJ knows of coordinate systems is opened before, by GDAL's PROJ and by pyproj's.
     """
     CRS.from_epsg(3857).to_wkt()
     Transformer.from_crs(LONGITUDE_LATITUDE, "EPSG:3857").transform(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+
+
+def host(control: socket.socket) -> None:
+    """Fork a process for every file that comes, with a connection to whoever asks, until nobody can ask any more."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes
+    while True:
+        message, descriptors, *_ = socket.recv_fds(control, 1, 2)
+        if not message:
+            return
+        if os.fork():
+            for descriptor in descriptors:
+                os.close(descriptor)
+            continue
+        control.close()
+        connection, file = descriptors
+        with suppress(OSError):  # nobody listens any more
+            serve(Connection(connection), file)
+        return
 
 
 def serve(connection: Connection, descriptor: int) -> None:
@@ -351,9 +374,11 @@ def _answer(connection: Connection, method: Callable, arguments: list) -> None:
         return
     array = np.ascontiguousarray(answer)
     connection.send_bytes(json.dumps({"shape": array.shape, "dtype": array.dtype.str}).encode())
-    connection.send_bytes(memoryview(array).cast("B") if array.size else b"")
+    if array.size:
+        connection.send_bytes(memoryview(array).cast("B"))
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    host(socket.socket(fileno=int(sys.argv[1])))
     os._exit(0)  # GDAL's own farewell is of no use here

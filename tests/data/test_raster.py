@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from segmentation.data.raster import PixelAreas, Raster
+from segmentation.data.raster import HOST, PixelAreas, Raster
 from segmentation.errors import ImageFileError
 
 HEIGHT, WIDTH = 40, 60
@@ -388,7 +390,7 @@ def test_nothing_waits_for_a_pipe(write: Write, bands: np.ndarray, beside: str) 
 def test_the_reader_can_open_nothing(write: Write, bands: np.ndarray, secret: Path) -> None:
     """Neither files nor sockets nor programs, whatever it is made to try."""
     with Raster(write(bands[:3])) as raster:
-        limits = Path(f"/proc/{raster.reader_id}/limits")
+        limits = Path(f"/proc/{raster.reader}/limits")
         if not limits.exists():
             pytest.skip("the limits of another process can be seen on Linux only")
         (line,) = [line for line in limits.read_text().splitlines() if line.startswith("Max open files")]
@@ -397,13 +399,41 @@ def test_the_reader_can_open_nothing(write: Write, bands: np.ndarray, secret: Pa
 
 def test_a_reader_that_dies_is_a_sentence(write: Write, bands: np.ndarray) -> None:
     with Raster(write(bands[:3])) as raster:
-        os.kill(raster.reader_id, signal.SIGKILL)
+        os.kill(raster.reader, signal.SIGKILL)
         with pytest.raises(ImageFileError, match="is damaged or cut short"):
             raster.read(0, HEIGHT)
 
 
 def test_no_reader_is_left(write: Write, bands: np.ndarray) -> None:
     with Raster(write(bands[:3])) as raster:
-        reader = raster.reader_id
+        reader = raster.reader
+    end = time.monotonic() + 30
     with pytest.raises(ProcessLookupError):
-        os.kill(reader, 0)
+        while time.monotonic() < end:
+            os.kill(reader, 0)
+
+
+def test_a_host_that_was_killed_is_started_again(write: Write, bands: np.ndarray) -> None:
+    path = write(bands[:3])
+    with Raster(path):
+        pass
+    HOST._process.kill()
+    HOST._process.wait()
+    with Raster(path) as raster:
+        assert np.array_equal(raster.read(0, HEIGHT), bands[:3].transpose(1, 2, 0))
+
+
+def test_many_files_are_read_at_once(write: Write, bands: np.ndarray) -> None:
+    path = write(bands[:3])
+
+    def read(number: int) -> bool:
+        with Raster(path) as raster:
+            return np.array_equal(raster.read(number, HEIGHT), bands[:3].transpose(1, 2, 0)[number:])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(24)))
+
+
+def test_an_open_file_is_read_as_its_path_is(write: Write, bands: np.ndarray) -> None:
+    with write(bands[:3]).open("rb") as file, Raster(file, "upload.tif") as raster:
+        assert np.array_equal(raster.read(0, HEIGHT), bands[:3].transpose(1, 2, 0))
