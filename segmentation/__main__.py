@@ -102,7 +102,7 @@ def data(folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size
     print(f"\nHealth: {len(health.findings)} findings")
     for finding in health.findings.itertuples():
         print(f"  {finding.severity:<8}{finding.kind:<14}{finding.scene or finding.file}: {finding.detail}")
-    voids = health.findings[health.findings["pixels"] > 0]
+    voids = health.findings[health.findings["kind"].isin(["void", "smeared"])]
     if len(voids):
         print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels whose colour is in no palette")
     return PARTLY if (health.findings["severity"] == "error").any() else DONE

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from detect_secrets import SecretsCollection
 from detect_secrets.settings import default_settings
 
 from segmentation.data.locate import PROJECT
+from segmentation.data.palette import DUBAI, VOID, Palette
 from segmentation.runs.folder import SHIPPED, find_runs
 
 SHIPPED_RUNS = [
@@ -90,3 +92,11 @@ def test_the_readmes_table_of_results_says_what_was_measured(name: str) -> None:
     keys = ("accuracy", "jaccard", "mean_iou", "mean_iou_without_unlabeled")
     scores = [metrics[key] for key in keys] + list(metrics["iou"].values())
     assert cells[2:] == [f"{score:.3f}" for score in scores]
+
+
+def test_the_readme_says_when_black_is_void() -> None:
+    said = "Black is void unless a class in `class_dict.csv` is 0,0,0"
+    assert said in " ".join(README.split())
+    black = np.zeros((1, 1, 3), np.uint8)
+    assert DUBAI.encode(black).tolist() == [[VOID]]
+    assert Palette(("Sea", "Land"), ((0, 0, 0), (255, 255, 255))).encode(black).tolist() == [[0]]

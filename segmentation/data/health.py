@@ -29,6 +29,7 @@ FINDINGS: dict[str, tuple[Severity, str]] = {
     "unreadable": ("error", "A file that cannot be read, or whose image and mask differ in size"),
     "void": ("warning", "Mask colours that are in no palette"),
     "smeared": ("warning", "A mask whose colours JPEG or smoothed edges mixed: save it as PNG without smoothing"),
+    "transparent": ("warning", "Transparent pixels of a mask: they count as void, whatever colour they hide"),
     "duplicate": ("warning", "The same picture as another scene's"),
     "near-constant": ("warning", "An image that shows next to nothing"),
     "palette file": ("note", "A mask with a colour table of its own; it is read by its colours"),
@@ -149,12 +150,18 @@ def _measures(images: np.ndarray, masks: np.ndarray, palette: Palette) -> dict[s
 
 def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette) -> Iterator[dict]:
     if row[VOID_NAME]:
-        share = 100 * row[VOID_NAME] / pixels
-        detail = f"{row[VOID_NAME]:,} pixels ({share:.2f} %) have a colour that is in no palette"
-        strays = palette.strays(read_mask_colors(scene.mask))
-        if strays.smeared:
-            detail += f", {strays.colors:,} different ones: save the mask as PNG without smoothing its edges"
-        yield _finding("smeared" if strays.smeared else "void", scene.name, scene.mask, detail, row[VOID_NAME])
+        mask = read_mask_colors(scene.mask)
+        void, strays = row[VOID_NAME] - mask.transparent_pixels, mask.strays(palette)
+        if mask.transparent_pixels:
+            detail = (
+                f"{mask.transparent_pixels:,} pixels ({100 * mask.transparent_pixels / pixels:.2f} %) are transparent"
+            )
+            yield _finding("transparent", scene.name, scene.mask, detail, mask.transparent_pixels)
+        if void:
+            detail = f"{void:,} pixels ({100 * void / pixels:.2f} %) have a colour that is in no palette"
+            if strays.smeared:
+                detail += f", {strays.colors:,} different ones: save the mask as PNG without smoothing its edges"
+            yield _finding("smeared" if strays.smeared else "void", scene.name, scene.mask, detail, void)
     if row["contrast"] < CONSTANT_BELOW:
         yield _finding("near-constant", scene.name, scene.image, f"its contrast is only {row['contrast']:.3f}")
     if is_palette_file(scene.mask):

@@ -5,12 +5,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from segmentation.data.palette import Palette
+from segmentation.data.palette import VOID, VOID_COLOR, Palette, Strays
 from segmentation.errors import ImageFileError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -41,6 +41,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What puts a picture of each EXIF orientation upright; 1 is upright."""
+
+OPAQUE = 128
+"""Alpha from which on a pixel of a mask shows its colour; below it is more transparent than not."""
 
 Source = Path | bytes | BinaryIO
 
@@ -151,18 +154,50 @@ def read_image(source: Source, name: str | None = None) -> np.ndarray:
 
 def _rgb(image: Image.Image) -> np.ndarray:
     with _quietly():
-        return np.asarray(image.convert("RGB"))
+        # Pillow undoes multiplied alpha only on the way to the same mode without it.
+        return np.asarray(image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)).convert("RGB"))
 
 
-def read_mask_colors(source: Source, name: str | None = None) -> np.ndarray:
+class ColourMask(NamedTuple):
+    """A colour mask as it is drawn.
+
+    Args:
+        colors: (height, width, 3) uint8, red, green, blue; black where it is transparent.
+        transparent: (height, width) bool, where it shows nothing, whatever colour is hidden there; None where it shows
+            something everywhere.
+    """
+
+    colors: np.ndarray
+    transparent: np.ndarray | None = None
+
+    def encode(self, palette: Palette, nearest: bool = False) -> np.ndarray:
+        """Return class indices (height, width) uint8, `VOID` where the colour is in no palette or nothing shows.
+
+        Args:
+            palette: The classes and their colours.
+            nearest: Give colours of no class the class of the nearest colour.
+        """
+        classes = (palette.encode_nearest if nearest else palette.encode)(self.colors)
+        if self.transparent is not None:  # black may be a class
+            classes[self.transparent] = VOID
+        return classes
+
+    def strays(self, palette: Palette) -> Strays:
+        """Tell how much of it shows a colour that is neither a class's nor void's."""
+        return palette.strays(self.colors)
+
+    @property
+    def transparent_pixels(self) -> int:
+        """Number of pixels that show nothing."""
+        return 0 if self.transparent is None else int(np.count_nonzero(self.transparent))
+
+
+def read_mask_colors(source: Source, name: str | None = None) -> ColourMask:
     """Read a colour mask as it is drawn. Palette files are read by their colours, never by their indices.
 
     Args:
         source: A path, the file's bytes, or a binary file.
         name: What to call the file in an error; the path's own name by default.
-
-    Returns:
-        (height, width, 3) uint8, red, green, blue.
 
     Raises:
         ImageFileError: If the file is no image, is damaged, is too large, or has no 8-bit colours.
@@ -171,7 +206,21 @@ def read_mask_colors(source: Source, name: str | None = None) -> np.ndarray:
     image = _decode(source, name, orient=False)
     if image.mode.startswith("I") or image.mode == "F":
         raise ImageFileError(f"{name} is no colour mask: export the classes as 8-bit RGB colours.")
-    return _rgb(image)
+    transparent = _transparent(image)
+    colors = _rgb(image)
+    return ColourMask(
+        colors if transparent is None else np.where(transparent[..., None], np.uint8(VOID_COLOR), colors), transparent
+    )
+
+
+def _transparent(image: Image.Image) -> np.ndarray | None:
+    """Return where a picture is more transparent than not, (height, width) bool; None if it is so nowhere."""
+    if not image.has_transparency_data:
+        return None
+    with _quietly():
+        with_alpha = image.convert({"La": "LA"}.get(image.mode, "RGBA"))
+    transparent = np.asarray(with_alpha.getchannel("A")) < OPAQUE
+    return transparent if transparent.any() else None
 
 
 def read_mask(source: Source, palette: Palette, name: str | None = None) -> np.ndarray:
@@ -183,12 +232,12 @@ def read_mask(source: Source, palette: Palette, name: str | None = None) -> np.n
         name: What to call the file in an error; the path's own name by default.
 
     Returns:
-        (height, width) uint8: class indices, `VOID` where the colour is in no palette.
+        (height, width) uint8: class indices, `VOID` where the colour is in no palette or the mask transparent.
 
     Raises:
         ImageFileError: As `read_mask_colors`.
     """
-    return palette.encode(read_mask_colors(source, name))
+    return read_mask_colors(source, name).encode(palette)
 
 
 def read_size(source: Source, name: str | None = None, orient: bool = True) -> tuple[int, int]:

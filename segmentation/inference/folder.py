@@ -280,9 +280,8 @@ def _write_masks(
 
 def _read_truth(job: Job, mask: Path) -> tuple[np.ndarray, float]:
     """Return a mask's class indices, and the share of its pixels whose colour is neither a class's nor void's."""
-    colors = read_mask_colors(mask)
-    encode = job.palette.encode_nearest if job.nearest else job.palette.encode
-    return encode(colors), job.palette.strays(colors).share
+    drawn = read_mask_colors(mask)
+    return drawn.encode(job.palette, job.nearest), drawn.strays(job.palette).share
 
 
 def map_files(job: Job, image: Path) -> list[str]:

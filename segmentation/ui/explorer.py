@@ -196,8 +196,8 @@ def choose_upload(run: Run) -> Subject | None:
 def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndarray:
     mask_name, content = st.session_state[UPLOADS]["mask"]
     check_same_size(image.shape[:2], read_size(content, mask_name, orient=False), image_name, mask_name)
-    colors = read_mask_colors(content, mask_name)
-    strays, nearest = run.palette.strays(colors), False
+    drawn_mask = read_mask_colors(content, mask_name)
+    strays, nearest = drawn_mask.strays(run.palette), False
     if strays.colors:
         with st.container(horizontal=True, vertical_alignment="center"):
             place = st.container()
@@ -205,9 +205,15 @@ def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndar
                 "Nearest colours",
                 key="nearest",
                 bind="query-params",
-                help="Give each such pixel the class of the nearest colour; black stays No class.",
+                help="Give each such pixel the class of the nearest colour; black stays No class where it is no class's.",
             )
-    mask = (run.palette.encode_nearest if nearest else run.palette.encode)(colors)
+    mask = drawn_mask.encode(run.palette, nearest)
+    if drawn_mask.transparent_pixels:
+        st.warning(
+            f"{100 * drawn_mask.transparent_pixels / mask.size:.2f} % of the pixels of {plain(mask_name)} are "
+            "transparent and count as void: fill them with their class's colour if they belong to one.",
+            icon=":material/opacity:",
+        )
     if (mask == VOID).all():
         raise ImageFileError(
             f"No pixel of {mask_name} has a colour of the legend: export it in these colours or choose another run."

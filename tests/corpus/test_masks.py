@@ -50,6 +50,13 @@ def turned() -> bytes:
 IMAGE = saved(Image.effect_noise(MASK.size, 90).convert("RGB"))
 
 
+def transparent(rows: int) -> bytes:
+    """A mask of which so many rows are transparent, with their colours hidden in it."""
+    pixels = np.dstack([DUBAI.decode(CLASSES), np.full(CLASSES.shape, 255, np.uint8)])
+    pixels[:rows, :, 3] = 0
+    return saved(Image.fromarray(pixels))
+
+
 class Case(NamedTuple):
     """A mask, and what is to come of it: scores, a warning, or one sentence that holds these words."""
 
@@ -62,6 +69,7 @@ MASKS = {
     "exact": Case("a.png", lambda: saved(MASK)),
     "palette": Case("a.png", lambda: saved(MASK.quantize(6, dither=Image.Dither.NONE))),
     "transparent": Case("a.png", lambda: saved(MASK.convert("RGBA"))),
+    "transparent everywhere": Case("a.png", lambda: transparent(len(CLASSES)), OTHER_COLORS),
     "lossless WebP": Case("a.webp", lambda: saved(MASK, "WEBP", lossless=True)),
     "TIFF": Case("a.tif", lambda: saved(MASK, "TIFF")),
     "black where there is no class": Case("a.png", lambda: with_void((0, 0, 0))),
@@ -140,3 +148,17 @@ def test_nearest_colours_give_every_pixel_a_class(
     labelled = nearest != VOID
     assert labelled.mean() > 0.99
     assert done.table["accuracy"][0] == pytest.approx((nearest == predicted)[labelled].mean(), abs=1e-6)
+
+
+def test_transparent_pixels_of_an_uploaded_mask_count_as_void_and_the_page_says_so(
+    upload: Callable, predict: Callable, tmp_path: Path
+) -> None:
+    shown = upload(("a.png", IMAGE), ("a.png", transparent(4)))
+    done = predict({"a.png": IMAGE}, {"a.png": transparent(4)})
+    assert shown.warnings == [
+        "10.00 % of the pixels of a.png are transparent and count as void: fill them with their class's colour if "
+        "they belong to one."
+    ]
+    predicted = np.asarray(Image.open(tmp_path / "out" / "a-indices.png"))
+    assert done.table["accuracy"][0] == pytest.approx((predicted == CLASSES)[4:].mean(), abs=1e-6)
+    assert done.table["uncertain"][0] == 0

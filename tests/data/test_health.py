@@ -69,6 +69,20 @@ def test_a_few_colours_of_another_palette_are_void_not_smeared(folder: Path) -> 
     assert "tile-1/image_part_002" in kinds(folder)["void"]
 
 
+def test_transparent_pixels_of_a_mask_are_a_finding_of_their_own(folder: Path) -> None:
+    path = folder / "Tile 1" / "masks" / "image_part_001.png"
+    with Image.open(path) as mask:
+        pixels = np.asarray(mask.convert("RGBA")).copy()
+    pixels[-5:, -20:, 3] = 0
+    Image.fromarray(pixels).save(path)
+    health = examine(find_dataset(folder), size=32)
+    found = health.findings.set_index("kind")["pixels"].to_dict()
+    assert (found["transparent"], health.scenes[VOID_NAME].iloc[0]) == (100, 350 + 100)
+    assert health.findings.query("kind == 'void'")["pixels"].tolist() == [350, 400]
+    detail = health.findings.query("kind == 'transparent'")["detail"].iloc[0]
+    assert detail == f"100 pixels ({10_000 / (65 * 97):.2f} %) are transparent"
+
+
 def test_unpaired_files_are_found(folder: Path) -> None:
     (folder / "Tile 1" / "masks" / "image_part_001.png").rename(folder / "Tile 1" / "masks" / "other.png")
     report = examine(find_dataset(folder), size=32).findings

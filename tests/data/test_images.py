@@ -4,16 +4,18 @@ import io
 import os
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
-from segmentation.data.images import is_palette_file, png_bytes, read_image, read_mask, read_size
-from segmentation.data.palette import DUBAI, VOID
+from segmentation.data.images import is_palette_file, png_bytes, read_image, read_mask, read_mask_colors, read_size
+from segmentation.data.palette import DUBAI, VOID, Palette
 from segmentation.errors import ImageFileError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -315,9 +317,53 @@ def test_a_palette_mask_is_read_by_its_colours_not_by_its_indices(tmp_path: Path
     assert read_mask(tmp_path / "m.png", DUBAI).tolist() == [[5, 3, VOID]]
 
 
-def test_the_alpha_channel_of_a_mask_is_dropped(tmp_path: Path) -> None:
-    path = save(tmp_path / "m.png", np.array([[(*DUBAI.colors[2], 0)]], np.uint8))
-    assert read_mask(path, DUBAI).tolist() == [[2]]
+BLACK_IS_A_CLASS = Palette(("Sea", "Land"), ((0, 0, 0), (255, 255, 255)))
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0, VOID), (127, VOID), (128, 2), (255, 2)])
+def test_transparent_pixels_of_a_mask_are_void_whatever_colour_they_hide(
+    tmp_path: Path, alpha: int, expected: int
+) -> None:
+    path = save(tmp_path / "m.png", np.array([[(*DUBAI.colors[2], alpha), (*DUBAI.colors[1], 255)]], np.uint8))
+    assert read_mask(path, DUBAI).tolist() == [[expected, 1]]
+
+
+@pytest.mark.parametrize("name", ["m.png", "m.tif", "m.webp"])
+def test_transparent_pixels_of_a_mask_are_void_also_where_black_is_a_class(tmp_path: Path, name: str) -> None:
+    pixels = np.array([[(0, 0, 0, 0), (0, 0, 0, 255), (255, 255, 255, 0), (255, 255, 255, 255)]], np.uint8)
+    path = save(tmp_path / name, pixels, **({"lossless": True, "exact": True} if name == "m.webp" else {}))
+    assert read_mask(path, BLACK_IS_A_CLASS).tolist() == [[VOID, 0, VOID, 1]]
+    assert read_mask_colors(path).encode(BLACK_IS_A_CLASS, nearest=True).tolist() == [[VOID, 0, VOID, 1]]
+
+
+def test_a_transparent_colour_of_a_palette_or_grey_mask_is_void(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+    image.putpalette(bytes([*DUBAI.colors[5], *DUBAI.colors[3], *DUBAI.colors[1]]))
+    image.save(tmp_path / "palette.png", transparency=bytes([255, 0, 255]))
+    assert read_mask(tmp_path / "palette.png", DUBAI).tolist() == [[5, VOID, 1]]
+    Image.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / "grey.png", transparency=255)
+    assert read_mask(tmp_path / "grey.png", BLACK_IS_A_CLASS).tolist() == [[0, VOID]]
+
+
+@pytest.mark.parametrize(("bands", "mode"), [(2, "La"), (4, "RGBa")])
+def test_multiplied_alpha_is_read_as_any_other(tmp_path: Path, bands: int, mode: str) -> None:
+    pixels = np.zeros((bands, 1, 2), np.uint8)
+    pixels[:, 0, 0], pixels[-1, 0, 0] = 200, 255
+    layout = {"count": bands, "height": 1, "width": 2, "dtype": "uint8", "ALPHA": "PREMULTIPLIED"}
+    layout |= {"photometric": "RGB"} if bands == 4 else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "m.tif", "w", driver="GTiff", **layout) as file:
+            file.write(pixels)
+    with Image.open(tmp_path / "m.tif") as image:
+        assert image.mode in (mode, "RGBA")  # Pillow takes the alpha of four channels back itself
+    assert read_image(tmp_path / "m.tif")[0, 0].tolist() == [200, 200, 200]
+    assert read_mask(tmp_path / "m.tif", Palette(("Grey",), ((200, 200, 200),))).tolist() == [[0, VOID]]
+
+
+def test_hidden_colours_of_a_mask_are_no_strays(tmp_path: Path) -> None:
+    mask = read_mask_colors(save(tmp_path / "m.png", np.array([[(9, 9, 9, 0), (8, 8, 8, 255)]], np.uint8)))
+    assert (mask.strays(DUBAI).colors, mask.transparent_pixels) == (1, 1)
 
 
 @pytest.mark.parametrize("values", [np.ones((4, 4), np.uint16), np.ones((4, 4), np.float32)], ids=["16 bits", "floats"])
