@@ -16,7 +16,7 @@ else:
 
         cards = st.grid(2, min_column_width=380, gap="medium")
         with cards.cell():
-            health_place = home.dataset_card(dataset)
+            places = home.dataset_card(dataset)
         with cards.cell():
             home.run_card(run, dataset)
 
@@ -32,5 +32,4 @@ else:
         home.add_dataset()
 
         if dataset:
-            with health_place:  # last, since every scene is read for it
-                home.health_line(dataset)
+            home.health_line(dataset, *places)  # last, since every scene is read for it

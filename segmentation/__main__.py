@@ -55,6 +55,11 @@ def progress_bar(unit: str) -> Iterator[Progress]:
         yield update
 
 
+def remark(sentence: str) -> None:
+    """Say what the user should know on standard error, above a bar if there is one."""
+    tqdm.write(printable(sentence), sys.stderr)
+
+
 def find_run(name: str, runs: Path) -> Run:
     """Return the run called `name`: in `runs`, among the shipped ones, or by its path.
 
@@ -86,16 +91,19 @@ def data(folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size
         folder: The data set; by default SEGMENTATION_DATA, data/ or the demo set.
         patch_size: Side of a patch, in pixels.
     """
-    from segmentation.data.health import examine
+    from segmentation.data.health import examine, usable_patches
     from segmentation.data.palette import VOID_NAME
     from segmentation.data.patches import tile_table
 
     dataset = find_dataset(dataset_folder(folder))
-    tiles = tile_table(dataset, patch_size)
-    print(tiles.to_string(index=False))
-    print(f"{tiles['patches'].sum()} patches of {patch_size} px in {len(dataset.scenes)} scenes\n")
     with progress_bar("scenes") as progress:
         health = examine(dataset, patch_size, progress)
+    tiles = usable_patches(tile_table(dataset, patch_size), health)
+    print(tiles.to_string(index=False))
+    of_all = (
+        f"{health.patches['scene'].nunique()} of " if health.patches["scene"].nunique() < len(dataset.scenes) else ""
+    )
+    print(f"{tiles['patches'].sum()} patches of {patch_size} px in {of_all}{len(dataset.scenes)} scenes\n")
     pixels = health.scenes[[*dataset.palette.names, VOID_NAME]].sum()
     for name, count in pixels.items():
         print(f"{name:<16}{count:>14,} pixels {100 * count / max(1, pixels.sum()):6.2f} %")
@@ -179,7 +187,7 @@ def train(
 
     verbose = "auto" if sys.stderr.isatty() else 2
     with progress_bar("done") as progress:
-        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection)
+        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark)
     if run.metrics is None:
         raise RunError(
             f"{name} has ended, but {METRICS} cannot be read: python -m segmentation evaluate --save writes it."
@@ -219,7 +227,7 @@ def evaluate(
     from segmentation.evaluation.evaluate import evaluate_run
 
     with progress_bar("done") as progress:
-        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta, bfloat16)
+        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta, bfloat16, remark)
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
     print_scores("".join([chosen.name, *ways]), metrics)
     return DONE

@@ -12,7 +12,16 @@ import pandas as pd
 
 from segmentation.data.images import is_palette_file, read_mask_colors
 from segmentation.data.palette import VOID, VOID_NAME, Palette
-from segmentation.data.patches import PATCH_SIZE, Progress, class_counts, cut, grid, image_statistics, patch_table
+from segmentation.data.patches import (
+    PATCH_SIZE,
+    Progress,
+    class_counts,
+    cut,
+    grid,
+    image_statistics,
+    patch_table,
+    smaller_than_a_patch,
+)
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ImageFileError, printable
 
@@ -31,6 +40,7 @@ FINDINGS: dict[str, tuple[Severity, str]] = {
     "smeared": ("warning", "A mask whose colours JPEG or smoothed edges mixed: save it as PNG without smoothing"),
     "transparent": ("warning", "Transparent pixels of a mask: they count as void, whatever colour they hide"),
     "duplicate": ("warning", "The same picture as another scene's"),
+    "too small": ("warning", "A scene smaller than a patch: nothing of it is trained on or scored"),
     "near-constant": ("warning", "An image that shows next to nothing"),
     "palette file": ("note", "A mask with a colour table of its own; it is read by its colours"),
 }
@@ -91,6 +101,12 @@ def examine(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None 
     return Health(scenes, pd.concat(patches or [no_patch], ignore_index=True), table, by_class)
 
 
+def usable_patches(tiles: pd.DataFrame, health: Health) -> pd.DataFrame:
+    """Return `patches.tile_table` with the patches of scenes only that could be read to the end."""
+    counts = tiles["tile"].map(health.patches.groupby("tile").size())
+    return tiles.assign(patches=counts.fillna(0).astype(int))
+
+
 def _light(sums: np.ndarray, palette: Palette) -> pd.DataFrame:
     """Return brightness and contrast by class from each class's pixels, sum of grey, and sum of grey squared."""
     pixels, grey, squared = sums.T
@@ -134,7 +150,7 @@ def _examine_scene(scene: Scene, palette: Palette, size: int) -> _Examined:
     return _Examined(
         row,
         patches,
-        list(_scene_findings(scene, row, mask.size, palette)),
+        list(_scene_findings(scene, row, mask.size, palette, size)),
         hashlib.sha256(image).hexdigest(),
         np.stack(light, axis=-1),
     )
@@ -148,7 +164,7 @@ def _measures(images: np.ndarray, masks: np.ndarray, palette: Palette) -> dict[s
     return {"brightness": brightness, "contrast": contrast, **by_class}
 
 
-def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette) -> Iterator[dict]:
+def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette, size: int) -> Iterator[dict]:
     if row[VOID_NAME]:
         mask = read_mask_colors(scene.mask)
         void, strays = row[VOID_NAME] - mask.transparent_pixels, mask.strays(palette)
@@ -162,6 +178,8 @@ def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette) -> I
             if strays.smeared:
                 detail += f", {strays.colors:,} different ones: save the mask as PNG without smoothing its edges"
             yield _finding("smeared" if strays.smeared else "void", scene.name, scene.mask, detail, void)
+    if not all(grid(row["height"], row["width"], size)):
+        yield _finding("too small", scene.name, scene.image, smaller_than_a_patch(row["height"], row["width"], size))
     if row["contrast"] < CONSTANT_BELOW:
         yield _finding("near-constant", scene.name, scene.image, f"its contrast is only {row['contrast']:.3f}")
     if is_palette_file(scene.mask):

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from segmentation.data.images import read_size
+from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID
 from segmentation.data.protocols import Protocol, settle_void
-from segmentation.data.scenes import Dataset, read_scene
+from segmentation.data.scenes import Dataset, check_same_size, read_scene
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
 
 PATCH_SIZE = 160
@@ -22,6 +23,9 @@ PATCH_SIZE = 160
 
 IN_MEMORY = 1 << 29
 """Bytes up to which patches are held in memory; more are held in a file, so that any data set can be trained on."""
+
+NAMED = 5
+"""Scenes that are named one by one in a sentence."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
@@ -35,13 +39,34 @@ class Patches:
         images: (patches, size, size, 3) uint8.
         masks: (patches, size, size) uint8 class indices, void 255.
         table: A row a patch: ``patch, tile, scene, row, column``.
-        skipped: One sentence for every scene that could not be read.
+        skipped: One sentence for every scene that gives no patch: it cannot be read, or is smaller than one.
+        unlabelled: The scenes whose masks hold no class at all.
     """
 
     images: np.ndarray
     masks: np.ndarray
     table: pd.DataFrame
     skipped: tuple[str, ...] = field(default=())
+    unlabelled: tuple[str, ...] = field(default=())
+
+    def remarks(self, dataset: Dataset, protocol: Protocol | None) -> list[str]:
+        """Say what of the data set was left out, and which masks hold nothing; no sentence if all is well.
+
+        Args:
+            dataset: Where the patches are from.
+            protocol: How void counts.
+        """
+        sentences = []
+        if self.skipped:
+            count, scenes = len(self.skipped), len(dataset.scenes)
+            more = f"; {count - NAMED:,} more are in the health report" if count > NAMED else ""
+            sentences.append(f"{count:,} of {scenes:,} scenes are left out: {'; '.join(self.skipped[:NAMED])}{more}")
+        if self.unlabelled:
+            void = protocol == "patch" and dataset.palette.unlabeled is not None
+            counts = "count as Unlabeled" if void else "are left out of loss and scores"
+            names = ", ".join(self.unlabelled[:NAMED]) + (" …" if len(self.unlabelled) > NAMED else "")
+            sentences.append(f"{len(self.unlabelled):,} masks hold no class, and {counts}: {names}")
+        return sentences
 
 
 def grid(height: int, width: int, size: int) -> tuple[int, int]:
@@ -81,7 +106,8 @@ def patch_name(scene: str, row: int, column: int) -> str:
 def tile_table(dataset: Dataset, size: int = PATCH_SIZE) -> pd.DataFrame:
     """Return the article's table: a row a tile with its sizes in pixels and its number of patches.
 
-    Only headers are read. A scene that cannot be read counts with no patches.
+    Only headers are read. A scene that cannot be read, or whose mask cannot or is of another size, counts with no
+    patches; what shows only when pixels are decoded is known to `health.usable_patches`.
 
     Returns:
         Columns ``tile, scenes, height, width, patches``; a size is a range such as ``643–644`` where scenes differ.
@@ -92,9 +118,11 @@ def tile_table(dataset: Dataset, size: int = PATCH_SIZE) -> pd.DataFrame:
         sizes = []
         for scene in scenes:
             try:
-                sizes.append(read_size(scene.image))
+                size_of_image = read_size(scene.image)
+                check_same_size(size_of_image, read_size(scene.mask, orient=False), scene.image.name, scene.mask.name)
             except ImageFileError:
                 continue
+            sizes.append(size_of_image)
         heights, widths = ({size[axis] for size in sizes} for axis in (0, 1))
         counts = [np.prod(grid(*scene_size, size)) for scene_size in sizes]
         rows.append((tile, len(scenes), _span(heights), _span(widths), int(sum(counts))))
@@ -125,7 +153,7 @@ def load_patches(
 ) -> Patches:
     """Read every scene and cut it into patches, straight into one array of images and one of masks.
 
-    A scene that cannot be read is passed over and named in `Patches.skipped`. Memory does not grow with the data set:
+    A scene that gives no patch is passed over and named in `Patches.skipped`. Memory does not grow with the data set:
     patches beyond `IN_MEMORY` bytes lie in a temporary file that vanishes with the arrays.
 
     Args:
@@ -135,7 +163,7 @@ def load_patches(
         protocol: Count void as this protocol does (`settle_void`); by default it stays void.
 
     Raises:
-        ConfigurationError: If no scene can be read, or none is as large as one patch.
+        ConfigurationError: If no scene can be read, none is as large as one patch, or no mask holds a class.
         StorageError: If the temporary folder has no room for them.
     """
     sizes = []
@@ -146,7 +174,7 @@ def load_patches(
             sizes.append((0, 0))
     total = sum(rows * columns for rows, columns in sizes)
     images, masks = _room(total, size, size, 3), _room(total, size, size)
-    tables, skipped, filled = [], [], 0
+    tables, skipped, unlabelled, unreadable, filled = [], [], [], 0, 0
     for done, (scene, (rows, columns)) in enumerate(zip(dataset.scenes, sizes, strict=True), 1):
         try:
             image, mask = read_scene(scene, dataset.palette)
@@ -155,17 +183,30 @@ def load_patches(
             masks[filled : filled + count] = cut(settle_void(mask, protocol, dataset.palette), size)
             filled += count
             tables.append(patch_table(scene.name, scene.tile, rows, columns))
+            if not count:
+                skipped.append(f"{scene.name}: {smaller_than_a_patch(*mask.shape, size)}")
+            elif not shows_a_class(mask):
+                unlabelled.append(scene.name)
         except ImageFileError as error:
+            unreadable += 1
             skipped.append(f"{scene.name}: {error}")
         if progress:
             progress(done, len(dataset.scenes))
-    if len(skipped) == len(dataset.scenes):
+    if unreadable == len(dataset.scenes):
         raise ConfigurationError(f"No scene of {dataset.root} could be used; the first is {skipped[0]}")
     if not filled:
         raise ConfigurationError(
             f"No scene of {dataset.root} gives a patch of {size} × {size} pixels: choose a smaller patch size."
         )
-    return Patches(images[:filled], masks[:filled], pd.concat(tables, ignore_index=True), tuple(skipped))
+    if len(unlabelled) + len(skipped) == len(dataset.scenes):
+        raise nothing_labelled(dataset)
+    table = pd.concat(tables, ignore_index=True)
+    return Patches(images[:filled], masks[:filled], table, tuple(skipped), tuple(unlabelled))
+
+
+def smaller_than_a_patch(height: int, width: int, size: int) -> str:
+    """Say that an image gives no patch of `size` pixels a side."""
+    return f"its {width} × {height} pixels are less than a patch of {size} × {size}"
 
 
 def _room(*shape: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Score a model: the held-out part's metrics and a row for every patch."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -22,10 +23,11 @@ def evaluate_run(
     dataset: Dataset,
     protocol: Protocol | None = None,
     held_out_tile: str | None = None,
-    save: bool = True,
+    save: bool = False,
     progress: Progress | None = None,
     tta: bool = False,
     bfloat16: bool = False,
+    tell: Callable[[str], None] = print,
 ) -> tuple[dict, pd.DataFrame]:
     """Score a run's model on a data set, held out as the run or the caller says.
 
@@ -38,6 +40,7 @@ def evaluate_run(
         progress: Called with (done, total) while patches are read and predicted.
         tta: Predict with test-time augmentation.
         bfloat16: As in `Predictor`.
+        tell: Called with a sentence for what of the data set is left out.
 
     Returns:
         The contents of metrics.json, and of patches.csv or its held-out part.
@@ -55,6 +58,8 @@ def evaluate_run(
     predictor = Predictor(run.folder / BEST, bfloat16)
     patches = load_patches(dataset, predictor.patch_size, progress, protocol)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
+    for remark in patches.remarks(dataset, protocol):
+        tell(remark)
     if not save:
         table = patches.table[test].reset_index(drop=True)
         patches, test = (

@@ -182,6 +182,15 @@ class Run:
         return self.config["dataset"].get("fingerprint") if self.config else None
 
     @property
+    def left_out(self) -> str:
+        """How many of the data set's scenes the training had to leave out, in words; nothing if it left out none."""
+        dataset = self.config["dataset"] if self.config else {}
+        skipped, scenes = dataset.get("skipped"), dataset.get("scenes")
+        if not isinstance(skipped, list) or not skipped or not _is_number(scenes, len(skipped)):
+            return ""
+        return f"{len(skipped):,} of {scenes:,} scenes were left out of the training"
+
+    @property
     def architecture(self) -> dict | None:
         """The network as `segmentation.model.diagram.describe` returns it, if the run says it."""
         network = (self.config or {}).get("architecture")

@@ -5,7 +5,7 @@ import math
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from segmentation.data.palette import VOID
+from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.patches import Patches, Progress, load_patches
 from segmentation.data.protocols import held_out
 from segmentation.data.scenes import Dataset
@@ -36,7 +36,13 @@ from segmentation.runs.folder import (
     write_scores,
     write_status,
 )
-from segmentation.training.callbacks import Snapshot, StopBetweenBatches, stopped_early, training_callbacks
+from segmentation.training.callbacks import (
+    STATUS_SECONDS,
+    Snapshot,
+    StopBetweenBatches,
+    stopped_early,
+    training_callbacks,
+)
 from segmentation.training.configuration import Configuration
 from segmentation.training.pipeline import held_out_batches, training_batches
 
@@ -49,6 +55,7 @@ def train(
     progress: Progress | None = None,
     verbose: int | str = "auto",
     selection: Sequence[str] = (),
+    tell: Callable[[str], None] = print,
 ) -> Run:
     """Train, keep the best epoch, evaluate it, and leave a complete run folder.
 
@@ -61,6 +68,7 @@ def train(
         verbose: Keras' ``fit`` output.
         selection: Names of the patches to train on, as far as they are not held out; all by default. The run folder
             keeps them, so that a resumed training need not be told again.
+        tell: Called with a sentence for what of the data set is left out, before the first epoch.
 
     Raises:
         RunError: If the folder exists and `resume` is off, it holds a run of other data or hyper-parameters, or
@@ -76,7 +84,7 @@ def train(
             )
         if folder.exists() and not resume:
             raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
-        return _train(dataset, configuration, folder, progress, verbose, selection)
+        return _train(dataset, configuration, folder, progress, verbose, selection, tell)
 
 
 def _train(
@@ -86,6 +94,7 @@ def _train(
     progress: Progress | None,
     verbose: int | str,
     selection: Sequence[str],
+    tell: Callable[[str], None],
 ) -> Run:
     """Train, or go on, as the only process that writes this run folder."""
     keras.utils.set_random_seed(configuration.seed)
@@ -100,10 +109,10 @@ def _train(
         _start_from(model, first)
     patches = load_patches(dataset, configuration.patch_size, progress, configuration.protocol)
     test = held_out(patches.table, configuration.protocol, configuration.held_out_tile, configuration.seed)
-    if all((patches.masks[index] == VOID).all() for index in np.flatnonzero(~test)):
-        raise ConfigurationError(
-            f"No pixel of the masks has a colour of the palette: put a class_dict.csv into {dataset.root}."
-        )
+    if not any(shows_a_class(patches.masks[index], dataset.palette.unlabeled) for index in np.flatnonzero(~test)):
+        raise nothing_labelled(dataset, "the masks to train on")
+    for remark in patches.remarks(dataset, configuration.protocol):
+        tell(remark)
     part = _selected(np.flatnonzero(~test), patches, selection, folder)
     if configuration.worst_share < 1:
         part = worst_patches(part, patches, first, configuration.worst_share)
@@ -117,8 +126,13 @@ def _train(
         with replacing(folder / SELECTION) as temporary:
             patches.table["patch"].iloc[part].to_csv(temporary, index=False)
 
+    due = 0.0
+
     def evaluated(done: int, total: int) -> None:
-        write_status(folder, "running", phase="evaluation", progress=1.0)
+        nonlocal due
+        if done in (0, total) or time.monotonic() >= due:  # every batch would write it hundreds of times
+            due = time.monotonic() + STATUS_SECONDS
+            write_status(folder, "running", phase="evaluation", progress=1.0)
         if progress:
             progress(done, total)
 

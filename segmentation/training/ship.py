@@ -40,7 +40,7 @@ def ship(run: Run, dataset: Dataset, target: Path, progress: Progress | None = N
         _compress(temporary)
     for name in (CONFIG, HISTORY):
         shutil.copyfile(run.folder / name, target / name)
-    evaluate_run(Run(target), dataset, progress=progress)
+    evaluate_run(Run(target), dataset, save=True, progress=progress)
     write_status(target, "finished")
     return Run(target)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.health import FINDINGS
+from segmentation.data.health import FINDINGS, usable_patches
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import VOID_NAME, Palette
 from segmentation.data.patches import PATCH_SIZE, class_counts, crop, grid
@@ -395,7 +395,7 @@ def show_shares(dataset: Dataset) -> None:
     with st.sidebar:
         begin_view()
         size = choose_patch_size()
-    health = load_health(dataset)
+    health = load_health(dataset, size)
     names = list(dataset.palette.names)
     pixels = health.scenes[[*names, VOID_NAME]].to_numpy(float)
     if not pixels.sum():
@@ -419,7 +419,7 @@ def show_shares(dataset: Dataset) -> None:
     st.subheader("Brightness and contrast by class", anchor=False)
     st.plotly_chart(light_figure(health.light, drawn(dataset.palette)), key="light")
     st.subheader("Tiles", anchor=False)
-    table = load_tile_table(dataset, size)
+    table = usable_patches(load_tile_table(dataset, size), health)
     st.dataframe(
         table,
         hide_index=True,

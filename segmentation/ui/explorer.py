@@ -205,7 +205,7 @@ def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndar
                 "Nearest colours",
                 key="nearest",
                 bind="query-params",
-                help="Give each such pixel the class of the nearest colour; black stays No class where it is no class's.",
+                help="Give each such pixel the class of the nearest colour; black stays No class, if it is no class's.",
             )
     mask = drawn_mask.encode(run.palette, nearest)
     if drawn_mask.transparent_pixels:

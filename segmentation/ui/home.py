@@ -45,33 +45,49 @@ STATE_ICONS = {
 }
 
 
-def dataset_card(dataset: Dataset | None) -> DeltaGenerator | None:
-    """Show the data set in use and its size; return the place for its health in one line."""
+def dataset_card(dataset: Dataset | None) -> tuple[DeltaGenerator, DeltaGenerator] | None:
+    """Show the data set in use and its size; return the places for its patches and for its health in one line."""
     st.subheader("Data set", anchor=False)
     if dataset is None:
         st.info("No labelled scenes are in use. Choose a data set in the sidebar, or add one below.")
         return None
-    patches = int(load_tile_table(dataset, PATCH_SIZE)["patches"].sum())
     with st.container(border=True):
         figures = st.grid(4, min_column_width=88)
         figures.metric("Tiles", f"{len(dataset.tiles):,}")
         figures.metric("Scenes", f"{len(dataset.scenes):,}")
-        figures.metric("Patches", f"{patches:,}", help=f"Patches of {PATCH_SIZE} px, cut without overlap.")
+        patches = figures.cell().empty()
+        _show_patches(patches, int(load_tile_table(dataset, PATCH_SIZE)["patches"].sum()))
         figures.metric("Classes", len(dataset.palette))
-        place = st.container()
+        health = st.container()
         st.caption(f"Folder {code(dataset.root.name)}")
-    return place
+    return patches, health
 
 
-def health_line(dataset: Dataset) -> None:
-    """Say in one line what the health report found; reading every scene may take seconds."""
-    findings = load_health(dataset).findings
-    kinds = findings[findings["severity"] != "note"]["kind"].value_counts()
-    if kinds.empty:
-        st.markdown(":material/check_circle: Health: nothing wrong was found")
-    else:
-        found = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
-        st.markdown(f":material/warning: Health: {found}", help=_explain(kinds.index))
+def _show_patches(place: DeltaGenerator, count: int) -> None:
+    place.metric("Patches", f"{count:,}", help=f"Patches of {PATCH_SIZE} px, cut without overlap.")
+
+
+def health_line(dataset: Dataset, patches: DeltaGenerator, place: DeltaGenerator) -> None:
+    """Say in one line what the health report found; reading every scene may take seconds.
+
+    Args:
+        dataset: The scenes.
+        patches: Where their patches are counted: those of scenes that cannot be read to the end are none.
+        place: Where the line goes.
+    """
+    with place:
+        health = load_health(dataset)
+        _show_patches(patches, len(health.patches))
+        kinds = health.findings[health.findings["severity"] != "note"]["kind"].value_counts()
+        if kinds.empty:
+            st.markdown(":material/check_circle: Health: nothing wrong was found")
+        else:
+            found = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+            left_out = len(dataset.scenes) - health.patches["scene"].nunique()
+            without = (
+                f"{left_out:,} of {len(dataset.scenes):,} scenes give no patch of {PATCH_SIZE} px: " if left_out else ""
+            )
+            st.markdown(f":material/warning: Health: {without}{found}", help=_explain(kinds.index))
 
 
 def _explain(kinds: Iterable[str]) -> str:
@@ -97,7 +113,8 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         reason = f": {plain(status['reason'])}" if status.get("reason") else ""
         problems = f" · {plain(', '.join(run.problems))}" if run.problems else ""
         state = status.get("state")
-        st.markdown(f"{STATE_ICONS.get(state, '')} Health: {plain(state)}{reason}{problems}")
+        left_out = f" · {plain(run.left_out)}" if run.left_out else ""
+        st.markdown(f"{STATE_ICONS.get(state, '')} Health: {plain(state)}{reason}{left_out}{problems}")
         st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
     if dataset and run.palette and run.palette != dataset.palette:
         st.warning("This run knows other classes than this data set: scores of the one say nothing about the other.")

@@ -210,6 +210,8 @@ def _state(run: Run) -> None:
     parts = [f"**{plain(run.name)}** is {plain(status.get('state'))}"]
     if status.get("reason"):
         parts.append(plain(status["reason"]))
+    if run.left_out:
+        parts.append(plain(run.left_out))
     if status.get("state") != "running":
         st.markdown(" · ".join(parts))
         return

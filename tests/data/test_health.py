@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmentation.data.health import examine
+from segmentation.data.health import examine, usable_patches
 from segmentation.data.palette import VOID_NAME
+from segmentation.data.patches import tile_table
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 
 Writer = Callable[[Path], Path]
@@ -81,6 +82,23 @@ def test_transparent_pixels_of_a_mask_are_a_finding_of_their_own(folder: Path) -
     assert health.findings.query("kind == 'void'")["pixels"].tolist() == [350, 400]
     detail = health.findings.query("kind == 'transparent'")["detail"].iloc[0]
     assert detail == f"100 pixels ({10_000 / (65 * 97):.2f} %) are transparent"
+
+
+def test_a_scene_smaller_than_a_patch_is_a_finding(folder: Path) -> None:
+    health = examine(find_dataset(folder), size=66)
+    found = health.findings.query("kind == 'too small'")
+    assert list(found["scene"]) == ["tile-1/image_part_001", "tile-2/image_part_001", "tile-2/image_part_002"]
+    assert found["detail"].iloc[0] == "its 97 × 65 pixels are less than a patch of 66 × 66"
+    assert set(health.patches["scene"]) == {"tile-1/image_part_002"}
+
+
+def test_patches_are_counted_of_scenes_that_can_be_read_to_the_end(folder: Path) -> None:
+    path = folder / "Tile 1" / "images" / "image_part_001.jpg"
+    path.write_bytes(path.read_bytes()[:-500])  # its header is whole
+    dataset = find_dataset(folder)
+    tiles = tile_table(dataset, 32)
+    assert tiles["patches"].tolist() == [12, 16]
+    assert usable_patches(tiles, examine(dataset, 32))["patches"].tolist() == [6, 16]
 
 
 def test_unpaired_files_are_found(folder: Path) -> None:

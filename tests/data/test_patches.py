@@ -134,6 +134,18 @@ def test_the_table_of_tiles_counts_a_broken_scene_without_patches(write_dataset:
     assert tile_table(dataset, 32).to_numpy().tolist()[0] == ["Tile 1", 2, "–", "–", 0]
 
 
+def test_the_table_of_tiles_counts_no_patch_of_a_scene_whose_mask_cannot_be_used(
+    write_dataset: Writer, tmp_path: Path
+) -> None:
+    dataset = find_dataset(write_dataset(tmp_path))
+    shrink_mask(dataset, 0)
+    damage_mask(dataset, 3)
+    assert tile_table(dataset, 32).to_numpy().tolist() == [
+        ["Tile 1", 2, "66", "97", 6],
+        ["Tile 2", 2, "65", "129", 8],
+    ]
+
+
 def test_the_real_set_gives_the_articles_3483_patches(real_dataset: Dataset) -> None:
     table = tile_table(real_dataset)
     assert table["patches"].tolist() == [144, 81, 144, 270, 378, 225, 1188, 1053]
@@ -251,6 +263,17 @@ def test_an_unusable_scene_is_passed_over_and_named(
 def test_scenes_smaller_than_a_patch_are_refused_with_a_way_out(small_dataset: Dataset) -> None:
     with pytest.raises(ConfigurationError, match=r"gives a patch of 160 × 160 pixels: choose a smaller patch size\.$"):
         load_patches(small_dataset, 160)
+
+
+def test_a_scene_smaller_than_a_patch_among_others_is_left_out_and_said(write_dataset: Writer, tmp_path: Path) -> None:
+    dataset = find_dataset(write_dataset(tmp_path))
+    for path in (dataset.scenes[0].image, dataset.scenes[0].mask):
+        with Image.open(path) as picture:
+            picture.crop((0, 0, 90, 31)).save(path)
+    patches = load_patches(dataset, 32)
+    sentence = f"{dataset.scenes[0].name}: its 90 × 31 pixels are less than a patch of 32 × 32"
+    assert patches.skipped == (sentence,)
+    assert patches.remarks(dataset, None) == [f"1 of 4 scenes are left out: {sentence}"]
 
 
 def test_unreadable_scenes_are_not_blamed_on_the_patch_size(write_dataset: Writer, tmp_path: Path) -> None:

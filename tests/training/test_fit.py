@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -25,15 +26,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from segmentation.data.images import read_size
 from segmentation.data.patches import load_patches
-from segmentation.data.scenes import Dataset, find_dataset
+from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.inference.engine import onnx_engine
 from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
 from segmentation.runs.folder import Run, read_selection
-from segmentation.training.callbacks import Heartbeat, Snapshot
+from segmentation.training.callbacks import STATUS_SECONDS, Heartbeat, Snapshot
 from segmentation.training.configuration import Configuration
 from segmentation.training.fit import learning_rate, train, worst_patches
 
@@ -588,11 +590,39 @@ def test_masks_without_any_colour_of_the_palette_are_refused(small_dataset: Data
 # Training on what is not perfect
 
 
+def test_index_masks_are_refused_with_their_values_before_the_first_epoch(
+    small_dataset: Dataset, tmp_path: Path
+) -> None:
+    """Under the article's protocol they would count as Unlabeled: accuracy 1.000 for nothing."""
+    dataset = find_dataset(shutil.copytree(small_dataset.root, tmp_path / "data"))
+    for scene in dataset.scenes:
+        Image.fromarray(read_scene(scene, dataset.palette)[1]).save(scene.mask)
+    with pytest.raises(ConfigurationError, match=r"they hold the grey values 0, 1, 2, 3, 4, 5, 255, and the classes"):
+        train(dataset, SHORT, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_masks_without_a_class_are_refused_though_the_held_out_ones_have_some(
+    small_dataset: Dataset, tmp_path: Path
+) -> None:
+    dataset = find_dataset(shutil.copytree(small_dataset.root, tmp_path / "data"))
+    for scene in dataset.scenes[2:]:
+        Image.fromarray(np.full((*read_size(scene.image), 3), 155, np.uint8)).save(scene.mask)  # Unlabeled
+    by_tile = dataclasses.replace(SHORT, protocol="tile", held_out_tile="Tile 1")
+    with pytest.raises(ConfigurationError, match="No pixel of the masks to train on is of a class"):
+        train(dataset, by_tile, tmp_path / "run", verbose=0)
+
+
 def test_a_broken_scene_is_left_out_and_named_in_the_config(small_dataset: Dataset, tmp_path: Path) -> None:
     copy = shutil.copytree(small_dataset.root, tmp_path / "data")
     broken = copy / "Tile 1" / "images" / "image_part_002.jpg"
     broken.write_bytes(broken.read_bytes()[:-500])
-    run = train(find_dataset(copy), dataclasses.replace(SHORT, epochs=1), tmp_path / "run", verbose=0)
+    said = []
+    once = dataclasses.replace(SHORT, epochs=1)
+    run = train(find_dataset(copy), once, tmp_path / "run", verbose=0, tell=said.append)
+    assert [sentence.split(":")[0] for sentence in said] == ["1 of 4 scenes are left out"]
+    assert "image_part_002.jpg is damaged or cut short" in said[0]
+    assert run.left_out == "1 of 4 scenes were left out of the training"
     assert (run.config["dataset"]["patches"], len(run.patches)) == (22, 22)
     assert [sentence.split(":")[0] for sentence in run.config["dataset"]["skipped"]] == ["tile-1/image_part_002"]
 
@@ -650,6 +680,7 @@ def test_a_training_stopped_while_it_is_evaluated_goes_on(small_dataset: Dataset
 FORKED = """
 import os, sys
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import tensorflow as tf
@@ -903,6 +934,9 @@ def test_the_status_says_what_is_going_on_while_it_is_evaluated(small_dataset: D
     train(small_dataset, dataclasses.replace(SHORT, epochs=1), tmp_path / "run", progress=look, verbose=0)
     assert {(status["state"], status["phase"]) for status in seen} == {("running", "evaluation")}
     assert seen[-1]["heartbeat"] > seen[0]["heartbeat"]
+    written = sorted({status["heartbeat"] for status in seen})
+    assert len(seen) > len(written)  # not after every batch: the last of all says that it is done
+    assert all(later - earlier >= STATUS_SECONDS / 2 for earlier, later in pairwise(written[:-1]))
 
 
 # Early stopping

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
 from segmentation.data.patches import load_patches
-from segmentation.data.scenes import Dataset, read_scene
+from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.runs.folder import Run
 from segmentation.ui.monitor import duration, side_by_side
 
@@ -56,7 +56,34 @@ def test_home_tells_the_size_of_the_data_set_and_the_scores_of_the_run(open_page
 
 
 def test_home_tells_the_health_in_one_line(open_page: Open) -> None:
-    assert "Health: 2 × void" in texts(open_page())
+    assert "Health: 4 of 4 scenes give no patch of 160 px: 4 × too small, 2 × void" in texts(open_page())
+
+
+def test_home_counts_no_patch_of_a_scene_that_cannot_be_read_to_the_end(
+    open_on: Open, trained: object, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("whole", "cut"):
+        for kind, pixels in (("images", rng.integers(0, 256, (330, 330, 3))), ("masks", np.full((330, 330, 3), 155))):
+            (tmp_path / "city" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "city" / kind / f"{name}.png")
+    path = tmp_path / "city" / "images" / "cut.png"
+    path.write_bytes(path.read_bytes()[:-5000])  # its header is whole
+    at = open_on(find_dataset(tmp_path / "city"), trained.run.folder.parent)
+    assert next(metric.value for metric in at.metric if metric.label == "Patches") == "4"
+    assert "Health: 1 of 2 scenes give no patch of 160 px: 1 × unreadable" in texts(at)
+
+
+@pytest.mark.parametrize("page", ["home", "monitor"])
+def test_home_and_the_monitor_say_how_many_scenes_a_training_left_out(
+    open_on: Open, trained: object, tmp_path: Path, page: str
+) -> None:
+    folder = shutil.copytree(trained.run.folder, tmp_path / "runs" / "tiny")
+    config = json.loads((folder / "config.json").read_text())
+    config["dataset"] |= {"scenes": 28, "skipped": [f"scene {number}: is too small" for number in range(18)]}
+    (folder / "config.json").write_text(json.dumps(config))
+    at = open_on(trained.dataset, tmp_path / "runs", page, run="tiny")
+    assert "18 of 28 scenes were left out of the training" in texts(at)
 
 
 def test_a_folder_without_scenes_is_refused_in_one_sentence(open_page: Open, tmp_path: Path) -> None:
@@ -139,7 +166,7 @@ def test_the_browser_opens_one_scene_large(open_page: Open) -> None:
 
 def test_the_browser_shows_the_health_report(open_page: Open) -> None:
     table = open_page("browser", view="Health").dataframe[0].value
-    assert list(table["kind"]) == ["void", "void", "palette file", "palette file"]
+    assert list(table["kind"]) == ["void", *["too small"] * 3, "void", "too small", *["palette file"] * 2]
 
 
 def test_the_browser_shows_the_table_of_tiles(open_page: Open) -> None:
@@ -317,6 +344,26 @@ def test_the_monitor_starts_a_training_as_the_command_line_would(
     assert Run(run.folder).status["state"] == "stopped"
     at.run()
     assert at.button(key="resume-from-here").label == "Resume from-here"
+
+
+def test_masks_without_a_class_are_refused_on_the_page_with_the_values_found(
+    open_on: Open, write_dataset: Callable, trained: object, tmp_path: Path
+) -> None:
+    dataset = find_dataset(write_dataset(tmp_path / "city"))
+    for scene in dataset.scenes:
+        with Image.open(scene.mask) as mask:
+            indices = dataset.palette.encode(np.asarray(mask.convert("RGB")))
+        Image.fromarray(indices).save(scene.mask)
+    at = open_on(dataset, tmp_path / "runs", "monitor")
+    at.text_input(key="train-name").input("indexed")
+    at.number_input(key="train-size").set_value(32)
+    next(button for button in at.button if button.label == "Start the training").click().run()
+    until = time.monotonic() + 90
+    while not at.error and time.monotonic() < until:
+        at.run()
+    (error,) = at.error
+    assert "they hold the grey values 0, 1, 2, 3, 4, 5, 255, and the classes are Building" in error.value
+    assert not (tmp_path / "runs" / "indexed").exists()
 
 
 def test_a_name_that_is_taken_is_refused_on_the_page(open_page: Open) -> None:
