@@ -1,10 +1,12 @@
 """Tables that are downloaded hold no formula for a spreadsheet."""
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
 
+from segmentation.data.locate import PROJECT
 from segmentation.tables import csv_text
 
 
@@ -26,3 +28,10 @@ def test_other_tables_stay_as_they_are() -> None:
 
 def test_a_table_without_rows_keeps_its_columns() -> None:
     assert csv_text(pd.DataFrame(columns=["patch", "note"])) == "patch,note\n"
+
+
+def test_no_page_writes_a_table_for_a_spreadsheet_past_this() -> None:
+    """Only a list that `train --patches` reads is written to a file, and nobody downloads that."""
+    pages = (PROJECT / "segmentation" / "ui").rglob("*.py")
+    calls = [call for path in pages for call in re.findall(r"\.to_csv\(.*\)", path.read_text(encoding="utf-8"))]
+    assert calls == [".to_csv(temporary, index=False)"]

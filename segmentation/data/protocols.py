@@ -1,7 +1,6 @@
 """Which patches are held out: the three evaluation protocols."""
 
 import math
-import re
 from typing import Literal, get_args
 
 import numpy as np
@@ -17,6 +16,9 @@ PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 HELD_OUT_SHARE = 0.1
 """The article holds out one tenth of the patches."""
 
+DUBAI_TILES, DUBAI_PARTS = range(1, 9), range(1, 10)
+"""The Dubai set is eight tiles, each a mosaic of nine scenes."""
+
 DESCRIPTIONS = {
     "patch": "a random tenth of the patches, as in the article; neighbours of a held-out patch are trained on",
     "scene": "whole scenes; no scene is in both parts",
@@ -29,8 +31,8 @@ def held_out(table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None 
     """Tell which patches are held out.
 
     ``patch`` takes the first tenth, rounded up, of a seeded permutation of all patches. ``scene`` takes part *t* of
-    tile *t*, or, where the scenes are not numbered so, the first tenth of a seeded permutation of the scenes. ``tile``
-    takes one tile.
+    tile *t* of the Dubai set, and of any other the first tenth of a seeded permutation of the scenes. ``tile`` takes
+    one tile.
 
     Args:
         table: A row a patch with columns ``tile`` and ``scene``, ordered by tile, scene, row, column.
@@ -71,12 +73,14 @@ def _first_tenth(count: int, seed: int) -> np.ndarray:
 
 
 def _diagonal_scenes(scenes: list[str]) -> list[str]:
-    """Part *t* of tile *t* for every tile, or nothing if the scenes are not numbered that way."""
-    numbers = [re.fullmatch(r"tile-(\d+)/image_part_(\d+)", scene) for scene in scenes]
-    if not all(numbers):
-        return []
-    chosen = [scene for scene, match in zip(scenes, numbers, strict=True) if int(match[1]) == int(match[2])]
-    return chosen if len(chosen) == len({match[1] for match in numbers}) else []
+    """Part *t* of tile *t* of the Dubai set, or nothing if these are not its eight mosaics of nine parts.
+
+    Parts 1 to 9 of a Dubai tile are a square, row by row, so that the diagonal is spread over it. Numbers of other data
+    sets may fit by chance, and mean days or sheets. A Dubai scene that cannot be read changes nothing.
+    """
+    diagonal = [f"tile-{number}/image_part_{number:03d}" for number in DUBAI_TILES]
+    known = {f"tile-{tile}/image_part_{part:03d}" for tile in DUBAI_TILES for part in DUBAI_PARTS}
+    return diagonal if set(diagonal) <= set(scenes) <= known else []
 
 
 def touching(table: pd.DataFrame, test: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import onnxruntime
 
-from segmentation.backend import load_tensorflow
-from segmentation.errors import BackendError
+from segmentation.errors import BackendError, SegmentationError
+from segmentation.inference.model_file import load_keras_model
 from segmentation.inference.onnx_graph import read_as_onnx
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def load_engine(path: Path) -> Engine:
     """
     try:
         return onnx_engine(path)
+    except SegmentationError:
+        raise
     # Networks of other layers, and whatever else the translation does not know: Keras has the last word.
     except Exception:
         return keras_engine(path)
@@ -124,13 +126,12 @@ def keras_engine(path: Path) -> Engine:
     """Return any network, computed by TensorFlow.
 
     Raises:
-        BackendError: If that cannot be loaded; Keras raises its own.
+        BackendError: If that cannot be loaded.
+        RunError: If the network cannot be.
     """
-    load_tensorflow()
-    import keras
+    model = load_keras_model(path)
     import tensorflow as tf
 
-    model = keras.saving.load_model(path, compile=False)
     # One traced call costs milliseconds where `model.predict` costs a tenth of a second, and grows no memory.
     forward = tf.function(
         lambda images: model(images, training=False),

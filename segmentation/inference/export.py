@@ -54,9 +54,9 @@ def _write_onnx(path: Path, format: Format, target: Path) -> None:
 
 
 def _write_by_keras(path: Path, format: Format, target: Path) -> None:
-    import keras  # takes seconds
+    from segmentation.inference.model_file import load_keras_model
 
     try:
-        keras.saving.load_model(path, compile=False).export(str(target), format, verbose=False)
+        load_keras_model(path).export(str(target), format, verbose=False)
     except ImportError as error:
         raise RunError(f"Writing {format} needs packages that are not installed: pip install openvino scipy") from error

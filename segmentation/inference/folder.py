@@ -86,6 +86,7 @@ class Job:
             "mask": _content(mask, before.get("mask")) if mask else None,
             "nearest": self.nearest and mask is not None,
             "model": self.digest,
+            "palette": self.palette.to_dict(),
             "overlap": self.overlap,
             "tta": self.tta,
             "confidence": self.confidence,

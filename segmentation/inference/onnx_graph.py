@@ -7,13 +7,16 @@ on the way out.
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
+
+from segmentation.inference.model_file import check_size_of_layers
 
 IR, OPSET = 10, 18
 """The versions of ONNX's format and operators: the first operators whose Resize names its axes."""
@@ -90,15 +93,25 @@ def read_as_onnx(path: Path, size: int | None = None) -> bytes:
 
     Raises:
         ValueError: If something about the model is not known here; a broken file raises what its readers raise.
+        RunError: If its layers would take much memory.
     """
     with zipfile.ZipFile(path) as archive:
         model = json.loads(archive.read("config.json"))
-        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:  # after `check_model_file`
             weights = {group["vars"].attrs["name"]: _values(group["vars"]) for group in file["layers"].values()}
     try:
-        return _build(model, weights, size)
+        network = _build(model, weights, size)
     except (KeyError, TypeError) as error:  # an option or a value that none of the functions below foresees
         raise ValueError(f"Expected the layers and options of our networks. Received: {error}") from error
+    check_size_of_layers(path, sum(value.size for values in weights.values() for value in values), _largest(network))
+    return network.SerializeToString()
+
+
+def _largest(network: ModelProto) -> int:
+    """Return how many numbers the largest of a network's tensors holds for one image, as far as can be told."""
+    tensors = shape_inference.infer_shapes(network).graph.value_info
+    shapes = ([length.dim_value or 1 for length in tensor.type.tensor_type.shape.dim] for tensor in tensors)
+    return max(map(math.prod, shapes), default=0)
 
 
 def _values(group: h5py.Group) -> list[np.ndarray]:
@@ -108,7 +121,7 @@ def _values(group: h5py.Group) -> list[np.ndarray]:
     return [group[str(index)][()].astype(np.float32) for index in range(len(group))]
 
 
-def _build(model: dict, weights: dict[str, list[np.ndarray]], size: int | None) -> bytes:
+def _build(model: dict, weights: dict[str, list[np.ndarray]], size: int | None) -> ModelProto:
     if model["class_name"] != "Functional":
         raise ValueError(f"Expected a functional model. Received: {model['class_name']}")
     if size and any(layer["class_name"] == "Resizing" for layer in model["config"]["layers"]):
@@ -133,7 +146,7 @@ def _build(model: dict, weights: dict[str, list[np.ndarray]], size: int | None) 
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, None)
     network = helper.make_graph([*nodes, turned_back], "network", [images], [probabilities], constants)
     operators = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(network, ir_version=IR, opset_imports=operators).SerializeToString()
+    return helper.make_model(network, ir_version=IR, opset_imports=operators)
 
 
 def _origins(layer: dict) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from segmentation.errors import RunError, SegmentationError
 from segmentation.inference.engine import CORES, bfloat16_engine, load_engine, onnx_engine
+from segmentation.inference.model_file import check_model_file, check_probabilities, loading, refusal
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
 from segmentation.runs.folder import CONFIG, Run
@@ -36,26 +37,32 @@ class Predictor:
     """
 
     def __init__(self, path: Path, bfloat16: bool = False) -> None:
-        try:
-            engine = bfloat16_engine(path) if bfloat16 else load_engine(path)
+        check_model_file(path)
+        with loading(path):
+            try:
+                engine = bfloat16_engine(path) if bfloat16 else load_engine(path)
+            except SegmentationError:
+                raise
+            except Exception as error:
+                if not bfloat16:
+                    raise
+                name = f"{path.name} of {path.parent.name}"
+                raise RunError(f"{name} cannot be computed in bfloat16: predict without it.") from error
             height, width, channels = engine.input_shape
             *size, classes = engine.output_shape
-        except SegmentationError:
-            raise
-        # Keras raises whatever its layers, h5py or zipfile raise: to the user all mean that the file is unusable.
-        except Exception as error:
-            done = "computed in bfloat16: predict without it" if bfloat16 else "loaded: train that run again"
-            raise RunError(f"{path.name} of {path.parent.name} cannot be {done}.") from error
-        if channels != 3 or None in (height, width) or not [height, height] == [height, width] == size:
-            raise RunError(
-                f"{path.name} of {path.parent.name} does not map square RGB patches to class probabilities: train "
-                "that run again."
-            )
+            if channels != 3 or None in (height, width) or not [height, height] == [height, width] == size:
+                raise refusal(
+                    path,
+                    f"it maps {_shape(engine.input_shape)} to {_shape(engine.output_shape)}, not square RGB patches to "
+                    "probabilities of the same size",
+                )
+            noise = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+            check_probabilities(path, engine.forward(noise), 0.05 if bfloat16 else 0.01)
         run = Run(path.parent)
         if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
             raise RunError(
                 f"{path.name} of {run.name} knows {classes} classes and patches of {height} px, its {CONFIG} says "
-                f"{len(run.palette)} and {run.patch_size}: put back the file that belongs there, or train it again."
+                f"{len(run.palette)} and {run.patch_size}: put the file there that belongs to it."
             )
         self.patch_size: int = height
         self.classes: int = classes
@@ -237,3 +244,9 @@ class Predictor:
             of_classes[here] = np.where(strip < np.finfo(np.float16).tiny, 0, strip)
             done += len(strip)
         return Prediction(classes, confidence, of_classes)
+
+
+def _shape(lengths: tuple[int | None, ...]) -> str:
+    """Write a shape out, width before height; what may be any is named so."""
+    height, width, *channels = lengths if len(lengths) == 3 else (None, *lengths)
+    return " × ".join(str(length or "any") for length in (width, height, *channels))

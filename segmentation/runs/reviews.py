@@ -1,6 +1,8 @@
 """What people think of suspect patches, kept beside the runs, one file a data set (no TensorFlow)."""
 
 import csv
+import fcntl
+import os
 import time
 from pathlib import Path
 
@@ -43,7 +45,8 @@ class Reviews:
             raise RunError(f"reviews/{self.path.name} cannot be read: correct it or move it away.") from error
         if list(table.columns) != COLUMNS:
             raise RunError(f"reviews/{self.path.name} has other columns than {', '.join(COLUMNS)}: move it away.")
-        table = table.drop_duplicates("patch", keep="last")
+        # Two who began at once could each write the header before it was locked.
+        table = table[table["patch"] != "patch"].drop_duplicates("patch", keep="last")
         return table[(table["verdict"] != "") | (table["note"] != "")].reset_index(drop=True)
 
     def add(self, patch: str, verdict: str, note: str, run: str) -> None:
@@ -61,10 +64,9 @@ class Reviews:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            new = not self.path.exists()
-            # A line is added in one write, so that people who review at once do not lose each other's.
             with self.path.open("a", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerows(([COLUMNS] if new else []) + [[patch, verdict, note, run, now]])
+                fcntl.flock(file, fcntl.LOCK_EX)  # of two who begin at once, one writes the header
+                new = os.fstat(file.fileno()).st_size == 0
+                csv.writer(file).writerows(([COLUMNS] if new else []) + [[patch, verdict, note, run, now]])
         except OSError as error:
             raise RunError(f"The review could not be kept in {self.path.parent.name}: {error.strerror}.") from error

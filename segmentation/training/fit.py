@@ -20,6 +20,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.evaluation.evaluate import evaluate
 from segmentation.files import locked, replacing, write_json, writing
+from segmentation.inference.model_file import load_keras_model
 from segmentation.inference.predictor import Predictor
 from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
@@ -166,7 +167,7 @@ def _run_to_start_from(name: str, runs: Path) -> Run:
 
 def _start_from(model: keras.Model, run: Run) -> None:
     """Give the network the weights of a run."""
-    weights = keras.saving.load_model(run.model, compile=False).get_weights()
+    weights = load_keras_model(run.model).get_weights()
     if [array.shape for array in weights] != [array.shape for array in model.get_weights()]:
         raise ConfigurationError(
             f"{run.name} is another network, or knows another number of classes: start from its like."

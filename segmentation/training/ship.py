@@ -1,10 +1,9 @@
-"""Make a finished run small enough to come with the project. Importing this imports TensorFlow."""
+"""Make a finished run small enough to come with the project. Keras reads and writes the model."""
 
 import shutil
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from segmentation.data.patches import Progress
@@ -12,6 +11,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.evaluation.evaluate import evaluate_run
 from segmentation.files import replacing
+from segmentation.inference.model_file import load_keras_model
 from segmentation.runs.folder import BEST, CONFIG, HISTORY, Run, write_status
 
 
@@ -33,7 +33,7 @@ def ship(run: Run, dataset: Dataset, target: Path, progress: Progress | None = N
         raise RunError(f"{run.name} is not a finished run: {', '.join(run.problems) or run.status['state']}.")
     if target.exists():
         raise RunError(f"There is a folder {target.name} already: remove it first.")
-    model = keras.saving.load_model(run.folder / BEST, compile=False)
+    model = load_keras_model(run.folder / BEST)
     model.set_weights([weights.astype(np.float16).astype(weights.dtype) for weights in model.get_weights()])
     with replacing(target / BEST) as temporary:
         model.save(temporary)

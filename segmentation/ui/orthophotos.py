@@ -18,6 +18,7 @@ from segmentation.files import VanishingFolder, remove_unfinished, replacing
 from segmentation.inference.folder import Job, kept_row, map_files, predict_file
 from segmentation.inference.maps import write_polygons
 from segmentation.runs.folder import Run
+from segmentation.tables import csv_text
 from segmentation.ui.explorer import choose_windows
 from segmentation.ui.figures import class_bars, map_figure
 from segmentation.ui.layout import choose_opacity, drawn, plain, readable
@@ -217,7 +218,7 @@ def _offer_files(run: Run, path: Path, files: dict[str, Path], row: dict) -> Non
             )
         st.download_button(
             "Areas",
-            pd.json_normalize(row, sep="_").to_csv(index=False),
+            csv_text(pd.json_normalize(row, sep="_")),
             f"{path.stem}-areas.csv",
             "text/csv",
             key="download-areas",

@@ -1,6 +1,7 @@
 """Which patches are held out."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,12 @@ def table_of(scenes: dict[str, int]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-NUMBERED = table_of({f"tile-{tile}/image_part_{part:03d}": tile + part for tile in (1, 2, 3) for part in (1, 2, 3)})
+def numbered(tiles: Iterable[int], parts: Iterable[int]) -> pd.DataFrame:
+    """A table of scenes named as the Dubai set's are."""
+    return table_of({f"tile-{tile}/image_part_{part:03d}": tile + part for tile in tiles for part in parts})
+
+
+NUMBERED = numbered(range(1, 9), range(1, 10))
 OTHERS = table_of({f"{tile}/{part}": 3 for tile in ("north", "south") for part in "abcdefghijkl"})
 
 
@@ -78,7 +84,7 @@ def test_part_t_of_tile_t_is_held_out_of_the_real_set(real_table: pd.DataFrame) 
 
 def test_the_scene_protocol_holds_out_all_patches_of_its_scenes() -> None:
     chosen = held_out(NUMBERED, "scene")
-    diagonal = [f"tile-{number}/image_part_{number:03d}" for number in (1, 2, 3)]
+    diagonal = [f"tile-{number}/image_part_{number:03d}" for number in range(1, 9)]
     assert chosen.tolist() == NUMBERED["scene"].isin(diagonal).tolist()
 
 
@@ -92,10 +98,29 @@ def test_scenes_that_are_not_numbered_are_drawn() -> None:
     assert set(OTHERS["scene"][held_out(OTHERS, "scene")]) == expected
 
 
+@pytest.mark.parametrize(
+    ("tiles", "parts"), [((1, 2, 3), (1, 2, 3)), (range(1, 10), range(1, 10)), (range(1, 9), range(1, 13))], ids=str
+)
+def test_scenes_whose_numbers_fit_but_are_not_the_dubai_mosaics_are_drawn(
+    tiles: Iterable[int], parts: Iterable[int]
+) -> None:
+    table = numbered(tiles, parts)
+    scenes = list(dict.fromkeys(table["scene"]))
+    first_tenth = np.random.RandomState(42).permutation(len(scenes))[: math.ceil(len(scenes) / 10)]
+    assert set(table["scene"][held_out(table, "scene")]) == {scenes[place] for place in first_tenth}
+
+
 def test_scenes_are_drawn_where_a_tile_lacks_its_part() -> None:
     table = NUMBERED[NUMBERED["scene"] != "tile-2/image_part_002"].reset_index(drop=True)
     chosen = held_out(table, "scene")
-    assert table["scene"][chosen].nunique() == 1
+    first_tenth = np.random.RandomState(42).permutation(71)[:8]
+    assert set(table["scene"][chosen]) == {table["scene"].unique()[place] for place in first_tenth}
+
+
+def test_a_dubai_scene_that_cannot_be_read_moves_no_other() -> None:
+    table = NUMBERED[NUMBERED["scene"] != "tile-2/image_part_007"].reset_index(drop=True)
+    diagonal = {f"tile-{number}/image_part_{number:03d}" for number in range(1, 9)}
+    assert set(table["scene"][held_out(table, "scene")]) == diagonal
 
 
 @pytest.mark.parametrize("table", [NUMBERED, OTHERS], ids=["numbered", "drawn"])
@@ -107,7 +132,9 @@ def test_no_scene_is_in_both_parts(table: pd.DataFrame) -> None:
 
 @st.composite
 def tables(draw: st.DrawFn) -> pd.DataFrame:
-    """The patches of some tiles with some scenes each, numbered as in the real set or named anyhow."""
+    """The patches of some tiles with some scenes each, those of the real set among them."""
+    if draw(st.booleans()):
+        return NUMBERED
     tiles = draw(st.lists(st.integers(1, 12), min_size=1, max_size=5, unique=True).map(sorted))
     name = "tile-{}/image_part_{:03d}" if draw(st.booleans()) else "area-{}/{}"
     parts = {tile: range(1, 1 + draw(st.integers(1, 12))) for tile in tiles}

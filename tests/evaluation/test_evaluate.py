@@ -28,13 +28,13 @@ def test_a_run_can_be_scored_under_another_protocol(trained: tuple) -> None:
 
 def test_scoring_without_saving_writes_nothing(trained: tuple) -> None:
     before = {path: path.stat().st_mtime_ns for path in trained.run.folder.iterdir()}
-    evaluate_run(trained.run, trained.dataset, "tile", "Tile 2", save=False)
+    evaluate_run(trained.run, trained.dataset, "tile", "Tile 2")  # as the command does, unless asked to save
     assert {path: path.stat().st_mtime_ns for path in trained.run.folder.iterdir()} == before
 
 
 def test_scores_are_saved_into_the_run(trained: tuple, tmp_path: Path) -> None:
     run = Run(shutil.copytree(trained.run.folder, tmp_path / "run"))
-    metrics, _ = evaluate_run(run, trained.dataset, "tile", "Tile 2")
+    metrics, _ = evaluate_run(run, trained.dataset, "tile", "Tile 2", save=True)
     table = Run(run.folder).patches
     assert (Run(run.folder).metrics, len(table)) == (metrics, 28)
     assert (table["part"] == "test").tolist() == (table["tile"] == "Tile 2").tolist()

@@ -88,6 +88,10 @@ def change_overlap(job: Job, image: Path) -> Job:
     return Job(job.model, job.palette, job.output, overlap=0.5)
 
 
+def change_a_colour(job: Job, image: Path) -> Job:
+    return Job(job.model, Palette(PALETTE.names, (PALETTE.colors[-1], *PALETTE.colors[:-1])), job.output)
+
+
 def change_image(job: Job, image: Path) -> Job:
     Image.effect_noise((30, 40), 90).convert("RGB").save(image)
     return job
@@ -103,7 +107,7 @@ def spoil_the_note(job: Job, image: Path) -> Job:
     return job
 
 
-@pytest.mark.parametrize("change", [change_overlap, change_image, lose_a_product, spoil_the_note])
+@pytest.mark.parametrize("change", [change_overlap, change_a_colour, change_image, lose_a_product, spoil_the_note])
 def test_what_is_done_otherwise_is_done_anew(
     small_model: Path, images: list[Path], tmp_path: Path, change: Callable[[Job, Path], Job]
 ) -> None:

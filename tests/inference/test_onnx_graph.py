@@ -197,7 +197,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     sign = str(tmp_path / "was run")
     _, path = saved(tmp_path, lambda x: layers.Lambda(lambda y: y + 0 * len(open(sign, "w").name))(x))  # noqa: PTH123, SIM115
     Path(sign).unlink()
-    with pytest.raises(RunError, match=r"^best\.keras of network cannot be loaded: train that run again\.$"):
+    with pytest.raises(RunError, match=r"^best\.keras of network cannot be loaded: .*\.$"):
         Predictor(path)
     assert not Path(sign).exists()
 

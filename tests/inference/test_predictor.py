@@ -344,7 +344,7 @@ def test_a_model_that_maps_no_square_patches_to_classes_is_refused(
 ) -> None:
     (tmp_path / "other").mkdir()
     write(tmp_path / "other" / "best.keras")
-    with pytest.raises(RunError, match=r"^best\.keras of other .*: train that run again\.$"):
+    with pytest.raises(RunError, match=r"^best\.keras of other cannot be loaded: .*\.$"):
         Predictor(tmp_path / "other" / "best.keras")
 
 
@@ -378,7 +378,7 @@ def test_a_model_that_brings_code_runs_none_of_it(tmp_path: Path, write: Callabl
     write(path, marker)
     if marker.exists():  # it was called when it was made
         marker.unlink()
-    with pytest.raises(RunError, match=r"^best\.keras of foreign cannot be loaded: train that run again\.$"):
+    with pytest.raises(RunError, match=r"^best\.keras of foreign cannot be loaded: .*\.$"):
         Predictor(path)
     assert not marker.exists()
     if write is write_lambda:  # it would have
@@ -392,7 +392,7 @@ def test_a_file_that_cannot_be_loaded_is_named_with_its_run(tmp_path: Path, cont
     path.parent.mkdir()
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(RunError, match=r"^best\.keras of tiny cannot be loaded: train that run again\.$"):
+    with pytest.raises(RunError, match=r"^best\.keras of tiny cannot be loaded: .*\.$"):
         Predictor(path)
 
 
