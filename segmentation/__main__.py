@@ -340,7 +340,17 @@ def predict(
 
     truths = {path.stem: path for path in _image_files([masks])} if masks else {}
     job = Job(
-        chosen.model, chosen.palette, output, truths, nearest_colours, overlap, tta, confidence, polygons, bfloat16
+        chosen.model,
+        chosen.palette,
+        output,
+        truths,
+        nearest_colours,
+        overlap,
+        tta,
+        confidence,
+        polygons,
+        bfloat16,
+        chosen.stretch,
     )
     rows, single = {}, len(files) == 1
     with progress_bar("windows" if single else "images") as progress:

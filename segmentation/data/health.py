@@ -22,6 +22,7 @@ from segmentation.data.patches import (
     patch_table,
     smaller_than_a_patch,
 )
+from segmentation.data.raster import Stretch
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ImageFileError, printable
 
@@ -78,8 +79,9 @@ def examine(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None 
     for path in dataset.unpaired:
         findings.append(_finding("unpaired", "", path, "has no partner of the same name"))
     first_with: dict[str, str] = {}
+    stretch = dataset.stretch
     with ThreadPoolExecutor(READERS) as pool:
-        results = pool.map(lambda scene: _examine_scene(scene, dataset.palette, size), dataset.scenes)
+        results = pool.map(lambda scene: _examine_scene(scene, dataset.palette, stretch, size), dataset.scenes)
         for done, (scene, examined) in enumerate(zip(dataset.scenes, results, strict=True), 1):
             findings += examined.findings
             light += examined.light
@@ -135,9 +137,9 @@ class _Examined(NamedTuple):
     light: np.ndarray
 
 
-def _examine_scene(scene: Scene, palette: Palette, size: int) -> _Examined:
+def _examine_scene(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> _Examined:
     try:
-        image, mask = read_scene(scene, palette)
+        image, mask = read_scene(scene, palette, stretch)
     except ImageFileError as error:
         found = [_finding("unreadable", scene.name, scene.image, str(error))]
         return _Examined({}, pd.DataFrame(), found, "", np.zeros((len(palette), 3)))

@@ -1,17 +1,19 @@
 """Image files in, arrays out: the one place that decodes what users hand us, and says clearly why it cannot."""
 
 import io
+import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from segmentation.data.palette import VOID, VOID_COLOR, Palette, Strays
-from segmentation.errors import ImageFileError
+from segmentation.data.raster import LARGE, PIXELS_A_BYTE, Raster, Stretch
+from segmentation.errors import ImageFileError, NotRasterError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """The formats read, by file name ending in lower case."""
@@ -24,12 +26,6 @@ MAX_PIXELS = 400_000_000
 
 MAX_SIDE = 100_000
 """As are longer ones: prediction holds a row of windows, and pictures are drawn across."""
-
-PIXELS_A_BYTE = 2000
-"""A large image of more pixels a byte is refused likewise: Deflate packs fewer, only lies and bombs have more."""
-
-LARGE = 16_000_000
-"""Pixels from which on that is asked."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,7 +41,18 @@ _UPRIGHT = {
 OPAQUE = 128
 """Alpha from which on a pixel of a mask shows its colour; below it is more transparent than not."""
 
+DEEP_SUFFIXES = (".png", ".tif", ".tiff")
+"""Endings of the formats that hold more than 8 bits."""
+
+STRIP = 1 << 22
+"""Pixels of a deep image that are stretched at once."""
+
 Source = Path | bytes | BinaryIO
+
+
+class _NoImageError(ImageFileError):
+    """A file that Pillow cannot open."""
+
 
 # The limit above is ours and gives a sentence; Pillow's own is lower and would give a warning first.
 Image.MAX_IMAGE_PIXELS = None
@@ -68,23 +75,26 @@ def _open(source: Source, name: str) -> Image.Image:
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
     # Pillow's readers raise whatever a broken header makes them trip over: to the user all mean the same.
     except Exception as error:
-        raise ImageFileError(f"{name} is not an image that can be read: save it again as PNG or JPEG.") from error
-    problem = _too_large(image, _bytes_in(source))
-    if problem:
+        raise _NoImageError(f"{name} is not an image that can be read: save it again as PNG or JPEG.") from error
+    try:
+        _check_size(name, image.height, image.width, _bytes_in(source))
+    except ImageFileError:
         image.close()
-        raise ImageFileError(f"{name} has {image.width:,} × {image.height:,} pixels{problem}")
+        raise
     return image
 
 
-def _too_large(image: Image.Image, size: int) -> str:
-    """Say why an image in so many bytes cannot be decoded in bounded memory; nothing if it can."""
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS or max(image.size) > MAX_SIDE:
+def _check_size(name: str, height: int, width: int, size: int) -> None:
+    """Refuse an image in so many bytes that cannot be decoded in bounded memory."""
+    pixels = height * width
+    if pixels > MAX_PIXELS or max(height, width) > MAX_SIDE:
         limits = f"{MAX_PIXELS:,}, or {MAX_SIDE:,} a side,"
-        return f", more than the {limits} that are read at once: cut it into smaller scenes."
-    if pixels > LARGE and pixels > PIXELS_A_BYTE * size:
-        return " by its header, but far too few bytes for them: fetch or export the file again."
-    return ""
+        problem = f", more than the {limits} that are read at once: cut it into smaller scenes."
+    elif pixels > LARGE and pixels > PIXELS_A_BYTE * size:
+        problem = " by its header, but far too few bytes for them: fetch or export the file again."
+    else:
+        return
+    raise ImageFileError(f"{name} has {width:,} × {height:,} pixels{problem}")
 
 
 def _bytes_in(source: Source) -> int:
@@ -98,10 +108,10 @@ def _bytes_in(source: Source) -> int:
     return size
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation that the header gives: 1 if there is none, or if Pillow itself applies it (TIFF)."""
+def _orientation(image: Image.Image, applied: bool = True) -> int:
+    """Return the EXIF orientation that the header gives: 1 if there is none, or if Pillow itself has `applied` it."""
     if image.format == "TIFF":
-        return 1
+        return 1 if applied else image.tag_v2.get(0x0112, 1)
     try:
         # A PNG's own method would decode all pixels to look for EXIF behind them.
         return Image.Image.getexif(image).get(0x0112, 1)
@@ -126,15 +136,16 @@ def _name_of(source: Source, name: str | None) -> str:
     return name or (source.name if isinstance(source, Path) else "The file")
 
 
-def read_image(source: Source, name: str | None = None) -> np.ndarray:
+def read_image(source: Source, name: str | None = None, stretch: Stretch | None = None) -> np.ndarray:
     """Read an aerial image, upright as its EXIF orientation says.
 
-    Grey and palette images become RGB, an alpha channel is dropped, CMYK is converted, 16 bits a channel keep their
-    upper 8.
+    Grey and palette images become RGB, an alpha channel is dropped, CMYK is converted. Values of more than 8 bits are
+    stretched, and of more than three bands the first three are read: `Raster` says how.
 
     Args:
         source: A path, the file's bytes, or a binary file.
         name: What to call the file in an error; the path's own name by default.
+        stretch: Of the set that the image is from; by default it is stretched by its own values.
 
     Returns:
         (height, width, 3) uint8, red, green, blue.
@@ -143,13 +154,64 @@ def read_image(source: Source, name: str | None = None) -> np.ndarray:
         ImageFileError: If the file is no image, is damaged, or is too large.
     """
     name = _name_of(source, name)
-    image = _decode(source, name, orient=True)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        grey = (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode == "F":
-        raise ImageFileError(f"{name} holds floating-point values, not colours: export it with 8 bits a channel.")
-    return _rgb(image)
+    turn = None
+    try:
+        with _open(source, name) as image:
+            if not _is_deep(image):
+                return _rgb(_decode(source, name, orient=True))
+            turn = _UPRIGHT.get(_orientation(image, applied=False))
+    except _NoImageError as error:
+        # Pillow reads neither 16 bits in several planes nor seven bands.
+        with suppress(NotRasterError):
+            return _read_raster(source, name, stretch)
+        raise ImageFileError(str(error)) from error.__cause__
+    pixels = _read_raster(source, name, stretch)
+    return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
+
+
+def is_deep(path: Path) -> bool:
+    """Tell whether an image file holds values of more than 8 bits, which are stretched; by its header alone."""
+    if path.suffix.lower() not in DEEP_SUFFIXES:
+        return False
+    try:
+        with _open(path, path.name) as image:
+            return _is_deep(image)
+    except _NoImageError:
+        return True
+    except ImageFileError:
+        return False
+
+
+def read_sample(path: Path, longest: int) -> np.ndarray:
+    """Return values of a deep image, (bands, rows, columns) float64, as `Raster.sample` does.
+
+    Raises:
+        ImageFileError: If it cannot be read.
+    """
+    with Raster(path) as raster:
+        return raster.sample(longest)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether an opened image holds values of more than 8 bits, also where Pillow would keep but 8 of them."""
+    return image.mode.startswith(("I", "F")) or any(";16" in repr(tile[3]) for tile in image.tile)
+
+
+def _read_raster(source: Source, name: str, stretch: Stretch | None) -> np.ndarray:
+    """Read an image by GDAL, strip by strip, so that its values never lie in memory all at once."""
+    with ExitStack() as stack:
+        if isinstance(source, bytes | io.BytesIO):
+            file = stack.enter_context(tempfile.TemporaryFile())
+            file.write(source if isinstance(source, bytes) else source.getbuffer())
+            file.flush()
+            source = file
+        raster = stack.enter_context(Raster(source, name, stretch))
+        _check_size(name, raster.height, raster.width, _bytes_in(source))
+        pixels = np.empty((raster.height, raster.width, 3), np.uint8)
+        rows = max(1, STRIP // raster.width)
+        for top in range(0, raster.height, rows):
+            pixels[top : top + rows] = raster.read(top, min(top + rows, raster.height))
+        return pixels
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
@@ -246,9 +308,35 @@ def read_size(source: Source, name: str | None = None, orient: bool = True) -> t
     Raises:
         ImageFileError: If the file is no image or is too large.
     """
-    with _open(source, _name_of(source, name)) as image:
-        sideways = orient and _orientation(image) in (5, 6, 7, 8)
-        return (image.width, image.height) if sideways else (image.height, image.width)
+    name = _name_of(source, name)
+    try:
+        with _open(source, name) as image:
+            sideways = orient and _orientation(image) in (5, 6, 7, 8)
+            return (image.width, image.height) if sideways else (image.height, image.width)
+    except _NoImageError as error:
+        size = _tiff_size(source)
+        if size is None:
+            raise ImageFileError(str(error)) from error.__cause__
+        _check_size(name, *size, _bytes_in(source))
+        return size
+
+
+def _tiff_size(source: Source) -> tuple[int, int] | None:
+    """Return (height, width) of a TIFF that Pillow does not decode, from its first directory; None if it has none."""
+    try:
+        with ExitStack() as stack:
+            file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            file = io.BytesIO(file) if isinstance(file, bytes) else file
+            file.seek(0)
+            header = file.read(8)
+            header += file.read(8) if header[2:3] == b"+" or header[3:4] == b"+" else b""  # BigTIFF
+            directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+            file.seek(directory.next)
+            directory.load(file)
+            height, width = int(directory[257]), int(directory[256])
+            return (height, width) if height > 0 and width > 0 else None
+    except Exception:  # as in `_open`
+        return None
 
 
 def is_palette_file(source: Source) -> bool:

@@ -15,6 +15,7 @@ from segmentation.data.images import read_size
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID
 from segmentation.data.protocols import Protocol, settle_void
+from segmentation.data.raster import Stretch
 from segmentation.data.scenes import Dataset, check_same_size, read_scene
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
 
@@ -150,6 +151,7 @@ def load_patches(
     size: int = PATCH_SIZE,
     progress: Progress | None = None,
     protocol: Protocol | None = None,
+    stretch: Stretch | None = None,
 ) -> Patches:
     """Read every scene and cut it into patches, straight into one array of images and one of masks.
 
@@ -161,6 +163,7 @@ def load_patches(
         size: Side of a patch, in pixels.
         progress: Called after every scene.
         protocol: Count void as this protocol does (`settle_void`); by default it stays void.
+        stretch: For images of more than 8 bits; by default the data set's.
 
     Raises:
         ConfigurationError: If no scene can be read, none is as large as one patch, or no mask holds a class.
@@ -175,9 +178,10 @@ def load_patches(
     total = sum(rows * columns for rows, columns in sizes)
     images, masks = _room(total, size, size, 3), _room(total, size, size)
     tables, skipped, unlabelled, unreadable, filled = [], [], [], 0, 0
+    stretch = stretch or dataset.stretch
     for done, (scene, (rows, columns)) in enumerate(zip(dataset.scenes, sizes, strict=True), 1):
         try:
-            image, mask = read_scene(scene, dataset.palette)
+            image, mask = read_scene(scene, dataset.palette, stretch)
             count = rows * columns
             images[filled : filled + count] = cut(image, size)
             masks[filled : filled + count] = cut(settle_void(mask, protocol, dataset.palette), size)

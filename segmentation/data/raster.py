@@ -8,6 +8,8 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 from threading import Lock
@@ -16,13 +18,21 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
-from segmentation.data.images import LARGE, PIXELS_A_BYTE
 from segmentation.data.locate import PROJECT
 from segmentation.errors import ImageFileError, NotRasterError
 
 if TYPE_CHECKING:
     from rasterio import Affine
     from rasterio.crs import CRS
+
+PIXELS_A_BYTE = 2000
+"""A large image of more pixels a byte is refused: Deflate packs fewer, only lies and bombs have more."""
+
+LARGE = 16_000_000
+"""Pixels from which on that is asked."""
+
+PERCENTILES = (2, 98)
+"""Of a band's values: they become 0 and 255."""
 
 WORLD_SUFFIXES = (".tfw", ".tifw", ".tiffw", ".wld")
 """Endings of a world file: six numbers that say where a picture lies."""
@@ -33,6 +43,47 @@ SIDE_FILE = 1 << 16
 
 PIECE = 1 << 20
 """Pixels of a side for which numbers are held at once: a header may claim hundreds of millions."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How values of more than 8 bits become colours: linear between two values of each band, which become 0 and 255.
+
+    Args:
+        low: One value per band: red, green and blue, or grey.
+        high: Likewise, above the low one.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def of(cls, samples: Sequence[np.ndarray]) -> "Stretch":
+        """Return the stretch between the `PERCENTILES` of some images' values.
+
+        Args:
+            samples: (bands, …) float64 each, of the same number of bands, not-a-number where there is no data.
+        """
+        limits = []
+        for band in zip(*samples, strict=True):
+            values = np.concatenate([part[np.isfinite(part)] for part in band])
+            low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
+            limits.append((float(low), float(max(high, low + np.finfo(float).eps * max(1, abs(low))))))
+        return cls(*zip(*limits, strict=True))
+
+    @classmethod
+    def from_dict(cls, content: object) -> "Stretch | None":
+        """Rebuild a stretch from `to_dict`; None from anything else."""
+        try:
+            low, high = (tuple(float(value) for value in content[key]) for key in ("low", "high"))
+        except (TypeError, KeyError, ValueError, OverflowError):
+            return None
+        sound = len(low) == len(high) > 0 and np.isfinite([*low, *high]).all() and (np.array(low) < high).all()
+        return cls(low, high) if sound else None
+
+    def to_dict(self) -> dict:
+        """Return the stretch ready for JSON."""
+        return {"low": list(self.low), "high": list(self.high)}
 
 
 class PixelAreas:
@@ -119,7 +170,7 @@ class Raster:
     """A TIFF file opened for reading by rows. To be used in a ``with`` block.
 
     Bands tagged red, green and blue are taken, else the first three; a file of one or two bands is grey; palettes are
-    read by their colours. Bands of more than 8 bits are stretched linearly between their 2nd and 98th percentile.
+    read by their colours. Bands of more than 8 bits are stretched: as given, else between their own `PERCENTILES`.
 
     A process of its own reads the file, one that can open nothing else: see `segmentation.data.raster_reader`. Beside
     a path a world file and a ``.prj`` are looked for, both of them numbers and names.
@@ -127,6 +178,7 @@ class Raster:
     Args:
         source: A path, or a file that the system knows, open for reading.
         name: What to call the file in an error; the path's own name by default.
+        stretch: For values of more than 8 bits; by default, and for another number of bands, the file's own.
 
     Attributes:
         height: In pixels.
@@ -140,7 +192,7 @@ class Raster:
         ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or cannot be read in bounded memory.
     """
 
-    def __init__(self, source: Path | BinaryIO, name: str | None = None) -> None:
+    def __init__(self, source: Path | BinaryIO, name: str | None = None, stretch: Stretch | None = None) -> None:
         path = source if isinstance(source, Path) else None
         self.name = name or (path.name if path else "The file")
         descriptor = _open_file(path) if path else os.dup(source.fileno())
@@ -155,7 +207,7 @@ class Raster:
             os.close(descriptor)
         try:
             beside = (_world_file(path), _read_side_file(path.with_suffix(".prj"))) if path else (None, None)
-            self._connection.send(beside)
+            self._connection.send((*beside, stretch and (stretch.low, stretch.high)))
             about = self._receive()
             self._reader = about["reader"]
             self.height: int = about["height"]
@@ -229,6 +281,16 @@ class Raster:
             ImageFileError: If the file is damaged.
         """
         return self._ask("overview", longest)
+
+    def sample(self, longest: int) -> np.ndarray:
+        """Return the values of the colours' bands, (bands, rows, columns) float64, of at most `longest` pixels a side.
+
+        Not-a-number where there is no data.
+
+        Raises:
+            ImageFileError: If the file is damaged.
+        """
+        return self._ask("sample", longest)
 
     def indices(self, longest: int) -> np.ndarray:
         """Return the first band with at most `longest` pixels a side, (rows, columns): the nearest pixels, unchanged.

@@ -1,4 +1,6 @@
-"""The processes that read GeoTIFFs, one each, and can read nothing else: GDAL follows whatever names a file holds.
+"""The processes that read what GDAL reads, one per file, and can read nothing else.
+
+GeoTIFFs, and pictures of more than 8 bits. GDAL follows whatever names a file holds.
 
 A TIFF may name its overviews, its mask or a grid for its coordinates: any file of this machine, an address on the
 network, a pipe. So each file gets a process that has only that file open. Before GDAL sees the first byte of it, the
@@ -38,17 +40,16 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from segmentation.data.raster import Stretch
+
 MEMORY = 3 << 29
 """Bytes that this process may address: its libraries take a sixth of it, the largest block that is read a third."""
 
 CACHE = 64 << 20
 """Bytes that GDAL may keep of what it has decoded; its own default is a twentieth of the machine's memory."""
 
-STRETCH = (2, 98)
-"""Percentiles of each band that become 0 and 255 where a file has more than 8 bits."""
-
 SAMPLE = 1024
-"""The percentiles are those of the image shrunk to this many pixels a side."""
+"""A file's own stretch is that of its image shrunk to this many pixels a side."""
 
 BLOCK = 512 << 20
 """Bytes: files are refused that have to be read in larger pieces."""
@@ -106,17 +107,26 @@ class Reader:
         descriptor: Of the file.
         world: (a, b, c, d, e, f) of a world file beside it; None if there is none.
         projection: The text of a ``.prj`` beside it; None if there is none.
+        stretch: What becomes 0 and 255 in each band; None for what the file's own values say.
     """
 
-    def __init__(self, descriptor: int, world: list[float] | None, projection: str | None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        world: tuple[float, ...] | None,
+        projection: str | None,
+        stretch: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    ) -> None:
         def only_this(path: str, mode: str = "rb", **how: object) -> OneFile:
             if path != NAME:
                 raise FileNotFoundError(path)
             return OneFile(descriptor)
 
-        self._file = rasterio.open(NAME, driver="GTiff", opener=only_this)
+        driver = "PNG" if os.pread(descriptor, 4, 0) == b"\x89PNG" else "GTiff"  # and no other: some start programs
+        self._file = rasterio.open(NAME, driver=driver, opener=only_this)
         self.height, self.width = self._file.shape
         self._bands = _color_bands(self._file)
+        self._stretch = Stretch(*stretch) if stretch and len(stretch[0]) == len(self._bands) else None
         self._transform, self._crs = self._file.transform, self._file.crs
         if self._transform.is_identity and world:
             self._transform = Affine(*world)
@@ -176,6 +186,10 @@ class Reader:
         """Return the image with at most `longest` pixels a side, (rows, columns, 3) uint8: averages of its pixels."""
         averaged = Resampling.nearest if self._palette is not None else Resampling.average  # indices have no average
         return self._colors(self._read(self._bands, out_shape=self._small(longest), resampling=averaged))
+
+    def sample(self, longest: int) -> np.ndarray:
+        """Return values of the colours' bands, (bands, rows, columns) float64; not-a-number where there is no data."""
+        return self._read(self._bands, out_shape=self._small(longest), masked=True).astype(np.float64).filled(np.nan)
 
     def indices(self, longest: int) -> np.ndarray:
         """Return the first band with at most `longest` pixels a side, (rows, columns): nearest pixels, unchanged."""
@@ -259,7 +273,7 @@ class Reader:
             values = values * (255 // (2**self._bits - 1))
         elif any(kind != "uint8" for kind in self._file.dtypes):
             low, high = self._limits
-            values = np.nan_to_num(np.clip((values - low) * (255 / (high - low)), 0, 255)).round()
+            values = np.nan_to_num(np.clip((values - low) * (255 / (high - low)), 0, 255)).round()  # no data is black
         values = values.astype(np.uint8)
         if self._file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
             values = 255 - values
@@ -284,11 +298,9 @@ class Reader:
     @cached_property
     def _limits(self) -> tuple[np.ndarray, np.ndarray]:
         """What becomes 0 and what becomes 255 in each band, (bands, 1, 1) float64."""
-        small = self._read(self._bands, out_shape=self._small(SAMPLE), masked=True).astype(np.float64)
-        values = np.ma.masked_invalid(small).reshape(len(self._bands), -1)
-        limits = [np.percentile(band.compressed(), STRETCH) if band.count() else (0.0, 1.0) for band in values]
-        low, high = np.array(limits).T[..., None, None]
-        return low, np.maximum(high, low + np.finfo(float).eps * np.maximum(1, np.abs(low)))
+        stretch = self._stretch or Stretch.of([self.sample(SAMPLE)])
+        low, high = np.array([stretch.low, stretch.high])[..., None, None]
+        return low, high
 
 
 def small_shape(height: int, width: int, longest: int) -> tuple[int, int]:
@@ -345,7 +357,7 @@ def host(control: socket.socket) -> None:
 
 def serve(connection: Connection, descriptor: int) -> None:
     """Answer requests until the other side closes the connection."""
-    world, projection = connection.recv()
+    how = connection.recv()
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     # Nothing beside the file is looked for, and nothing that somebody else noted about it.
     with rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
@@ -357,7 +369,7 @@ def serve(connection: Connection, descriptor: int) -> None:
             except EOFError:
                 return
             try:
-                reader = reader or Reader(descriptor, world, projection)
+                reader = reader or Reader(descriptor, *how)
                 _answer(connection, getattr(reader, method), arguments)
             except Refused as refused:
                 connection.send_bytes(json.dumps({"refused": str(refused)}).encode())

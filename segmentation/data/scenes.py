@@ -8,17 +8,23 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from segmentation.data.images import SUFFIXES, read_image, read_mask, read_size
+from segmentation.data.images import SUFFIXES, is_deep, read_image, read_mask, read_sample, read_size
 from segmentation.data.locate import check_allowed
 from segmentation.data.palette import CLASS_FILE, Palette
+from segmentation.data.raster import Stretch
 from segmentation.errors import DatasetNotFoundError, ImageFileError, printable
 
 DEMO_MARKER = "demo.json"
 """The file in a demo set's root that holds its version."""
+
+
+SAMPLED, SAMPLE = 32, 256
+"""Scenes that a data set's stretch is taken from, and pixels a side that each is shrunk to for that."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,20 @@ class Dataset:
                 return scene
         raise DatasetNotFoundError(f"There is no scene {name} in {self.root.name}: look whether its files were moved.")
 
+    @property
+    def stretch(self) -> Stretch | None:
+        """How images of more than 8 bits are shown: one stretch for the whole set, so that its scenes compare.
+
+        Taken from up to `SAMPLED` scenes, evenly spread; None where none of them has more than 8 bits.
+        """
+        sampled = self.scenes[:: -(-len(self.scenes) // SAMPLED)]
+        marks = []
+        for scene in sampled:
+            with suppress(OSError):
+                status = scene.image.stat()
+                marks.append((scene.image, status.st_size, status.st_mtime_ns))
+        return _stretch_of(tuple(marks))
+
     def stamp(self) -> str:
         """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
         marks = []
@@ -99,6 +119,18 @@ class Dataset:
                 with suppress(OSError):  # what cannot be read is left out, as it is in training
                     digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
+
+
+@lru_cache(16)
+def _stretch_of(marks: tuple[tuple[Path, int, int], ...]) -> Stretch | None:
+    """Return the stretch of some images, each with its size and time; None if none has more than 8 bits."""
+    samples = []
+    for path, *_ in marks:
+        with suppress(ImageFileError):  # a health report says it
+            if is_deep(path):
+                samples.append(read_sample(path, SAMPLE))
+    bands = Counter(len(sample) for sample in samples)
+    return Stretch.of([sample for sample in samples if len(sample) == max(bands, key=bands.get)]) if samples else None
 
 
 def mosaic(dataset: Dataset, tile: str) -> list[list[Scene]]:
@@ -218,13 +250,19 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def read_scene(scene: Scene, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
+def read_scene(scene: Scene, palette: Palette, stretch: Stretch | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Read a scene's image (height, width, 3) uint8 and class indices (height, width) uint8.
+
+    Args:
+        scene: What to read.
+        palette: The classes.
+        stretch: For an image of more than 8 bits: the data set's, or that of the run that is to see it; by default its
+            own.
 
     Raises:
         ImageFileError: If one of the files cannot be read, or their sizes differ.
     """
-    image = read_image(scene.image)
+    image = read_image(scene.image, stretch=stretch)
     check_same_size(image.shape[:2], read_size(scene.mask, orient=False), scene.image.name, scene.mask.name)
     return image, read_mask(scene.mask, palette)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segmentation.data.images import read_image, read_mask_colors, read_size
 from segmentation.data.palette import Palette
-from segmentation.data.raster import Raster
+from segmentation.data.raster import Raster, Stretch
 from segmentation.data.scenes import check_same_size
 from segmentation.errors import ConfigurationError, ImageFileError, NotRasterError, SegmentationError, printable
 from segmentation.evaluation import scores
@@ -45,6 +45,7 @@ class Job:
         confidence: Of a GeoTIFF: also write its confidence.
         polygons: Of a GeoTIFF: also write polygons.
         bfloat16: As in `Predictor`.
+        stretch: That of the run, for images of more than 8 bits; by default each is stretched by its own values.
 
     Raises:
         ConfigurationError: If the overlap is out of range.
@@ -60,6 +61,7 @@ class Job:
     confidence: bool = False
     polygons: bool = False
     bfloat16: bool = False
+    stretch: Stretch | None = None
 
     def __post_init__(self) -> None:
         check_overlap(self.overlap)
@@ -92,6 +94,7 @@ class Job:
             "confidence": self.confidence,
             "polygons": self.polygons,
             "bfloat16": self.bfloat16,
+            "stretch": self.stretch and self.stretch.to_dict(),
         }
 
 
@@ -242,7 +245,7 @@ def _write_prediction(
     if image.suffix.lower() not in (".tif", ".tiff"):
         return _write_masks(job, image, predictor, progress)
     try:
-        raster = Raster(image)
+        raster = Raster(image, stretch=job.stretch)
     except NotRasterError as error:  # perhaps Pillow can read it; if not, it says so
         note = str(error)
     else:
@@ -263,7 +266,7 @@ def _write_masks(
     job: Job, path: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
 ) -> tuple[dict, list[str]]:
     """Predict an image that fits into memory: a coloured mask and an index mask."""
-    image, mask = read_image(path), job.masks.get(path.stem)
+    image, mask = read_image(path, stretch=job.stretch), job.masks.get(path.stem)
     if mask:
         check_same_size(image.shape[:2], read_size(mask, orient=False), path.name, mask.name)
         truth, uncertain = _read_truth(job, mask)

@@ -17,6 +17,7 @@ from segmentation.data.locate import check_allowed
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import PROTOCOLS
+from segmentation.data.raster import Stretch
 from segmentation.errors import PaletteError, RunError
 from segmentation.files import replacing, write_json
 from segmentation.runs.history import History, read_history
@@ -189,6 +190,11 @@ class Run:
         if not isinstance(skipped, list) or not skipped or not _is_number(scenes, len(skipped)):
             return ""
         return f"{len(skipped):,} of {scenes:,} scenes were left out of the training"
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """How images of more than 8 bits were shown to the network in training; None if there were none."""
+        return Stretch.from_dict(self.config["dataset"].get("stretch")) if self.config else None
 
     @property
     def architecture(self) -> dict | None:

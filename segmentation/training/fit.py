@@ -311,6 +311,7 @@ def _config(
             "name": dataset.root.resolve().name,
             "fingerprint": dataset.fingerprint(),
             "scenes": len(dataset.scenes),
+            "stretch": stretch.to_dict() if (stretch := dataset.stretch) else None,
             "skipped": list(patches.skipped),
             "patches": len(test),
             "held_out": int(test.sum()),

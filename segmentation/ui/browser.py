@@ -217,10 +217,11 @@ def show_scenes(dataset: Dataset) -> None:
     found = passing(health.scenes)
     shown = turn_pages(ordered(found), page_size, len(health.scenes), "scenes")
     cards = st.grid(4, min_column_width=190)
+    stretch, colors = dataset.stretch, drawn(dataset.palette)
     for row in found.iloc[shown].itertuples():
         with cards, st.container(border=True), one_sentence():
             scene = dataset.scene(row.scene)
-            picture = load_thumbnail(scene, dataset.palette, drawn(dataset.palette), opacity, THUMBNAIL)
+            picture = load_thumbnail(scene, dataset.palette, stretch, colors, opacity, THUMBNAIL)
             st.container(key=f"pixels-{row.scene}").image(picture, width="stretch", output_format="PNG")
             if st.button(plain(f"{row.tile} · {scene.image.stem}"), key=f"open-{row.scene}", width="stretch"):
                 st.session_state["open_scene"] = row.scene
@@ -246,10 +247,11 @@ def show_patches(dataset: Dataset) -> None:
     found = passing(of_part(patches))
     shown = turn_pages(ordered(found), page_size, len(patches), f"patches of {size} px")
     cards = st.grid(6, min_column_width=130)
+    stretch, colors = dataset.stretch, drawn(dataset.palette)
     for row in found.iloc[shown].itertuples():
         with cards.cell(), one_sentence():
-            scene, colors = dataset.scene(row.scene), drawn(dataset.palette)
-            picture = load_patch_thumbnail(scene, dataset.palette, colors, opacity, row.row, row.column, size)
+            scene = dataset.scene(row.scene)
+            picture = load_patch_thumbnail(scene, dataset.palette, stretch, colors, opacity, row.row, row.column, size)
             st.container(key=f"pixels-{row.patch}").image(picture, width="stretch", output_format="PNG")
             place = row.patch.rsplit("/", 1)[1]
             st.page_link(
@@ -276,7 +278,7 @@ def show_one_scene(dataset: Dataset) -> None:
         )
         outlined, indices = choose_mask_style(dataset.palette)
     try:
-        image, mask = load_scene(dataset.scene(name), dataset.palette)
+        image, mask = load_scene(dataset.scene(name), dataset.palette, dataset.stretch)
     except ImageFileError as error:
         refuse(error)
         return
@@ -331,11 +333,12 @@ def show_tile(dataset: Dataset) -> None:
     if not places:
         st.info(f"The scenes of {plain(tile)} are not numbered as parts of one square area: look at them one by one.")
         return
+    stretch, colors = dataset.stretch, drawn(dataset.palette)
     with one_sentence():
         rows = []
         for row in places:
             thumbnails = [
-                overlay(*load_small(scene, dataset.palette, MOSAIC // len(places)), drawn(dataset.palette), opacity)
+                overlay(*load_small(scene, dataset.palette, stretch, MOSAIC // len(places)), colors, opacity)
                 for scene in row
             ]
             rows.append(thumbnails)

@@ -113,7 +113,7 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
     heed("scene", names[0])
     name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     size = run.patch_size
-    image, mask = load_scene(dataset.scene(name), dataset.palette)
+    image, mask = load_scene(dataset.scene(name), dataset.palette, run.stretch or dataset.stretch)
     rows, columns = grid(*mask.shape, size)
     places = {f"r{row:02d}c{column:02d}": (row, column) for row in range(rows) for column in range(columns)}
     heed("patch", WHOLE)
@@ -127,7 +127,7 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
     if place == WHOLE:
         return Subject(name, image, mask, _part_of(run, dataset, name, None))
     row, column = places[place]
-    image, mask = load_patch(dataset, name, row, column, size)
+    image, mask = load_patch(dataset, name, row, column, size, run.stretch)
     patch = patch_name(name, row, column)
     return Subject(patch, image, mask, _part_of(run, dataset, name, patch))
 
@@ -184,7 +184,7 @@ def choose_upload(run: Run) -> Subject | None:
             f"{name} has {width:,} × {height:,} pixels, more than the {UPLOAD_PIXELS:,} that this page predicts: cut "
             "it, or use python -m segmentation predict."
         )
-    image = read_image(content, name)
+    image = read_image(content, name, run.stretch)
     mask = None
     if "mask" in kept:
         # A mask that does not fit is no reason to withhold the prediction.
@@ -604,7 +604,7 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
     cards = st.grid(2, min_column_width=400)
     for row in chosen.itertuples():
         with cards, st.container(border=True), one_sentence(ImageFileError):  # without a model there is no card at all
-            image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size)
+            image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size, run.stretch)
             truth = settle_void(mask, run.protocol, run.palette)
             predicted = predict(run.model, image).classes
             matrix = scores.confusion_matrices(truth[None], predicted[None], len(run.palette))[0]

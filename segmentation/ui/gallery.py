@@ -404,7 +404,7 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, broken: set[str], second: 
                 | {"run": run.name}
                 | ({"with": second.name} if second else {}),
             )
-    image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size)
+    image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size, run.stretch)
     pictures = [image, drawn(run.palette).decode(settle_void(mask, run.protocol, run.palette))]
     for of in (run, second):
         if of and of.model and of.name not in broken:
@@ -429,7 +429,7 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, broken: set[str], second: 
 def _context(dataset: Dataset, run: Run, row: pd.Series) -> None:
     """Show where in its scene a patch is."""
     with one_sentence():
-        image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette)
+        image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette, run.stretch or dataset.stretch)
         framed = draw_frame(image, row["row"] * run.patch_size, row["column"] * run.patch_size, run.patch_size)
         st.image(png_bytes(fit(framed, smooth=True)), caption=code(row["patch"]), width="stretch", output_format="PNG")
 

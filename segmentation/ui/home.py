@@ -124,7 +124,7 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
     """Show the way of the data in pictures of the data set in use: scene, patches, image and mask, network."""
     with one_sentence():
         scene = dataset.scenes[0]
-        image, mask = load_scene(scene, dataset.palette)
+        image, mask = load_scene(scene, dataset.palette, dataset.stretch)
         rows, columns_ = grid(*image.shape[:2], PATCH_SIZE)
         if not rows * columns_:
             return

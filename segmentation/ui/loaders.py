@@ -21,6 +21,7 @@ from segmentation.data.health import Health, examine
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE, Progress, patch_name, tile_table
+from segmentation.data.raster import Stretch
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ImageFileError, SegmentationError
 from segmentation.log import event
@@ -126,28 +127,45 @@ def _scene_stamp(scene: Scene) -> tuple:
 
 @remembered(
     400 * MEGABYTE,
-    key=lambda scene, palette: (_scene_stamp(scene), palette),
+    key=lambda scene, palette, stretch: (_scene_stamp(scene), palette, stretch),
     size=lambda pair: pair[0].nbytes + pair[1].nbytes,
 )
-def load_scene(scene: Scene, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
+def load_scene(scene: Scene, palette: Palette, stretch: Stretch | None) -> tuple[np.ndarray, np.ndarray]:
     """Return a scene's image (height, width, 3) and class indices (height, width), both uint8 and read-only.
+
+    Args:
+        scene: What to read.
+        palette: The classes.
+        stretch: For an image of more than 8 bits.
 
     Raises:
         ImageFileError: If it cannot be read.
     """
-    image, mask = read_scene(scene, palette)
+    image, mask = read_scene(scene, palette, stretch)
     image.flags.writeable = mask.flags.writeable = False
     return image, mask
 
 
-def load_patch(dataset: Dataset, scene: str, row: int, column: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+def load_patch(
+    dataset: Dataset, scene: str, row: int, column: int, size: int, stretch: Stretch | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return one patch's image (size, size, 3) and class indices (size, size).
+
+    Args:
+        dataset: Where its scene is.
+        scene: The scene's name.
+        row: Of the grid of patches.
+        column: Likewise.
+        size: Side of a patch, in pixels.
+        stretch: Of the run that is to see it, for an image of more than 8 bits; by default the data set's.
 
     Raises:
         ImageFileError: If its scene cannot be read, or is too small.
         DatasetNotFoundError: If there is no such scene.
     """
-    return _cut_patch(load_scene(dataset.scene(scene), dataset.palette), scene, row, column, size)
+    return _cut_patch(
+        load_scene(dataset.scene(scene), dataset.palette, stretch or dataset.stretch), scene, row, column, size
+    )
 
 
 def _cut_patch(
@@ -162,21 +180,22 @@ def _cut_patch(
 
 @remembered(
     64 * MEGABYTE,
-    key=lambda scene, palette, longest: (_scene_stamp(scene), palette, longest),
+    key=lambda scene, palette, stretch, longest: (_scene_stamp(scene), palette, stretch, longest),
     size=lambda pair: pair[0].nbytes + pair[1].nbytes,
 )
-def load_small(scene: Scene, palette: Palette, longest: int) -> tuple[np.ndarray, np.ndarray]:
+def load_small(scene: Scene, palette: Palette, stretch: Stretch | None, longest: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a scene's image, shrunk smoothly, and its class indices, shrunk by whole pixels, both read-only.
 
     Args:
         scene: What to read.
         palette: The classes.
+        stretch: For an image of more than 8 bits.
         longest: The longer side is at most so many pixels.
 
     Raises:
         ImageFileError: If the scene cannot be read.
     """
-    image, mask = load_scene(scene, palette)
+    image, mask = load_scene(scene, palette, stretch)
     small = np.array(fit(image, longest, smooth=True))
     rows = np.arange(small.shape[0]) * mask.shape[0] // small.shape[0]
     columns = np.arange(small.shape[1]) * mask.shape[1] // small.shape[1]
@@ -187,15 +206,18 @@ def load_small(scene: Scene, palette: Palette, longest: int) -> tuple[np.ndarray
 
 @remembered(
     32 * MEGABYTE,
-    key=lambda scene, palette, colors, opacity, longest: (_scene_stamp(scene), palette, colors, opacity, longest),
+    key=lambda scene, *how: (_scene_stamp(scene), *how),
     size=len,
 )
-def load_thumbnail(scene: Scene, palette: Palette, colors: Palette, opacity: float, longest: int) -> bytes:
+def load_thumbnail(
+    scene: Scene, palette: Palette, stretch: Stretch | None, colors: Palette, opacity: float, longest: int
+) -> bytes:
     """Return a scene's thumbnail as PNG, its longer side at most `longest` pixels, with the mask laid over.
 
     Args:
         scene: What to read.
         palette: The classes, in the colours of the mask file.
+        stretch: For an image of more than 8 bits.
         colors: The classes, in the colours to draw.
         opacity: How much the mask covers, 0–1.
         longest: In pixels.
@@ -203,7 +225,7 @@ def load_thumbnail(scene: Scene, palette: Palette, colors: Palette, opacity: flo
     Raises:
         ImageFileError: If the scene cannot be read.
     """
-    return png_bytes(overlay(*load_small(scene, palette, longest), colors, opacity))
+    return png_bytes(overlay(*load_small(scene, palette, stretch, longest), colors, opacity))
 
 
 @remembered(
@@ -212,13 +234,21 @@ def load_thumbnail(scene: Scene, palette: Palette, colors: Palette, opacity: flo
     size=len,
 )
 def load_patch_thumbnail(
-    scene: Scene, palette: Palette, colors: Palette, opacity: float, row: int, column: int, size: int
+    scene: Scene,
+    palette: Palette,
+    stretch: Stretch | None,
+    colors: Palette,
+    opacity: float,
+    row: int,
+    column: int,
+    size: int,
 ) -> bytes:
     """Return a patch as PNG with its mask laid over, as `load_thumbnail` does: each may come from another scene.
 
     Args:
         scene: Where it lies.
         palette: The classes, in the colours of the mask file.
+        stretch: For an image of more than 8 bits.
         colors: The classes, in the colours to draw.
         opacity: How much the mask covers, 0–1.
         row: Of the grid of patches.
@@ -228,7 +258,7 @@ def load_patch_thumbnail(
     Raises:
         ImageFileError: If the scene cannot be read, or is too small.
     """
-    image, mask = _cut_patch(load_scene(scene, palette), scene.name, row, column, size)
+    image, mask = _cut_patch(load_scene(scene, palette, stretch), scene.name, row, column, size)
     return png_bytes(overlay(image, mask, colors, opacity))
 
 
@@ -329,29 +359,30 @@ def _mark(path: Path) -> tuple:
 
 @remembered(
     64 * MEGABYTE,
-    key=lambda path, mark, band: (mark, band),
+    key=lambda path, mark, band, stretch: (mark, band, stretch),
     size=lambda picture: picture.nbytes,
 )
-def _overview(path: Path, mark: tuple, band: bool) -> np.ndarray:
+def _overview(path: Path, mark: tuple, band: bool, stretch: Stretch | None) -> np.ndarray:
     from segmentation.data.raster import Raster
 
-    with Raster(path) as raster:
+    with Raster(path, stretch=stretch) as raster:
         picture = raster.indices(OVERVIEW) if band else raster.overview(OVERVIEW)
     picture.flags.writeable = False
     return picture
 
 
-def load_overview(path: Path, band: bool = False) -> np.ndarray:
+def load_overview(path: Path, band: bool = False, stretch: Stretch | None = None) -> np.ndarray:
     """Return a GeoTIFF shrunk to `OVERVIEW` pixels a side, read-only: (rows, columns, 3) uint8.
 
     Args:
         path: The file.
         band: Return the nearest values of its only band instead, (rows, columns) uint8.
+        stretch: For bands of more than 8 bits; by default their own.
 
     Raises:
         ImageFileError: If it cannot be read.
     """
-    return _overview(path, _mark(path), band)
+    return _overview(path, _mark(path), band, stretch)
 
 
 @remembered(

@@ -97,9 +97,18 @@ def show(run: Run) -> None:
         about.append(area(ortho.square_metres))
     st.caption(plain(" · ".join(about)))
 
-    job = Job(run.model, run.palette, folder, overlap=overlap, tta=tta, confidence=True, bfloat16=bfloat16)
+    job = Job(
+        run.model,
+        run.palette,
+        folder,
+        overlap=overlap,
+        tta=tta,
+        confidence=True,
+        bfloat16=bfloat16,
+        stretch=run.stretch,
+    )
     row = kept_row(job, path)
-    image = load_overview(path)
+    image = load_overview(path, stretch=run.stretch)
     panes, readings, classes = [Pane("Orthophoto", image, smooth=True)], [], None
     if row:
         files = dict(zip((CLASSES, CONFIDENCE), (folder / name for name in map_files(job, path)), strict=True))

@@ -296,13 +296,9 @@ IMAGES = {
     "16-bit grey": Case("a.png", lambda: saved(Image.fromarray(PIXELS[..., 0].astype(np.uint16) << 8))),
     "16-bit colours": Case("a.png", sixteen_bit_colours),
     "16-bit grey TIFF": Case("a.tif", lambda: saved(Image.fromarray(PIXELS[..., 0].astype(np.uint16)), "TIFF")),
-    "16-bit colours TIFF": Case(
-        "a.tif", lambda: by_rasterio(BANDS.astype(np.uint16), crs=None, transform=None), NO_IMAGE
-    ),
+    "16-bit colours TIFF": Case("a.tif", lambda: by_rasterio(BANDS.astype(np.uint16), crs=None, transform=None), USED),
     "32-bit grey TIFF": Case("a.tif", lambda: saved(Image.fromarray(PIXELS[..., 0].astype(np.int32)), "TIFF")),
-    "float TIFF": Case(
-        "a.tif", lambda: saved(Image.fromarray(PIXELS[..., 0].astype(np.float32)), "TIFF"), "floating-point values"
-    ),
+    "float TIFF": Case("a.tif", lambda: saved(Image.fromarray(PIXELS[..., 0].astype(np.float32)), "TIFF"), USED),
     "planes apart": Case("a.tif", lambda: by_rasterio(BANDS, crs=None, transform=None, INTERLEAVE="BAND")),
     "TIFF of three pages": Case("a.tif", lambda: saved(PHOTO, "TIFF", save_all=True, append_images=stills(2))),
     "LZW": Case("a.tif", lambda: saved(PHOTO, "TIFF", compression="tiff_lzw")),
@@ -325,16 +321,12 @@ IMAGES = {
     # GeoTIFFs: the command makes maps of them, the page reads them like any TIFF.
     "a map": Case("a.tif", lambda: by_rasterio(BANDS)),
     "a map of 16 bits": Case("a.tif", lambda: by_rasterio(BANDS.astype(np.uint16)), EITHER, USED),
-    "a map of floats": Case("a.tif", lambda: by_rasterio(BANDS[:1].astype(np.float32)), "floating-point values", USED),
+    "a map of floats": Case("a.tif", lambda: by_rasterio(BANDS[:1].astype(np.float32)), USED),
     "a map of nothing but NaN": Case(
-        "a.tif", lambda: by_rasterio(np.full((1, HEIGHT, WIDTH), np.nan, np.float32)), "floating-point values", USED
+        "a.tif", lambda: by_rasterio(np.full((1, HEIGHT, WIDTH), np.nan, np.float32)), USED
     ),
-    "a map of infinities": Case(
-        "a.tif", lambda: by_rasterio(np.full((1, HEIGHT, WIDTH), np.inf, np.float32)), "floating-point values", USED
-    ),
-    "a map of complex numbers": Case(
-        "a.tif", lambda: by_rasterio(BANDS.astype(np.complex64)), NO_IMAGE, "export it as RGB."
-    ),
+    "a map of infinities": Case("a.tif", lambda: by_rasterio(np.full((1, HEIGHT, WIDTH), np.inf, np.float32)), USED),
+    "a map of complex numbers": Case("a.tif", lambda: by_rasterio(BANDS.astype(np.complex64)), "export it as RGB."),
     "a map of seven bands": Case("a.tif", lambda: by_rasterio(np.tile(BANDS, (3, 1, 1))[:7]), EITHER, USED),
     "a map that lies nowhere": Case(
         "a.tif", lambda: by_rasterio(BANDS, transform=rasterio.Affine(0, 0, 0, 0, 0, 0)), USED

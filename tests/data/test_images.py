@@ -16,6 +16,7 @@ from PIL import Image
 
 from segmentation.data.images import is_palette_file, png_bytes, read_image, read_mask, read_mask_colors, read_size
 from segmentation.data.palette import DUBAI, VOID, Palette
+from segmentation.data.raster import Stretch
 from segmentation.errors import ImageFileError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -89,11 +90,74 @@ def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "a.png"), np.repeat(bits[..., None] * np.uint8(255), 3, axis=2))
 
 
-@pytest.mark.parametrize(("suffix", "dtype"), [(".png", "<u2"), (".tif", "<u2"), (".tif", ">u2")])
-def test_sixteen_bit_grey_keeps_its_upper_eight_bits(tmp_path: Path, suffix: str, dtype: str) -> None:
-    values = np.array([[0, 255, 256, 511, 32768, 65535]], dtype)
-    Image.fromarray(values).save(tmp_path / f"a{suffix}")
-    assert read_image(tmp_path / f"a{suffix}")[..., 0].tolist() == [[0, 0, 1, 1, 128, 255]]
+DEEP = np.random.default_rng(8).integers(300, 3361, (20, 30, 3)).astype(np.uint16)
+
+
+def stretched(values: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
+    """Values between the 2nd and 98th percentile of each band, as 0 to 255."""
+    of = values if of is None else of
+    low, high = np.percentile(of.reshape(-1, of.shape[-1]), (2, 98), axis=0)
+    return np.clip((values - low) / (high - low) * 255, 0, 255)
+
+
+def write_deep(path: Path, values: np.ndarray) -> Path:
+    """Write (height, width, bands) of any type as a picture without a place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        height, width, count = values.shape
+        driver = "PNG" if path.suffix == ".png" else "GTiff"
+        with rasterio.open(
+            path, "w", driver=driver, height=height, width=width, count=count, dtype=values.dtype
+        ) as file:
+            file.write(np.moveaxis(values, -1, 0))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_more_than_eight_bits_are_stretched_by_the_pictures_own_percentiles(
+    tmp_path: Path, suffix: str, bands: int
+) -> None:
+    values = DEEP[..., :bands]
+    path = write_deep(tmp_path / f"a{suffix}", values)
+    expected = np.broadcast_to(stretched(values), (20, 30, 3))
+    for source in (path, path.read_bytes()):
+        assert np.abs(read_image(source) - expected).max() <= 0.5 + 1e-9
+    assert read_size(path) == (20, 30)
+
+
+def test_a_stretch_that_is_given_counts(tmp_path: Path) -> None:
+    path = write_deep(tmp_path / "a.tif", DEEP)
+    stretch = Stretch((0, 1000, 2000), (4000, 2000, 4000))
+    expected = np.clip((DEEP - np.array(stretch.low)) / np.subtract(stretch.high, stretch.low) * 255, 0, 255)
+    assert np.abs(read_image(path, stretch=stretch) - expected).max() <= 0.5 + 1e-9
+
+
+def test_floats_are_stretched_and_not_a_number_is_black(tmp_path: Path) -> None:
+    values = DEEP.astype(np.float32) / 1000
+    values[3, 4] = np.nan
+    path = write_deep(tmp_path / "a.tif", values)
+    read = read_image(path)
+    assert read[3, 4].tolist() == [0, 0, 0]
+    kept = np.isfinite(values).all(-1)
+    assert np.abs(read[kept] - stretched(values[kept])).max() <= 0.5 + 1e-4
+
+
+def test_a_deep_picture_held_sideways_is_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    grey = DEEP[..., 0]
+    for suffix in (".png", ".tif"):
+        Image.fromarray(grey).save(tmp_path / f"a{suffix}", exif=exif)
+        upright = np.rot90(stretched(grey[..., None])[..., 0], -1)
+        assert np.abs(read_image(tmp_path / f"a{suffix}")[..., 0] - upright).max() <= 0.5 + 1e-9
+
+
+def test_of_seven_bands_the_first_three_are_read(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (20, 30, 7), dtype=np.uint8)
+    path = write_deep(tmp_path / "a.tif", values)
+    assert np.array_equal(read_image(path), values[..., :3])
+    assert read_size(path) == (20, 30)
 
 
 def test_an_image_of_one_pixel_is_read(tmp_path: Path) -> None:
@@ -177,8 +241,8 @@ def nothing(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def floats(path: Path) -> None:
-    Image.fromarray(np.ones((4, 4), np.float32)).save(path)
+def complex_numbers(path: Path) -> None:
+    write_deep(path, np.ones((4, 4, 1), np.complex64))
 
 
 def missing(path: Path) -> None:
@@ -224,7 +288,7 @@ UNUSABLE = {
     "cut.png": (truncated_png, "damaged or cut short"),
     "text.png": (text, "is not an image"),
     "empty.jpg": (nothing, "is not an image"),
-    "heights.tif": (floats, "floating-point"),
+    "radar.tif": (complex_numbers, "complex numbers"),
     "gone.png": (missing, "is not there any more"),
     "folder.png": (folder, "is not there any more"),
     "page.png": (postscript, "is not an image"),

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from segmentation.data.palette import DUBAI, VOID
+from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, check_same_size, find_dataset, mosaic, natural_key, read_scene, slug
 from segmentation.errors import DatasetNotFoundError, ImageFileError, NotAllowedError, PaletteError
 
@@ -359,3 +360,27 @@ def test_every_dubai_tile_is_a_square(real_dataset: Dataset) -> None:
     for tile in real_dataset.tiles:
         places = mosaic(real_dataset, tile)
         assert [scene.image.stem for row in places for scene in row] == [f"image_part_00{n}" for n in range(1, 10)]
+
+
+def test_deep_scenes_share_one_stretch_that_training_and_the_pages_see(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    values = {name: rng.integers(300, top, (40, 50)).astype(np.uint16) for name, top in (("a", 1000), ("b", 4000))}
+    for name, scene in values.items():
+        for kind in ("images", "masks"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+        Image.fromarray(scene).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(np.full((40, 50, 3), DUBAI.colors[1], np.uint8)).save(tmp_path / "masks" / f"{name}.png")
+    dataset = find_dataset(tmp_path)
+    low, high = np.percentile(np.concatenate(list(values.values())), (2, 98))
+    assert dataset.stretch.low == pytest.approx([low])
+    assert dataset.stretch.high == pytest.approx([high])
+    patches = load_patches(dataset, 32)
+    for index, scene in enumerate(values.values()):
+        expected = np.clip((scene[:32, :32] - low) / (high - low) * 255, 0, 255)
+        assert np.abs(patches.images[index, ..., 0] - expected).max() <= 0.5 + 1e-9
+        seen, _ = read_scene(dataset.scenes[index], dataset.palette, dataset.stretch)
+        assert np.array_equal(seen[:32, :32], patches.images[index])
+
+
+def test_scenes_of_eight_bits_have_no_stretch(small_dataset: Dataset) -> None:
+    assert small_dataset.stretch is None
