@@ -206,6 +206,7 @@ def _read_raster(source: Source, name: str, stretch: Stretch | None) -> np.ndarr
             file.flush()
             source = file
         raster = stack.enter_context(Raster(source, name, stretch))
+        raster.check()
         _check_size(name, raster.height, raster.width, _bytes_in(source))
         pixels = np.empty((raster.height, raster.width, 3), np.uint8)
         rows = max(1, STRIP // raster.width)

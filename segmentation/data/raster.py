@@ -217,11 +217,9 @@ class Raster:
             self.is_geographic: bool = about["geographic"]
             self.place: tuple[float, ...] | None = about["transform"] and tuple(about["transform"])
             self._crs: str | None = about["crs"]
-            try:
-                self._ask("check")
-                self._check_bytes(size)
-            except ImageFileError as error:  # a picture that lies nowhere may be read by other means
-                raise (error if self.unplaced is None else NotRasterError(str(error))) from error.__cause__
+            self._size = size
+            if self.unplaced is None:  # a picture that lies nowhere may be read by other means
+                self.check()
         except BaseException:
             self.close()
             raise
@@ -233,6 +231,22 @@ class Raster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def check(self) -> None:
+        """Refuse what a header may say, but what cannot be read in bounded memory and time.
+
+        Done when a file that says where it lies is opened.
+
+        Raises:
+            ImageFileError: If so.
+        """
+        self._ask("check")
+        pixels = self.height * self.width
+        if pixels > LARGE and pixels > PIXELS_A_BYTE * self._size:
+            raise ImageFileError(
+                f"{self.name} has {self.width:,} × {self.height:,} pixels by its header, but far too few bytes for "
+                "them: fetch or export the file again."
+            )
 
     def close(self) -> None:
         """End the process that reads the file."""
@@ -337,15 +351,6 @@ class Raster:
             return None
         nodes = self._ask("pixel_areas")
         return PixelAreas(self.height, self.width, nodes) if nodes.size and np.isfinite(nodes).any() else None
-
-    def _check_bytes(self, size: int) -> None:
-        """Refuse a file of so many bytes that cannot hold the pixels that its header says."""
-        pixels = self.height * self.width
-        if pixels > LARGE and pixels > PIXELS_A_BYTE * size:
-            raise ImageFileError(
-                f"{self.name} has {self.width:,} × {self.height:,} pixels by its header, but far too few bytes for "
-                "them: fetch or export the file again."
-            )
 
     def _ask(self, method: str, *arguments: object) -> dict | np.ndarray:
         self._waiting = True

@@ -22,6 +22,7 @@ from segmentation.data.raster import HOST, PixelAreas, Raster
 from segmentation.errors import ImageFileError
 
 HEIGHT, WIDTH = 40, 60
+PLACE = {"crs": "EPSG:32640", "transform": Affine(0.5, 0, 300_000, 0, -0.5, 2_700_000)}
 
 Write = Callable[..., Path]
 
@@ -32,7 +33,7 @@ def write(tmp_path: Path) -> Write:
 
     def write_(bands: np.ndarray, kinds: tuple = (), **how: object) -> Path:
         path = tmp_path / "ortho.tif"
-        layout = {"crs": "EPSG:32640", "transform": Affine(0.5, 0, 300_000, 0, -0.5, 2_700_000)} | how
+        layout = PLACE | how
         count, height, width = bands.shape
         with rasterio.open(
             path, "w", driver="GTiff", height=height, width=width, count=count, dtype=bands.dtype, **layout
@@ -229,7 +230,7 @@ def test_not_a_number_is_black(write: Write) -> None:
 def test_what_would_take_unbounded_time_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ortho.tif"
     layout = {"width": 60_000, "height": 60_000, "tiled": True, "blockxsize": 1024, "blockysize": 1024}
-    with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", crs="EPSG:32640", sparse_ok=True, **layout):
+    with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", sparse_ok=True, **PLACE, **layout):
         pass
     with pytest.raises(ImageFileError, match="too few bytes"):
         Raster(path)
@@ -245,7 +246,7 @@ def test_a_file_that_is_one_large_block_is_refused(tmp_path: Path) -> None:
         "tiled": True,
         "sparse_ok": True,
     }
-    with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", crs="EPSG:32640", **layout):
+    with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", **PLACE, **layout):
         pass
     with path.open("ab") as file:
         file.write(bytes(1 << 20))
