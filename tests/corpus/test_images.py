@@ -265,7 +265,7 @@ IMAGES = {
         lambda: tiff(9, 9, (322, 4, 1, 1 << 30), (323, 4, 1, 1 << 30), (324, 4, 1, 8), (325, 4, 1, 9)),
         DAMAGED,
     ),
-    "TIFF of 16,000 channels": Case("a.tif", lambda: tiff(99, 99, (277, 3, 1, 16_000)), NO_IMAGE),
+    "TIFF of 16,000 channels": Case("a.tif", lambda: tiff(99, 99, (277, 3, 1, 16_000)), DAMAGED),
     # Without extent.
     "PNG without width": Case("a.png", lambda: png(0, 40, bytes(40)), NO_IMAGE),
     "PNG without height": Case("a.png", lambda: png(40, 0, b""), NO_IMAGE),
