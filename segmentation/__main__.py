@@ -423,6 +423,9 @@ COMMANDS = {
 
 def main() -> int:
     """Run the command that was asked for and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # Where the terminal's characters are few, names of files and classes are told by the numbers of theirs.
+        stream.reconfigure(errors="backslashreplace")
     # A polite kill ends a command as Ctrl-C does: nothing is left half done, and a training can be resumed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

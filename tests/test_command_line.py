@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from PIL import Image
@@ -279,3 +280,22 @@ def test_demo_makes_the_demo_set(run: Run, tmp_path: Path) -> None:
     done = run("demo", tmp_path / "demo")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "demo").rglob("images/*.jpg"))) == 18
+
+
+def test_where_the_terminal_knows_ascii_only_a_folder_is_predicted_and_told_to_the_end(
+    run: Run, trained: object, tmp_path: Path
+) -> None:
+    """A name that cannot be printed ended the command after the work was done, without its table."""
+    folder = tmp_path / "Straße"
+    folder.mkdir()
+    shutil.copy(trained.dataset.scenes[2].image, folder / "Größe.png")
+    shutil.copy(trained.dataset.scenes[2].image, folder / os.fsdecode(b"caf\xe9.png"))
+    (folder / "kaputt ×.png").write_bytes(b"no picture")
+    ascii_only = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    options = ("--masks", trained.dataset.scenes[2].mask.parent, "--run", "tiny", "--output", tmp_path / "Ergebnis ß")
+    done = run("predict", folder, *options, **ascii_only)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    assert "2 of 3 images predicted into" in done.stdout
+    table = pd.read_csv(tmp_path / "Ergebnis ß" / "results.csv", keep_default_na=False)
+    assert sorted(table["image"]) == ["Größe.png", "caf\\xe9.png", "kaputt ×.png"]
+    assert run("data", trained.dataset.root, **ascii_only).returncode == 0

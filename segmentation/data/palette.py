@@ -72,6 +72,8 @@ class Palette:
             raise PaletteError(f"Expected 1 to {VOID} classes. Received: {len(self.names)}")
         if not all(isinstance(name, str) for name in self.names):
             raise PaletteError(f"Expected names as texts. Received: {self.names}")
+        if any(name != name.encode(errors="ignore").decode() for name in self.names):
+            raise PaletteError("A class's name holds half of a character: give it another name.")
         if len(self.names) != len(self.colors):
             raise PaletteError(f"Expected a colour a class. Received: {len(self.names)=}, {len(self.colors)=}")
         for kind, values in (("name", self.names), ("colour", self.colors)):

@@ -1,5 +1,6 @@
 """The run folder: everything about one training run; found, read and written here (no TensorFlow)."""
 
+import csv
 import json
 import os
 import re
@@ -56,6 +57,17 @@ SHARES = {"mean_iou", "accuracy", "confidence", "brightness", "contrast"}
 PATCH_COLUMNS = NAMES | PLACES | SHARES | {"classes"}
 """What these files hold at the least: one that lacks any of it counts as unreadable."""
 
+FURTHER = {"pixels": 2**40, "confidence_wrong": 1, "surely_wrong": 1}
+"""What patches.csv holds since a later version, and the most that it can be."""
+
+PARTS = ("train", "test")
+
+LARGEST_JSON, DEEPEST_JSON = 8 << 20, 32
+"""Bytes of a JSON file, and lists within lists: the scores of 255 classes take half a megabyte and three."""
+
+LARGEST_TABLE, MOST_COLUMNS = 128 << 20, 70_000
+"""Bytes of patches.csv, enough for 500,000 patches, and columns: those of 255 classes, each taken for each."""
+
 STATUS_NUMBERS = {"heartbeat", "progress", "epoch", "epochs", "seconds_an_epoch", "seconds_left"}
 
 
@@ -108,7 +120,7 @@ class Run:
         size, protocol = (config["configuration"].get(key) for key in ("patch_size", "protocol"))
         sound = isinstance(config.get("versions", {}), dict)
         sound &= (size is None or _is_number(size, 1, 2**14)) and (protocol is None or protocol in PROTOCOLS)
-        return config if sound else None
+        return config if sound and _palette_of(config) else None
 
     @cached_property
     def metrics(self) -> dict | None:
@@ -120,39 +132,40 @@ class Run:
     def history(self) -> History | None:
         """The training's log."""
         try:
-            return read_history(self.folder / HISTORY)
+            return read_history(self.folder / HISTORY) if (self.folder / HISTORY).is_file() else None
         except RunError:
             return None
 
     @cached_property
     def patches(self) -> pd.DataFrame | None:
         """A row a patch with its part, scores and statistics."""
-        try:
-            table = pd.read_csv(self.folder / PATCHES)
-        except (OSError, ValueError):  # pandas' parser errors are ValueErrors
+        names = self.palette.names if self.palette else ()
+        by_class = {f"iou_{name}" for name in names}
+        cells = {confusion_column(true, predicted) for true in names for predicted in names}
+        table = _read_table(self.folder / PATCHES, PATCH_COLUMNS | set(FURTHER) | by_class | cells)
+        if table is None or not set(table.columns) >= PATCH_COLUMNS | by_class:
             return None
-        shares = SHARES | {f"iou_{name}" for name in (self.palette.names if self.palette else ())}
-        if not set(table.columns) >= PATCH_COLUMNS | shares:
-            return None
+        most = dict.fromkeys(SHARES | by_class, 1) | dict.fromkeys(PLACES, 2**20) | {"classes": len(names) or 255}
+        most |= {name: bound for name, bound in FURTHER.items() if name in table}
         try:
-            numbers = table[sorted(shares | PLACES)].astype(float)
+            numbers = table[list(most)].astype(float)
         except ValueError:
             return None
         sound = (
-            (numbers.isna() | numbers.ge(0) & numbers.le([1 if name in shares else 2**20 for name in numbers])),
+            (numbers.isna() | numbers.ge(0) & numbers.le(list(most.values()))),
             numbers[sorted(PLACES)] % 1 == 0,
+            numbers[["classes"]].notna(),
             table[sorted(NAMES)].map(lambda name: isinstance(name, str)),
             table[["patch"]].map(lambda name: "/" in str(name)),
+            ~table[["patch"]].duplicated().to_frame(),
+            table[["part"]].isin(PARTS),
         )
         return table if all(cells.all(axis=None) for cells in sound) else None
 
     @cached_property
     def palette(self) -> Palette | None:
         """The classes that the run's model predicts."""
-        try:
-            return Palette.from_dict(self.config["palette"])
-        except (PaletteError, TypeError, KeyError, ValueError, AttributeError):
-            return None
+        return _palette_of(self.config) if self.config else None
 
     @cached_property
     def confusion_matrices(self) -> np.ndarray | None:
@@ -165,7 +178,8 @@ class Run:
         if self.patches is None or not set(columns) <= set(self.patches.columns):
             return None
         cells = self.patches[columns]
-        return cells.to_numpy().reshape(-1, len(names), len(names)) if (cells.dtypes == np.int64).all() else None
+        sound = (cells.dtypes == np.int64).all() and (cells >= 0).all(axis=None)
+        return cells.to_numpy().reshape(-1, len(names), len(names)) if sound else None
 
     @property
     def patch_size(self) -> int:
@@ -253,11 +267,66 @@ class Run:
         return "cannot be read" if (self.folder / name).exists() else "is missing"
 
     def _json(self, name: str) -> dict | None:
+        path = self.folder / name
         try:
-            content = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            if not path.is_file() or path.stat().st_size > LARGEST_JSON:  # a pipe would be waited for
+                return None
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
-        return content if isinstance(content, dict) else None
+        return content if isinstance(content, dict) and _can_be_shown(content) else None
+
+
+def _palette_of(config: dict) -> Palette | None:
+    """Return the classes that config.json names; None if they cannot be."""
+    try:
+        return Palette.from_dict(config["palette"])
+    except (PaletteError, TypeError, KeyError, ValueError, AttributeError):
+        return None
+
+
+def _can_be_shown(content: dict) -> bool:
+    """Tell whether JSON is not nested too deep for who writes it out, and holds no half of a character."""
+    layer = [content]
+    for _ in range(DEEPEST_JSON):
+        inner = []
+        for value in layer:
+            if isinstance(value, dict):
+                inner += value.keys()
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+            elif isinstance(value, str) and not _is_text(value):
+                return False
+        if not inner:
+            return True
+        layer = inner
+    return False
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_table(path: Path, columns: set[str]) -> pd.DataFrame | None:
+    """Read those of the columns that a CSV file has; None if it cannot be read, or not in bounded memory."""
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_TABLE:  # a pipe would be waited for
+            return None
+        with path.open("rb") as file:
+            header = file.readline(LARGEST_JSON)
+        if header.count(b",") > MOST_COLUMNS:
+            return None
+        names = next(csv.reader([header.decode()]))
+        if len(set(names)) < len(names):  # pandas would give the second another name
+            return None
+        return pd.read_csv(path, usecols=lambda name: name in columns)
+    except (OSError, ValueError, csv.Error, StopIteration):  # pandas' parser errors are ValueErrors
+        return None
 
 
 def _is_number(value: object, least: float = 0, most: float = 1e10) -> bool:
@@ -331,7 +400,9 @@ def read_selection(path: Path) -> list[str]:
         RunError: If the file cannot be read as that, or names none.
     """
     try:
-        names = pd.read_csv(path, dtype=str)["patch"].dropna().tolist()
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError
+        names = pd.read_csv(path, dtype=str, usecols=["patch"])["patch"].dropna().tolist()
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{path.name} is no list of patches: it needs a column named patch.") from error
     if not names:

@@ -88,6 +88,8 @@ def read_history(source: Path | bytes) -> History:
         RunError: If the file cannot be read, or does not look like such a log.
     """
     try:
+        if isinstance(source, Path) and not source.is_file():  # a pipe would be waited for
+            raise FileNotFoundError
         content = source if isinstance(source, bytes) else source.read_bytes()
     except OSError as error:
         raise RunError(f"{source} cannot be read: check the path.") from error

@@ -38,6 +38,8 @@ class Reviews:
             RunError: If the file cannot be read as that.
         """
         try:
+            if self.path.exists() and not self.path.is_file():  # a pipe would be waited for
+                raise ValueError
             table = pd.read_csv(self.path, dtype=str, keep_default_na=False)
         except FileNotFoundError:
             return pd.DataFrame(columns=COLUMNS, dtype=str)

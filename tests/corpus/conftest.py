@@ -1,6 +1,7 @@
-"""The two ways in for a hostile file: the explorer's upload and ``predict``, each watched for what it leaves behind."""
+"""The ways in for a hostile file or run: the pages and the command line, each watched for what it leaves behind."""
 
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -119,15 +120,19 @@ def upload(explorer: AppTest, watched: Callable) -> Callable[..., Shown]:
             explorer.file_uploader(key=f"upload-{role}").set_value(file and (*file, "image/png"))
         with watched():
             at = explorer.run()
-        kinds = (at.caption, at.markdown, at.info, at.warning, at.error)
-        return Shown(
-            list(at.exception),
-            [read(element.value) for element in at.error],
-            [read(element.value) for element in at.warning],
-            "\n".join(read(element.value) for kind in kinds for element in kind),
-        )
+        return what_is_shown(at)
 
     return upload_
+
+
+def what_is_shown(at: AppTest) -> Shown:
+    kinds = (at.caption, at.markdown, at.info, at.warning, at.error)
+    return Shown(
+        list(at.exception),
+        [read(element.value) for element in at.error],
+        [read(element.value) for element in at.warning],
+        "\n".join(read(element.value) for kind in kinds for element in kind),
+    )
 
 
 def read(markdown: str) -> str:
@@ -184,3 +189,59 @@ def predict(
         )
 
     return predict_
+
+
+PAGES = {
+    "home": "app.py",
+    "monitor": "pages/2_Training_monitor.py",
+    "explorer": "pages/3_Prediction_explorer.py",
+    "gallery": "pages/4_Worst-case_gallery.py",
+}
+
+
+@pytest.fixture
+def hostile(loaded: object, tmp_path: Path) -> Path:
+    """The folder of a run that is to be made hostile, beside the whole run it is a copy of."""
+    shutil.copytree(loaded.run.folder, tmp_path / "runs" / "tiny")
+    return shutil.copytree(loaded.run.folder, tmp_path / "runs" / "hostile")
+
+
+@pytest.fixture
+def look(
+    loaded: object, hostile: Path, watched: Callable, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Shown, list[str]]]:
+    """A function that opens a page on the hostile run, and returns what it shows and the runs that can be chosen."""
+
+    def look_(page: str, **query: str) -> tuple[Shown, list[str]]:
+        monkeypatch.setenv("SEGMENTATION_DATA", str(loaded.dataset.root))
+        monkeypatch.setenv("SEGMENTATION_RUNS", str(hostile.parent))
+        at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=PATIENCE)
+        if page != "home":
+            at.switch_page(str(PROJECT / PAGES[page]))
+        for key, value in ({"run": "hostile"} | query).items():
+            at.query_params[key] = value
+        with watched():
+            at.run()
+        return what_is_shown(at), at.selectbox(key="run").options
+
+    return look_
+
+
+@pytest.fixture
+def command(
+    loaded: object, hostile: Path, watched: Callable, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> Callable[..., tuple[int, list[str]]]:
+    """A function that runs a command on the hostile run, and returns its exit code and its lines on standard error."""
+
+    def command_(*words: object) -> tuple[int, list[str]]:
+        arguments = [*words, "--run", "hostile", "--runs", hostile.parent]
+        monkeypatch.setattr(sys, "argv", ["segmentation", *map(str, arguments)])
+        monkeypatch.setenv("SEGMENTATION_DATA", str(loaded.dataset.root))
+        on_kill = signal.getsignal(signal.SIGTERM)
+        capfd.readouterr()
+        with watched():
+            code = main()
+        signal.signal(signal.SIGTERM, on_kill)
+        return code, capfd.readouterr().err.splitlines()
+
+    return command_
