@@ -1,1 +1,1 @@
-"""The run folder, and the reader of Keras' CSVLogger files (no TensorFlow)."""
+"""The run folder, and the reader of training logs (no TensorFlow)."""

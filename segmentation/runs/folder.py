@@ -82,6 +82,8 @@ def check_run_name(name: str) -> None:
         RunError: If it is empty, begins with a dot, is too long, is taken for something else, or holds a character
             that leads elsewhere.
     """
+    if not name.strip():
+        raise RunError("A run needs a name: use letters, digits, hyphens and underscores.")
     if name.lower() in RESERVED:
         raise RunError(f"The folder {name} is not for a run: choose another name.")
     if not re.fullmatch(r"\w[\w .+-]{0,99}", name):

@@ -11,7 +11,9 @@ import plotly.graph_objects as go
 
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
-from segmentation.runs.history import History, gap, smooth, widens_from
+from segmentation.runs.columns import LEARNING_RATE, TEST, TRAINING, UNSAID, VALIDATION, Curve, direction, key
+from segmentation.runs.curves import smooth, thinned, widens_from
+from segmentation.runs.history import History, best_position, gap
 
 ACCENT = "#0f766e"
 QUIET = "#8a8f94"
@@ -21,7 +23,10 @@ POINTS = "#159a8c"
 RUN_COLORS = ("#159a8c", "#b45309", "#475569", "#be185d", "#4d7c0f", "#0369a1")
 """One a run; none is a class colour of the Dubai palette."""
 
-LOWER_IS_BETTER = ("loss", "error", "mae", "mse")
+DASHES = {TRAINING: "dot", VALIDATION: "solid", TEST: "dash", UNSAID: "solid"}
+
+PLOT, LETTER, LINE, STAR = (340, 220), 7, 16, 12
+"""In pixels: a curve's plot on a small screen, a letter's width, a text's height, and a star's size."""
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -43,19 +48,8 @@ def literal(text: object) -> str:
 
 def title_of(metric: str) -> str:
     """Return a metric's name for people."""
-    return TITLES.get(metric, metric.replace("_", " ").capitalize())
-
-
-def best_is_high(metric: str) -> bool:
-    """Tell whether a metric is better when it is higher."""
-    return not any(word in metric.lower() for word in LOWER_IS_BETTER)
-
-
-def best_epoch(values: pd.Series, metric: str) -> int | None:
-    """Return the position of the best value: the lowest of a loss, the highest of anything else; None if all NaN."""
-    if values.isna().all():
-        return None
-    return int(values.argmax() if best_is_high(metric) else values.argmin())
+    words = metric.replace("_", " ")
+    return TITLES.get(key(metric), words[:1].upper() + words[1:])
 
 
 def history_figure(
@@ -63,53 +57,57 @@ def history_figure(
 ) -> go.Figure:
     """Draw one metric of any number of runs: training dotted, validation solid, the best epoch of each marked.
 
+    What is known is connected over epochs in which it is not, with a marker for each value.
+
     Args:
         histories: By the run's name.
-        metric: A column of theirs, without ``val_``.
+        metric: As `History.metrics` names it, or `LEARNING_RATE`.
         smoothing: Weight of the moving average, 0–1; what it smooths stays visible behind it.
         logarithmic: Draw the metric on a logarithmic scale.
     """
     figure = go.Figure()
-    last = max(
-        (int(history.table["epoch"].max()) + 1 for history in histories.values() if len(history.table)), default=1
-    )
-    parts = ((metric, "training", "dot"), (f"val_{metric}", "validation", "solid"))
-    if metric == "learning_rate":
-        parts, smoothing = ((metric, "", "solid"),), 0.0
+    stars: list[dict] = []
+    if key(metric) == LEARNING_RATE:
+        smoothing = 0.0
     for place, (name, history) in enumerate(histories.items()):
         color = RUN_COLORS[place % len(RUN_COLORS)]
-        epochs = history.table["epoch"] + 1
-        for column, part, dash in parts:
-            if column not in history.table:
+        curves = history.curves(metric)
+        for number, curve in enumerate(curves):
+            known = history.table.set_index(history.axis)[curve.column].dropna()
+            if known.empty:
                 continue
-            values = history.table[column]
-            label = ", ".join(word for word in (literal(name) if len(histories) > 1 else "", part) if word)
-            line = {"color": color, "dash": dash, "width": 2}
-            mode = "lines+markers" if len(values) < 2 else "lines"
+            part = _part_of(curve, curves)
+            label = ", ".join(word for word in (literal(name) if len(histories) > 1 else "", literal(part)) if word)
+            dash = DASHES[curve.part] if curve.part or not number else "dash"
+            line = {"color": color, "dash": dash, "width": 1 if curve.stepwise else 2}
+            values = thinned(known)
             if smoothing:
                 thin = {**line, "width": 1}
-                figure.add_scatter(x=epochs, y=values, line=thin, opacity=0.35, showlegend=False, hoverinfo="skip")
-            hover = f"{label}<br>epoch %{{x}}: %{{customdata:.4g}}<extra></extra>"
+                figure.add_scatter(
+                    x=values.index, y=values, mode="lines", line=thin, opacity=0.35, showlegend=False, hoverinfo="skip"
+                )
             figure.add_scatter(
-                x=epochs,
-                y=smooth(values, smoothing),
+                x=values.index,
+                y=smooth(known, smoothing)[values.index],
                 customdata=values,
                 name=label,
-                mode=mode,
+                mode="lines" if 1 < len(known) == len(history.table) else "lines+markers",
                 line=line,
-                hovertemplate=hover,
+                marker={"size": 5},
+                hovertemplate=f"{label}<br>{history.axis} %{{x}}: %{{customdata:.4g}}<extra></extra>",
             )
-            best = best_epoch(values, metric)
-            if best is not None and part:
-                side = " left" if epochs.iloc[best] > 0.8 * last else " right" if epochs.iloc[best] < 0.2 * last else ""
-                _mark_best(figure, epochs.iloc[best], values.iloc[best], metric, label, part, color, side)
+            best = best_position(known, direction(curve.column))
+            if best is not None and not curve.stepwise and curve.part != TEST:
+                at, value, full = known.index[best], float(known.iloc[best]), curve.part != TRAINING
+                stars.append({"x": at, "y": value, "full": full, "color": color, "label": label, "axis": history.axis})
+    _mark_best(figure, stars, direction(metric) > 0, logarithmic)
     figure.update_layout(
         title={"text": literal(title_of(metric)), "font": {"size": 15}},
-        xaxis={"title": "Epoch", "tickformat": "d", "range": [0.5, last + 0.5]},
+        xaxis=_counting_axis(histories),
         yaxis={
             "title": literal(title_of(metric)),
             "type": "log" if logarithmic else "linear",
-            "rangemode": "tozero" if metric == "learning_rate" else "normal",
+            "rangemode": "tozero" if key(metric) == LEARNING_RATE else "normal",
         },
         height=340,
         margin={"l": 10, "r": 10, "t": 40, "b": 10},
@@ -119,23 +117,93 @@ def history_figure(
     return figure
 
 
-def _mark_best(
-    figure: go.Figure, epoch: int, value: float, metric: str, label: str, part: str, color: str, side: str
-) -> None:
-    """Mark a curve's best epoch: a full star with its value for validation, an open one for training."""
-    validation = part == "validation"
-    figure.add_scatter(
-        x=[epoch],
-        y=[value],
-        mode="markers+text" if validation else "markers",
-        text=[f"{value:.4g}"],
-        textposition=("bottom" if best_is_high(metric) else "top") + (side or " center"),
-        marker={"color": color, "size": 11, "symbol": "star" if validation else "star-open"},
-        name=f"best of {label}",
-        cliponaxis=False,
-        showlegend=False,
-        hovertemplate=f"best of {label}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
-    )
+def _part_of(curve: Curve, curves: Sequence[Curve]) -> str:
+    """Return what tells a curve from the others of its chart: its part, and its column where that is not enough."""
+    part = f"{curve.part}, last step" if curve.stepwise else curve.part
+    alike = [other for other in curves if (other.part, other.stepwise) == (curve.part, curve.stepwise)]
+    if len(alike) == 1:
+        return part
+    return f"{part} ({curve.column})" if part else curve.column
+
+
+def _counting_axis(histories: dict[str, History]) -> dict:
+    """Return an axis of epochs or steps: the logs' own numbers, and no tick between two of them."""
+    counted = [(history.axis, history.table[history.axis]) for history in histories.values() if len(history.table)]
+    first = min((int(numbers.min()) for _, numbers in counted), default=0)
+    last = max((int(numbers.max()) for _, numbers in counted), default=0)
+    margin = max(0.5, 0.02 * (last - first))
+    axis = {
+        "title": " or ".join(dict.fromkeys(axis for axis, _ in counted)).capitalize(),
+        "range": [first - margin, last + margin],
+    }
+    return {**axis, "tick0": first, "dtick": 1} if last - first <= 10 else axis
+
+
+def _mark_best(figure: go.Figure, stars: list[dict], high: bool, logarithmic: bool) -> None:
+    """Mark curves' best epochs: a full star with its value for validation, an open one for training.
+
+    A value has its place beside the star where it covers no other; where there is none, pointing at the star tells it.
+    """
+    for star, place in zip(stars, _label_places(figure, stars, high, logarithmic), strict=True):
+        figure.add_scatter(
+            x=[star["x"]],
+            y=[star["y"]],
+            mode="markers+text" if place else "markers",
+            text=[f"{star['y']:.4g}"],
+            textposition=place,
+            marker={"color": star["color"], "size": 11, "symbol": "star" if star["full"] else "star-open"},
+            name=f"best of {star['label']}",
+            cliponaxis=False,
+            showlegend=False,
+            hovertemplate=f"best of {star['label']}<br>{star['axis']} %{{x}}: %{{y:.4f}}<extra></extra>",
+        )
+
+
+def _label_places(figure: go.Figure, stars: list[dict], high: bool, logarithmic: bool) -> list[str | None]:
+    """Choose for each full star where its value stands, so that no two texts or stars cover each other.
+
+    Args:
+        figure: With all its curves.
+        stars: Their ``x``, ``y`` and whether they are ``full``.
+        high: Whether more is better: then there is more room below a best value.
+        logarithmic: Whether the scale is.
+    """
+    scale = (lambda y: np.log10(np.maximum(y, 1e-12))) if logarithmic else np.asarray
+    xs = np.concatenate([np.asarray(trace.x, float) for trace in figure.data] or [np.zeros(1)])
+    ys = scale(np.concatenate([np.asarray(trace.y, float) for trace in figure.data] or [np.zeros(1)]))
+    left, right, low, top = xs.min(), xs.max(), ys.min(), ys.max()
+
+    def pixels(star: dict) -> tuple[float, float]:
+        across = (star["x"] - left) / (right - left) if right > left else 0.5
+        up = (float(scale(star["y"])) - low) / (top - low) if top > low else 0.5
+        return across * PLOT[0], up * PLOT[1]
+
+    taken = [(x - STAR / 2, y - STAR / 2, x + STAR / 2, y + STAR / 2) for x, y in map(pixels, stars)]
+    places: list[str | None] = []
+    for number, star in enumerate(stars):
+        x, y = pixels(star)
+        width = LETTER * len(f"{star['y']:.4g}")
+        lefts = {"left": x - width - STAR / 2, "center": x - width / 2, "right": x + STAR / 2}
+        sides = sorted(
+            lefts,
+            key=lambda side: ("left" if x > 0.8 * PLOT[0] else "right" if x < 0.2 * PLOT[0] else "center") != side,
+        )
+        heights = {"top": y + STAR / 2, "bottom": y - LINE - STAR / 2}
+        found = None
+        for upright in ("bottom", "top") if high else ("top", "bottom"):
+            for side in sides:
+                box = (lefts[side], heights[upright], lefts[side] + width, heights[upright] + LINE)
+                others = taken[:number] + taken[number + 1 :]
+                if found is None and star["full"] and not any(_overlap(box, other) for other in others):
+                    found = f"{upright} {side}", box
+        places.append(found[0] if found else None)
+        taken += [found[1]] if found else []
+    return places
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Tell whether two boxes (left, bottom, right, top) cover each other somewhere."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def gap_figure(histories: dict[str, History], metric: str) -> go.Figure:
@@ -143,34 +211,46 @@ def gap_figure(histories: dict[str, History], metric: str) -> go.Figure:
 
     Args:
         histories: By the run's name.
-        metric: A column of theirs, without ``val_``.
+        metric: As `History.metrics` names it.
     """
     figure = go.Figure()
+    axis = _counting_axis(histories)
     for place, (name, history) in enumerate(histories.items()):
         color = RUN_COLORS[place % len(RUN_COLORS)]
-        epochs, gaps = history.table["epoch"] + 1, gap(history.table, metric, best_is_high(metric))
+        gaps = gap(history, metric)
         if gaps is None:
             continue
+        gaps = gaps.set_axis(history.table[history.axis]).dropna()
+        if gaps.empty:
+            continue
+        shown = thinned(gaps)
         figure.add_scatter(
-            x=epochs,
-            y=gaps,
-            mode="lines" if len(gaps) > 1 else "markers",
+            x=shown.index,
+            y=shown,
+            mode="lines" if 1 < len(gaps) == len(history.table) else "lines+markers",
             name=literal(name),
             line={"color": color, "width": 2},
-            hovertemplate=f"{literal(name)}<br>epoch %{{x}}: %{{y:+.4f}}<extra></extra>",
+            marker={"size": 5},
+            hovertemplate=f"{literal(name)}<br>{history.axis} %{{x}}: %{{y:+.4f}}<extra></extra>",
         )
         widening = widens_from(gaps)
         if widening is not None:
+            at = int(gaps.index[widening])
             figure.add_vline(
-                x=int(epochs.iloc[widening]),
+                x=at,
                 line={"color": color, "dash": "dash", "width": 1},
-                annotation={"text": f"widens from epoch {int(epochs.iloc[widening])}", "font": {"color": color}},
+                annotation={
+                    "text": f"widens from {history.axis} {at}",
+                    "font": {"color": color},
+                    "yshift": -LINE * place,  # a row for each run
+                },
+                annotation_position="top left" if at > sum(axis["range"]) / 2 else "top right",
             )
     figure.add_hline(y=0, line={"color": QUIET, "width": 1})
     title = f"{literal(title_of(metric))}: training better than validation by"
     figure.update_layout(
         title={"text": title, "font": {"size": 15}},
-        xaxis={"title": "Epoch", "tickformat": "d"},
+        xaxis=axis,
         yaxis={"title": "Gap"},
         height=340,
         margin={"l": 10, "r": 10, "t": 40, "b": 10},
@@ -471,14 +551,17 @@ def network_figure(description: dict) -> go.Figure:
         textposition=[
             "middle left" if i < bottom else "middle right" if i > bottom else "bottom center" for i in order
         ],
+        cliponaxis=False,
         customdata=layers,
         hovertemplate="%{text}<br>%{customdata}<extra></extra>",
     )
+    # Room for the texts in pixels, which do not shrink with the screen as the U does.
+    beside = LETTER * max(len(text) for text in texts) + STAR
     figure.update_layout(
-        xaxis={"visible": False, "range": [-1.3, len(blocks) + 0.3]},
+        xaxis={"visible": False, "range": [-0.3, len(blocks) - 0.7]},
         yaxis={"visible": False, "range": [-len(sides) + 0.4, 0.4]},
         height=60 * len(sides),
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        margin={"l": beside, "r": beside, "t": 0, "b": 0},
         showlegend=False,
     )
     return figure

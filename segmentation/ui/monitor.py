@@ -1,7 +1,10 @@
 """The parts of the training monitor: which logs, live curves, the details behind them, and trainings from here."""
 
+import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,19 +14,33 @@ from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import PROTOCOLS
 from segmentation.data.scenes import Dataset
 from segmentation.errors import DONE, RunError
+from segmentation.runs.columns import LEARNING_RATE, VALIDATION, direction, key
 from segmentation.runs.folder import HISTORY, Run, check_run_allowed, find_runs
-from segmentation.runs.history import History, read_history
+from segmentation.runs.history import MOST_BYTES, History, gap, read_history
 from segmentation.tables import csv_text
 from segmentation.training import launch
 from segmentation.training.configuration import ARCHITECTURES, Configuration
-from segmentation.ui.figures import best_epoch, best_is_high, gap_figure, history_figure, network_figure, title_of
+from segmentation.ui.figures import gap_figure, history_figure, network_figure, title_of
 from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence, plain, readable, refuse, say_unknown
+from segmentation.ui.loaders import MEGABYTE, remembered
 
 POLL_SECONDS = 3.0
 """How often a running training's log is read again."""
 
 UPLOADS = "uploaded_logs"
-"""Session state: uploaded logs' bytes by file name, since an uploader forgets them on a change of page."""
+"""Session state: uploaded logs' names and bytes by file id, since an uploader forgets them on a change of page."""
+
+IN_UPLOADER = "logs_in_uploader"
+"""Session state: ids of the files that the uploader held when it was last drawn."""
+
+UPLOADER = "log_uploader"
+"""Session state: how many uploaders were cleared: each has a key of its own, since none gives its files back."""
+
+MOST_LOGS = 12
+"""So many logs are drawn at most."""
+
+MOST_CHARTS = 16
+"""So many metrics are drawn at once at most."""
 
 DATA = "data_to_train_on"
 """Session state: folder of the data set in use."""
@@ -40,11 +57,34 @@ FIRST = ("loss", "accuracy", "jaccard", "mean_iou")
 
 @dataclass(frozen=True)
 class Log:
-    """One training's log and where it comes from: a run, a file, or an upload's bytes."""
+    """One training's log and where it comes from: a run, a file, or an upload's bytes.
+
+    Args:
+        name: What it is called; two logs of one name get numbers.
+        key: Tells it from all others by its place or its content; fit for a widget's key.
+        source: The file, or an upload's bytes.
+        run: The run that it belongs to.
+        seen: The stamp of the file when the page began to draw.
+        training: The one of its trainings that is looked at, counted from 1; 0 for the last.
+    """
 
     name: str
+    key: str
     source: Path | bytes
     run: Run | None = None
+    seen: tuple | None = None
+    training: int = 0
+
+    @property
+    def stamp(self) -> tuple | None:
+        """A mark of the log that changes when it does; None for a file that is gone."""
+        if isinstance(self.source, bytes):
+            return ("upload", self.key)
+        try:
+            status = self.source.stat()
+        except OSError:
+            return None
+        return str(self.source), status.st_ino, status.st_mtime_ns, status.st_size
 
     def read(self) -> History:
         """Read the log as it is now.
@@ -52,7 +92,17 @@ class Log:
         Raises:
             RunError: If it cannot be read.
         """
-        return read_history(self.source)
+        history = _history(self.source, self.stamp)
+        return history.of_training(self.training) if 0 < self.training <= len(history.trainings) else history
+
+
+@remembered(
+    64 * MEGABYTE,
+    key=lambda source, stamp: stamp,
+    size=lambda history: 4096 + sum(one.table.memory_usage().sum() for one in history.trainings),
+)
+def _history(source: Path | bytes, stamp: tuple | None) -> History:
+    return read_history(source)
 
 
 def choose_logs(run: Run | None) -> list[Log]:
@@ -73,29 +123,100 @@ def choose_logs(run: Run | None) -> list[Log]:
         help="Runs are drawn over one another, a colour each.",
     )
     names = ([run.name] if run and run.name in runs else []) + chosen
-    logs = [Log(name, runs[name].folder / HISTORY, runs[name]) for name in names]
+    logs = [Log(name, name, runs[name].folder / HISTORY, runs[name]) for name in names]
     if run and run.name not in runs and run.status.get("state") == "running":
-        logs.insert(0, Log(run.name, run.folder / HISTORY, run))
+        logs.insert(0, Log(run.name, run.name, run.folder / HISTORY, run))
     with st.expander("Another log: a path or an upload", icon=":material/upload_file:"):
         path = st.text_input(
-            "Path of a CSVLogger file, or of a folder of runs",
+            "Path of a training log, or of a folder of runs",
             key="log-path",
             persist_state="session",
             placeholder="/home/me/run/log.csv",
-            help="A folder may be a run or hold some: all that have a history.csv are drawn.",
+            help="It is followed while it grows. A folder may be a run or hold some: all that have a history.csv are "
+            "drawn.",
         )
-        uploads = st.file_uploader(
-            "CSVLogger files", type=["csv", "log", "txt"], accept_multiple_files=True, key="logs"
-        )
-        kept = st.session_state.setdefault(UPLOADS, {})
-        kept |= {upload.name: upload.getvalue() for upload in uploads}
-        if kept and st.button("Forget the uploads", icon=":material/delete:"):
-            kept.clear()
-    logs += [Log(name, content) for name, content in kept.items()]
+        logs += _uploads()
     if path.strip():
         with one_sentence():
             logs += _logs_at(Path(path.strip()))
-    return logs
+    return [_choose_training(log) for log in _told_apart(logs)]
+
+
+def _uploads() -> list[Log]:
+    """Let the user upload logs, and forget them."""
+    number = st.session_state.setdefault(UPLOADER, 0)
+    widget = f"logs-{number}" if number else "logs"
+    kept: dict[str, tuple[str, bytes]] = st.session_state.setdefault(UPLOADS, {})
+    uploads = st.file_uploader(
+        "Training logs",
+        type=["csv", "tsv", "log", "txt"],
+        accept_multiple_files=True,
+        key=widget,
+        on_change=_drop_removed,
+        args=(widget,),
+    )
+    for upload in uploads:
+        if upload.size > MOST_BYTES:
+            refuse(RunError(f"The log is larger than {MOST_BYTES >> 20} MB: cut it down."), upload.name)
+        elif upload.file_id not in kept:
+            kept[upload.file_id] = upload.name, upload.getvalue()
+    st.session_state[IN_UPLOADER] = {upload.file_id for upload in uploads}
+    if kept:
+        st.button("Clear uploads", icon=":material/delete:", on_click=_clear_uploads)
+    return [Log(name, log_key(name, content), content) for name, content in kept.values()]
+
+
+def _drop_removed(widget: str) -> None:
+    """Forget the uploads that the user has taken out of the uploader."""
+    held = {upload.file_id for upload in st.session_state[widget]}
+    for gone in st.session_state.get(IN_UPLOADER, set()) - held:
+        st.session_state[UPLOADS].pop(gone, None)
+
+
+def _clear_uploads() -> None:
+    st.session_state[UPLOADS].clear()
+    st.session_state[UPLOADER] += 1
+
+
+def log_key(name: str, content: bytes) -> str:
+    """Return what tells a log from others: its name, and a hash of its content or of its place."""
+    return f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _told_apart(logs: Iterable[Log]) -> list[Log]:
+    """Return the logs, each once and under a name of its own, with the stamps that their files have now."""
+    found: dict[object, Log] = {}
+    for log in logs:
+        place = log.key if isinstance(log.source, bytes) else log.source.resolve()
+        found.setdefault(place, log)
+    if len(found) > MOST_LOGS:
+        st.info(f"The first {MOST_LOGS} of {len(found):,} logs are drawn.", icon=":material/stacked_line_chart:")
+    names: set[str] = set()
+    told: list[Log] = []
+    for log in list(found.values())[:MOST_LOGS]:
+        name, number = log.name, 2
+        while name in names:
+            name, number = f"{log.name} ({number})", number + 1
+        names.add(name)
+        told.append(replace(log, name=name, seen=log.stamp))
+    return told
+
+
+def _choose_training(log: Log) -> Log:
+    """Let the user choose which training of a log is looked at, where it holds several."""
+    with suppress(RunError):  # is said where the curves would be
+        trainings = log.read().trainings
+        if len(trainings) > 1:
+            sizes = [f"{len(one.table):,} {one.axis}s" for one in trainings]
+            number = st.selectbox(
+                f"Training of {plain(log.name)}",
+                range(len(trainings) + 1),
+                format_func=lambda number: f"{number}: {sizes[number - 1]}" if number else f"Latest: {sizes[-1]}",
+                key=f"training-{log.key}",
+                help="The log begins anew: it holds several trainings.",
+            )
+            return replace(log, training=number)
+    return log
 
 
 def _logs_at(path: Path) -> list[Log]:
@@ -108,13 +229,17 @@ def _logs_at(path: Path) -> list[Log]:
     folders = readable()
     path = check_allowed(path, folders)
     if path.is_file():
-        return [Log(path.name, path)]
+        return [Log(path.name, log_key(path.name, bytes(path)), path)]
     if not path.is_dir():
         raise RunError(f"There is no file or folder {path}: check the path.")
     runs = [Run(path)] if (path / HISTORY).exists() else find_runs(path)
     for run in runs:
         check_run_allowed(run, folders)
-    found = [Log(run.name, run.folder / HISTORY, run) for run in runs if (run.folder / HISTORY).exists()]
+    found = [
+        Log(run.name, log_key(run.name, bytes(run.folder)), run.folder / HISTORY, run)
+        for run in runs
+        if (run.folder / HISTORY).exists()
+    ]
     if not found:
         st.error(f"There is no run with a {HISTORY} in {plain(path.name)}: check the path.", icon=":material/error:")
     return found
@@ -148,13 +273,51 @@ def choose_drawing() -> Drawing:
 
 
 def curves(logs: list[Log], drawing: Drawing) -> None:
-    """Draw the curves, again and again while one of the runs is being written."""
+    """Draw the curves, again and again while one of the runs is being written, and anew when a log has grown."""
+    chosen = _choose_metrics(logs)
     live = any(log.run and log.run.status.get("state") == "running" for log in logs)
-    st.fragment(_draw_curves, run_every=POLL_SECONDS if live else None)(logs, live, drawing)
+    st.fragment(_draw_curves, run_every=POLL_SECONDS if live else None)(logs, live, drawing, chosen)
+    files = [log for log in logs if isinstance(log.source, Path)]
+    if files and not live:
+        st.fragment(_follow, run_every=POLL_SECONDS)(files)
+
+
+def _follow(logs: list[Log]) -> None:
+    """Draw the page anew if a file has changed since; until then nothing is read or drawn."""
+    if any(log.stamp != log.seen for log in logs):
+        st.rerun()
+
+
+def _metrics(histories: Iterable[History]) -> list[str]:
+    """Return the metrics of some logs, each once, the well known ones first and the learning rate last."""
+    metrics = {key(metric): metric for history in reversed(list(histories)) for metric in reversed(history.metrics)}
+    ordered = list(reversed(metrics.values()))
+    ordered.sort(key=lambda metric: FIRST.index(key(metric)) if key(metric) in FIRST else len(FIRST))
+    return ordered
+
+
+def _choose_metrics(logs: list[Log]) -> set[str] | None:
+    """Let the user choose what is drawn where there are more metrics than can be; None for all."""
+    histories = []
+    for log in logs:
+        with suppress(RunError):  # is said where the curves would be
+            histories.append(log.read())
+    metrics = _metrics(histories)
+    if len(metrics) <= MOST_CHARTS:
+        return None
+    chosen = st.multiselect(
+        "Metrics",
+        metrics,
+        default=metrics[:MOST_CHARTS],
+        max_selections=MOST_CHARTS,
+        key="metrics",
+        help=f"{len(metrics):,} metrics are in these logs; {MOST_CHARTS} at once are drawn.",
+    )
+    return {key(metric) for metric in chosen}
 
 
 @one_sentence()
-def _draw_curves(logs: list[Log], live: bool, drawing: Drawing) -> None:
+def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str] | None) -> None:
     """One drawing of all curves from what the files hold now."""
     if live and not any(Run(log.run.folder).status.get("state") == "running" for log in logs if log.run):
         st.rerun()  # it has ended: the whole page follows once, and the polling stops
@@ -163,32 +326,36 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing) -> None:
             _state(Run(log.run.folder))
     histories = _read(logs)
     for name, history in histories.items():
+        for warning in history.warnings:
+            st.warning(plain(f"{name}: {warning}"), icon=":material/warning:")
         for note in history.notes:
             st.caption(f":material/build: {plain(name)}: {plain(note)}")
-    metrics = list(dict.fromkeys(metric for history in histories.values() for metric in history.metrics))
-    metrics.sort(key=lambda metric: FIRST.index(metric) if metric in FIRST else len(FIRST))
-    if any("learning_rate" in history.table for history in histories.values()):
-        metrics.append("learning_rate")
     drawn = {name: history for name, history in histories.items() if len(history.table)}
     if not drawn:
         return
     _best_row(drawn)
+    metrics = [metric for metric in _metrics(drawn.values()) if chosen is None or key(metric) in chosen][:MOST_CHARTS]
+    rate = [LEARNING_RATE] if any(history.curves(LEARNING_RATE) for history in drawn.values()) else []
     charts = st.grid(2, min_column_width=400, gap="medium")
-    for metric in metrics:
-        logarithmic = drawing.logarithmic and not best_is_high(metric)
-        charts.plotly_chart(history_figure(drawn, metric, drawing.smoothing, logarithmic), key=f"curve-{metric}")
+    for metric in metrics + rate:
+        logarithmic = drawing.logarithmic and direction(metric) < 0
+        figure = history_figure(drawn, metric, drawing.smoothing, logarithmic)
+        charts.plotly_chart(figure, key=f"curve-{key(metric)}")
     st.caption(
         "Validation solid, training dotted. A full star marks the best in validation, an open one the best in training."
     )
-    paired = [m for m in GAPS if any(m in h.table and f"val_{m}" in h.table for h in drawn.values())]
+    paired = [metric for metric in metrics if any(gap(history, metric) is not None for history in drawn.values())]
+    paired = [metric for metric in paired if key(metric) in GAPS] or paired[: len(GAPS)]
     if paired:
         st.subheader("Gap between training and validation", anchor=False)
         charts = st.grid(2, min_column_width=400, gap="medium")
         for metric in paired:
-            charts.plotly_chart(gap_figure(drawn, metric), key=f"gap-{metric}")
+            charts.plotly_chart(gap_figure(drawn, metric), key=f"gap-{key(metric)}")
         st.caption(
             "Above zero the run does better on what it trains on. A gap that widens while validation gains no more is "
-            "overfitting; below zero, augmentation or dropout make training the harder part."
+            "overfitting; below zero, augmentation or dropout make training the harder part. It is said to widen from "
+            "the epoch up to which it falls or is level and from which it rises along a line, if it rises by more than "
+            "four times its scatter."
         )
 
 
@@ -232,11 +399,13 @@ def controls(logs: list[Log]) -> None:
 
     The buttons are not where the curves are: those are drawn anew every few seconds, under the pointer.
     """
-    for run in (log.run for log in logs if log.run):
-        state = run.status.get("state")
+    for log in logs:
+        if log.run is None:
+            continue
+        run, state = log.run, log.run.status.get("state")
         if state == "running" and st.button(
             f"Stop {plain(run.name)}",
-            key=f"stop-{run.name}",
+            key=f"stop-{log.key}",
             icon=":material/stop_circle:",
             help="After the batch under way; it can be resumed.",
         ):
@@ -247,7 +416,7 @@ def controls(logs: list[Log]) -> None:
             data = st.session_state[DATA]
             if st.button(
                 f"Resume {plain(run.name)}",
-                key=f"resume-{run.name}",
+                key=f"resume-{log.key}",
                 icon=":material/play_circle:",
                 disabled=data is None,
                 help="Go on where it was cut, on the data set in use.",
@@ -268,20 +437,27 @@ def duration(seconds: float) -> str:
 
 
 def _best_row(histories: dict[str, History]) -> None:
-    """Show each log's best epoch by validation accuracy, as the checkpoint keeps it, or by its first metric."""
+    """Show each log's best epoch, by validation accuracy, as the checkpoint keeps it, or what comes next to it."""
     for name, history in histories.items():
-        table = history.table
-        monitor = next((m for m in ("val_accuracy", "val_loss", *table.columns[1:]) if m in table), None)
-        best = best_epoch(table[monitor], monitor) if monitor else None
-        if best is None:
+        table, axis = history.table, history.axis
+        count = f"1 {axis}" if len(table) == 1 else f"{len(table):,} {axis}s"
+        if history.best is None:
+            st.markdown(f"**{plain(name)}**: {count}")
             continue
-        row = table.iloc[best]
-        count = "1 epoch" if len(table) == 1 else f"{len(table)} epochs"
-        st.markdown(f"**{plain(name)}**: {count}, best is epoch {int(row['epoch']) + 1} by {plain(monitor)}")
-        shown = [m for m in FIRST if f"val_{m}" in table]
+        monitor, position = history.best
+        row = table.iloc[position]
+        st.markdown(f"**{plain(name)}**: {count}, best is {axis} {int(row[axis])} by {plain(monitor)}")
+        found = {
+            metric: chart.curve(VALIDATION)
+            for metric in _metrics([history])
+            for chart in history.charts
+            if chart.name == metric
+        }
+        shown = [(metric, curve) for metric, curve in found.items() if curve and direction(metric)]
         figures = st.grid(4, min_column_width=220)
-        for metric in shown:
-            figures.metric(f"{plain(title_of(metric))}, validation", f"{row[f'val_{metric}']:.3f}")
+        for metric, curve in shown[: len(FIRST)]:
+            value = row[curve.column]
+            figures.metric(f"{plain(title_of(metric))}, validation", "–" if pd.isna(value) else f"{value:.3f}")
 
 
 def details(logs: list[Log]) -> None:
@@ -313,7 +489,7 @@ def details(logs: list[Log]) -> None:
     for log in logs:
         more = st.expander(
             f"{plain(log.name)}: epochs and network",
-            key=f"details-{log.name}",
+            key=f"details-{log.key}",
             on_change="rerun",
             icon=":material/table_rows:",
         )
@@ -321,19 +497,19 @@ def details(logs: list[Log]) -> None:
             continue
         with more, one_sentence():
             table = log.read().table
-            st.dataframe(table.assign(epoch=table["epoch"] + 1), hide_index=True, key=f"epochs-{log.name}")
+            st.dataframe(table, hide_index=True, key=f"epochs-{log.key}")
             st.download_button(
                 "Download the epochs",
                 csv_text(table),
                 f"{log.name}-epochs.csv",
                 "text/csv",
-                key=f"download-{log.name}",
+                key=f"download-{log.key}",
                 icon=":material/download:",
                 on_click="ignore",
             )
             network = log.run.architecture if log.run else None
             if network:
-                st.plotly_chart(network_figure(network), key=f"network-{log.name}", config={"displayModeBar": False})
+                st.plotly_chart(network_figure(network), key=f"network-{log.key}", config={"displayModeBar": False})
 
 
 def side_by_side(runs: list[Run]) -> pd.DataFrame:

@@ -365,7 +365,7 @@ def test_the_name_of_an_upload_is_shown_as_it_is(demo_address: str, open_page: O
     page.get_by_text("Another log: a path or an upload").click()
     (tmp_path / f"{name}.csv").write_text("epoch,loss\n0,1.0\n")
     page.locator("[data-testid=stFileUploaderDropzoneInput]").nth(0).set_input_files(tmp_path / f"{name}.csv")
-    expect(page.get_by_text(f"{name}.csv: 1 epoch, best is epoch 1 by loss", exact=True)).to_be_visible()
+    expect(page.get_by_text(f"{name}.csv: 1 epoch, best is epoch 0 by loss", exact=True)).to_be_visible()
 
 
 def test_a_download_that_cannot_be_had_says_so_and_breaks_nothing(
@@ -397,14 +397,14 @@ def test_the_monitor_follows_a_run_that_is_being_written(
         f"{serve(SEGMENTATION_DATA=str(demo.root), SEGMENTATION_RUNS=str(tmp_path))}/Training_monitor?run=live"
     )
     expect(page.get_by_text("live is running")).to_be_visible()
-    expect(page.get_by_text("live: 1 epoch, best is epoch 1 by val_accuracy")).to_be_visible()
+    expect(page.get_by_text("live: 1 epoch, best is epoch 0 by val_accuracy")).to_be_visible()
     with log.open("a") as file:
         file.write("1,0.6,0.8,0.65,0.7\n2,0.7")  # the third line is only half there
-    expect(page.get_by_text("live: 2 epochs, best is epoch 2 by val_accuracy")).to_be_visible()
+    expect(page.get_by_text("live: 2 epochs, best is epoch 1 by val_accuracy")).to_be_visible()
     expect(page.get_by_text("the last line is still being written")).to_be_visible()
     with log.open("a") as file:
         file.write(",0.6,0.6,0.8\n")
     write_status(run, "finished")
     expect(page.get_by_text("live is finished")).to_have_count(1)  # not while the page is redrawn
-    expect(page.get_by_text("live: 3 epochs, best is epoch 2 by val_accuracy")).to_have_count(1)
+    expect(page.get_by_text("live: 3 epochs, best is epoch 1 by val_accuracy")).to_have_count(1)
     expect(page.locator("[data-testid=stException]")).to_have_count(0)

@@ -61,7 +61,13 @@ def whole(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", "-x", "--resume", ".log", "a\n", "a\0", "<b>"])
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_run_without_a_name_is_told_that_it_needs_one(name: str) -> None:
+    with pytest.raises(RunError, match="A run needs a name"):
+        check_run_name(name)
+
+
+@pytest.mark.parametrize("name", [".", "..", "../x", "a/b", "a\\b", "-x", "--resume", ".log", "a\n", "a\0", "<b>"])
 def test_a_name_that_is_no_folders_name_is_refused(name: str) -> None:
     with pytest.raises(RunError, match="cannot be a run's name"):
         check_run_name(name)

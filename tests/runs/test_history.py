@@ -1,4 +1,4 @@
-"""The reader of CSVLogger files, against files as they occur."""
+"""The reader of training logs, against files as they occur."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentation.errors import RunError
-from segmentation.runs.history import gap, read_history, smooth, widens_from
+from segmentation.runs.history import History, gap, read_history
 
 NORMAL = b"epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.25,0.4,1.5\n1,0.6,1.0,0.55,1.125\n"
 
@@ -45,6 +45,13 @@ def test_epochs_are_whole_numbers_and_metrics_floats() -> None:
 def test_a_file_is_read_like_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_bytes(NORMAL)
     pd.testing.assert_frame_equal(read_history(tmp_path / "history.csv").table, read_history(NORMAL).table)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig"])
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_what_windows_saves_is_read_in_its_encodings(encoding: str, separator: str) -> None:
+    text = NORMAL.decode().replace(",", separator).replace("\n", "\r\n")
+    assert columns(text.encode(encoding)) == columns(NORMAL)
 
 
 def test_what_keras_writes_today_is_read(tmp_path: Path) -> None:
@@ -193,7 +200,6 @@ def test_a_header_alone_is_a_history_of_no_epoch() -> None:
         b"<html><body>Not found, sorry</body></html>",
         b"epoch\n0\n1\n",
         b"epoch,lo\x01ss\n0,1.0\n",
-        "epoch,loss\n0,1.0\n".encode("utf-16"),
         b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4,
         b"PK\x03\x04" + bytes(range(255, -1, -1)) * 4,
         b'epoch,loss\n0,"' + b"9" * 200_000,
@@ -207,14 +213,13 @@ def test_a_header_alone_is_a_history_of_no_epoch() -> None:
         "HTML",
         "one column",
         "a control character",
-        "UTF-16",
         "PNG",
         "zip",
         "endless cell",
     ],
 )
 def test_what_is_no_log_is_refused_in_one_sentence(content: bytes) -> None:
-    with pytest.raises(RunError, match=r"^This is no CSVLogger file: [^\n]*\.$"):
+    with pytest.raises(RunError, match=r"^This is not a training log: [^\n]*\.$"):
         read_history(content)
 
 
@@ -250,38 +255,52 @@ VALUE = st.floats(-1e6, 1e6).map(repr) | st.sampled_from(["NA", '"""[0.5, 0.25]"
 
 
 @st.composite
-def mangled_logs(draw: st.DrawFn) -> tuple[bytes, dict[int, dict[str, str]]]:
-    """A log as kills, resumes and hands leave it, and the values of every whole epoch in it, the last one counting."""
+def mangled_logs(draw: st.DrawFn) -> tuple[bytes, list[dict[int, dict[str, str]]]]:
+    """A log as kills, resumes and hands leave it, and the values of every whole epoch of its trainings.
+
+    A training that goes on counts on, or goes back to an epoch after its first; of an epoch that occurs twice the later
+    line counts. One that begins anew goes back to its first epoch.
+    """
     separator = draw(st.sampled_from([",", ";", "\t"]))
-    lines, whole = [], {}
+    lines: list[str] = []
+    trainings: list[dict[int, dict[str, str]]] = [{}]
+    epoch = 0
     for _ in range(draw(st.integers(1, 4))):  # a header, perhaps with other columns, and what follows it
         names = draw(st.lists(st.sampled_from(METRICS), unique=True).map(lambda names: [*names, "mean_iou"]))
         lines.append(separator.join(["epoch", *names]))
-        for epoch in draw(st.lists(st.integers(0, 99), max_size=6)):
-            values = [draw(VALUE) for _ in names]
+        for _ in range(draw(st.integers(0, 6))):
+            first = next(iter(trainings[-1]), 0)
+            epoch = draw(st.sampled_from([epoch + 1, epoch + 1, epoch + 3, first, max(first, epoch - 1)]))
+            # Each line has a number of its own, so that none repeats another word for word.
+            values = [*(draw(VALUE) for _ in names[:-1]), f"{len(lines)}.5"]
             line = separator.join([str(epoch), *values])
             if draw(st.booleans()):
-                whole[epoch] = dict(zip(names, values, strict=True))
+                if trainings[-1] and epoch == first:
+                    trainings.append({})
+                trainings[-1][epoch] = dict(zip(names, values, strict=True))
             else:  # half, which is sure only where a column is missing
-                line = line[
-                    : draw(st.integers(0, line.rindex(separator) if "[" not in values[-1] else len(str(epoch))))
-                ]
+                line = line[: draw(st.integers(0, line.rindex(separator)))]
             lines.append(line)
         if draw(st.booleans()):
             lines.append(draw(st.sampled_from(["", "epo", "epoch", lines[0][:-1]])))
     end = draw(st.sampled_from(["\n", "\r\n", "\n\n"]))
-    return (end.join(lines) + draw(st.sampled_from(["", end]))).encode(), whole
+    return (end.join(lines) + draw(st.sampled_from(["", end]))).encode(), trainings
 
 
 @given(mangled_logs())
-def test_every_whole_epoch_of_a_mangled_log_is_read(log: tuple[bytes, dict[int, dict[str, str]]]) -> None:
-    content, whole = log
-    table = read_history(content).table
-    assert table["epoch"].tolist() == sorted(whole)
-    for row in table.to_dict("records"):
-        for name, text in whole[row["epoch"]].items():
-            number = float(text) if re.fullmatch(r"[-+.0-9e]+", text) else math.nan
-            assert row.get(name, math.nan) == pytest.approx(number, nan_ok=True)
+def test_every_whole_epoch_of_a_mangled_log_is_read(log: tuple[bytes, list[dict[int, dict[str, str]]]]) -> None:
+    content, trainings = log
+    history = read_history(content)
+    if len(trainings) > 1 and all(list(one) == list(trainings[0]) and len(one) == 1 for one in trainings):
+        # fit in a loop: one training of all lines
+        trainings = [{number: values for number, one in enumerate(trainings, 1) for values in one.values()}]
+    found = history.trainings or (history,)
+    assert [one.table["epoch"].tolist() for one in found] == [sorted(one) for one in trainings]
+    for one, whole in zip(found, trainings, strict=True):
+        for row in one.table.to_dict("records"):
+            for name, text in whole[row["epoch"]].items():
+                number = float(text) if re.fullmatch(r"[-+.0-9e]+", text) else math.nan
+                assert row.get(name, math.nan) == pytest.approx(number, nan_ok=True)
 
 
 PIECES = st.sampled_from(
@@ -307,31 +326,19 @@ def test_a_missing_file_is_a_run_error(tmp_path: Path) -> None:
 
 
 def test_the_gap_is_positive_where_training_is_better() -> None:
-    table = pd.DataFrame(
-        {"loss": [1.0, 0.5], "val_loss": [0.9, 0.8], "accuracy": [0.5, 0.9], "val_accuracy": [0.6, 0.7]}
+    history = History(
+        pd.DataFrame(
+            {
+                "epoch": [0, 1],
+                "loss": [1.0, 0.5],
+                "val_loss": [0.9, 0.8],
+                "accuracy": [0.5, 0.9],
+                "val_accuracy": [0.6, 0.7],
+                "iou": [0.1, 0.2],
+            }
+        )
     )
-    assert gap(table, "loss", high_is_good=False).tolist() == pytest.approx([-0.1, 0.3])
-    assert gap(table, "accuracy", high_is_good=True).tolist() == pytest.approx([-0.1, 0.2])
-    assert gap(table, "jaccard", high_is_good=True) is None
-
-
-def test_a_gap_widens_from_where_it_is_narrowest() -> None:
-    assert widens_from(pd.Series([0.3, 0.2, 0.1, 0.1, 0.1, 0.2, 0.3, 0.4, 0.5])) == 3
-    assert widens_from(pd.Series([0.5, 0.4, 0.3, 0.2, 0.1])) is None
-    assert widens_from(pd.Series([0.1, 0.2, 0.1])) is None  # too short to tell
-
-
-def test_validation_that_loses_its_lead_does_not_widen_the_gap() -> None:
-    assert widens_from(pd.Series([-0.3, -0.2, -0.1, -0.05, 0.0, 0.0, 0.0])) is None
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_a_gap_that_only_wavers_does_not_widen(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    assert widens_from(pd.Series(rng.normal(0, 0.1, 50))) is None
-
-
-def test_smoothing_is_a_moving_average_that_starts_at_the_first_value() -> None:
-    smoothed = smooth(pd.Series([1.0, 0.0, 0.0]), 0.5)
-    assert smoothed.tolist() == pytest.approx([1, 0.5 / 1.5, 0.25 / 1.75])
-    assert smooth(pd.Series([3.0, 1.0]), 0).tolist() == [3, 1]
+    assert gap(history, "loss").tolist() == pytest.approx([-0.1, 0.3])
+    assert gap(history, "accuracy").tolist() == pytest.approx([-0.1, 0.2])
+    assert gap(history, "iou") is None
+    assert gap(history, "jaccard") is None

@@ -74,7 +74,7 @@ def test_what_a_training_prints_is_kept(small_dataset: Dataset, tmp_path: Path) 
     assert "unet needs a patch size divisible by 16" in launch.log_of("odd", tmp_path).read_text()
 
 
-@pytest.mark.parametrize("name", ["", "..", "../out", "a/b", ".hidden", "a\nb", "x" * 101, "-rf"])
+@pytest.mark.parametrize("name", ["..", "../out", "a/b", ".hidden", "a\nb", "x" * 101, "-rf"])
 def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be a run's name"):
         launch.start(name, QUICK, tmp_path, tmp_path / "runs")

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from segmentation.data.palette import DUBAI, Palette
-from segmentation.runs.history import History
+from segmentation.runs.columns import direction
+from segmentation.runs.history import History, best_position, read_history
 from segmentation.ui.figures import (
-    best_epoch,
     class_bars,
     confusion_figure,
     gap_figure,
@@ -44,20 +44,88 @@ def traces(figure: object) -> dict[str, object]:
 
 
 def test_the_lowest_loss_and_the_highest_accuracy_are_best(history: History) -> None:
-    assert best_epoch(history.table["val_loss"], "val_loss") == 1
-    assert best_epoch(history.table["val_accuracy"], "val_accuracy") == 2
+    assert best_position(history.table["val_loss"], direction("val_loss")) == 1
+    assert best_position(history.table["val_accuracy"], direction("val_accuracy")) == 2
 
 
 def test_a_column_without_numbers_has_no_best_epoch() -> None:
-    assert best_epoch(pd.Series([np.nan, np.nan]), "val_loss") is None
+    assert best_position(pd.Series([np.nan, np.nan]), direction("val_loss")) is None
 
 
-def test_curves_count_epochs_from_one_and_mark_the_best(history: History) -> None:
-    drawn = traces(history_figure({"a": history}, "loss"))
-    assert list(drawn["training"].x) == [1, 2, 3]
+@pytest.mark.parametrize("base", [0, 1])
+def test_curves_count_epochs_as_the_log_does_and_mark_the_best(history: History, base: int) -> None:
+    counted = History(history.table.assign(epoch=history.table["epoch"] + base))
+    drawn = traces(history_figure({"a": counted}, "loss"))
+    assert list(drawn["training"].x) == [base, base + 1, base + 2]
     assert list(drawn["validation"].y) == [0.9, 0.7, 0.8]
     star = drawn["best of validation"]
-    assert (star.x[0], star.y[0]) == (2, 0.7)
+    assert (star.x[0], star.y[0]) == (base + 1, 0.7)
+
+
+def test_validation_every_second_epoch_is_a_line_with_markers() -> None:
+    history = read_history(b"epoch,loss,val_loss\n0,1.0,NA\n1,0.9,0.95\n2,0.8,NA\n3,0.7,0.75\n")
+    drawn = traces(history_figure({"a": history}, "loss", smoothing=0.5))
+    assert (list(drawn["validation"].x), drawn["validation"].mode) == ([1, 3], "lines+markers")
+    assert list(drawn["validation"].customdata) == [0.95, 0.75]
+    assert drawn["training"].mode == "lines"
+    assert list(gap_figure({"a": history}, "loss").data[0].x) == [1, 3]
+
+
+def test_a_validation_column_without_a_twin_is_drawn() -> None:
+    history = read_history(b"epoch,train_loss,val_loss,val_iou\n1,0.9,0.9,0.3\n2,0.7,0.8,0.5\n")
+    drawn = traces(history_figure({"a": history}, "iou"))
+    assert (list(drawn["validation"].y), drawn["best of validation"].x[0]) == ([0.3, 0.5], 2)
+
+
+def test_all_learning_rates_are_drawn_in_one_chart_under_their_names() -> None:
+    history = read_history(b"epoch,lr/pg0,lr/pg1,loss\n0,0.1,0.2,1\n1,0.05,0.1,1\n")
+    figure = history_figure({"a": history}, "learning_rate")
+    assert [trace.name for trace in figure.data] == ["lr/pg0", "lr/pg1"]
+    assert figure.layout.title.text == "Learning rate"
+
+
+def test_what_is_no_known_score_has_no_star() -> None:
+    history = read_history(b"epoch,grad_norm\n0,1\n1,2\n")
+    assert len(history_figure({"a": history}, "grad_norm").data) == 1
+
+
+def test_a_chart_of_steps_says_so() -> None:
+    history = read_history(b"step,train.loss,eval.loss\n1,0.9,1.0\n2,0.8,0.9\n")
+    assert history_figure({"a": history}, "loss").layout.xaxis.title.text == "Step"
+    assert "step" in history_figure({"a": history}, "loss").data[0].hovertemplate
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 10])
+def test_the_axis_has_a_tick_an_epoch_and_none_between_two(epochs: int) -> None:
+    history = read_history(b"epoch,loss,val_loss\n" + b"".join(b"%d,1,1\n" % epoch for epoch in range(1, epochs + 1)))
+    for figure in (history_figure({"a": history}, "loss"), gap_figure({"a": history}, "loss")):
+        axis = figure.layout.xaxis
+        assert (axis.tick0, axis.dtick, list(axis.range)) == (1, 1, [0.5, epochs + 0.5])
+
+
+def test_a_log_of_thousands_of_steps_is_drawn_with_fewer_points() -> None:
+    history = read_history(b"step,loss\n" + b"".join(b"%d,%d\n" % (step, step % 7) for step in range(20_000)))
+    assert all(len(trace.x) <= 2_000 for trace in history_figure({"a": history}, "loss", smoothing=0.5).data)
+
+
+def test_best_values_of_several_runs_do_not_print_over_each_other(history: History) -> None:
+    runs = {name: History(history.table * (1 + number / 1000)) for number, name in enumerate("abcdef")}
+    runs = {name: History(run.table.astype({"epoch": int})) for name, run in runs.items()}
+    stars = [trace for trace in history_figure(runs, "accuracy").data if trace.name == f"best of {trace.name[8:]}"]
+    placed = [star.textposition for star in stars if star.mode == "markers+text"]
+    assert len(stars) == 12
+    assert 1 <= len(placed) == len(set(placed)) < 6  # the stars are next to each other: each side is taken once
+    apart = {"a": history, "b": History(history.table.assign(val_accuracy=[0.1, 0.3, 0.2]))}
+    shown = [trace for trace in history_figure(apart, "accuracy").data if trace.mode == "markers+text"]
+    assert [star.text[0] for star in shown] == ["0.75", "0.3"]
+
+
+def test_where_gaps_of_several_runs_widen_is_said_in_a_row_for_each() -> None:
+    epochs = np.arange(10)
+    table = pd.DataFrame({"epoch": epochs, "loss": 1 - 0.1 * epochs, "val_loss": 1 - 0.1 * np.minimum(epochs, 5)})
+    notes = gap_figure({"a": History(table), "b": History(table)}, "loss").layout.annotations
+    assert [note.text for note in notes] == ["widens from epoch 5"] * 2
+    assert abs((notes[0].yshift or 0) - (notes[1].yshift or 0)) >= 16
 
 
 def test_runs_have_their_own_colours_and_names(history: History) -> None:
@@ -73,7 +141,7 @@ def test_a_metric_without_validation_is_drawn_alone(history: History) -> None:
 
 def test_the_best_of_training_is_marked_too(history: History) -> None:
     star = traces(history_figure({"a": history}, "accuracy"))["best of training"]
-    assert (star.x[0], star.y[0], star.marker.symbol) == (3, 0.8, "star-open")
+    assert (star.x[0], star.y[0], star.marker.symbol) == (2, 0.8, "star-open")
 
 
 def test_smoothing_keeps_the_curve_in_sight_and_its_best_epoch(history: History) -> None:
@@ -83,7 +151,7 @@ def test_smoothing_keeps_the_curve_in_sight_and_its_best_epoch(history: History)
     drawn = traces(figure)
     assert drawn["validation"].y[1] == pytest.approx((0.5 * 0.9 + 0.7) / 1.5)  # the past counts half
     assert list(drawn["validation"].customdata) == [0.9, 0.7, 0.8]
-    assert (drawn["best of validation"].x[0], drawn["best of validation"].y[0]) == (2, 0.7)
+    assert (drawn["best of validation"].x[0], drawn["best of validation"].y[0]) == (1, 0.7)
 
 
 def test_losses_can_be_drawn_logarithmically(history: History) -> None:
@@ -147,6 +215,13 @@ def test_the_network_drawing_shows_every_block_and_skip() -> None:
     assert list(figure.data[-1].text) == ["32² × 4", "16² × 8", "32² × 4"]
     dotted = [trace for trace in figure.data if trace.line.dash == "dot"]
     assert [list(trace.x) for trace in dotted] == [[0, 2]]
+
+
+def test_the_network_drawing_leaves_room_for_its_texts_on_any_screen() -> None:
+    blocks = [{"shape": shape, "layers": {"Conv2D": 2}} for shape in ([1024, 768, 16], [512, 384, 512], [1024, 768, 6])]
+    layout = network_figure({"blocks": blocks, "skips": []}).layout
+    widest = len("1024 × 768 × 16")
+    assert min(layout.margin.l, layout.margin.r) >= 6 * widest
 
 
 HOSTILE = ("<b>bold</b>", '<a href="javascript:alert(1)">x</a>', "%{x} &lt;i&gt; &", "<br>two<sup>3</sup>")

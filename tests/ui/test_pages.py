@@ -23,7 +23,7 @@ from segmentation.data.locate import PROJECT
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.runs.folder import Run
-from segmentation.ui.monitor import duration, side_by_side
+from segmentation.ui.monitor import duration, log_key, side_by_side
 
 Open = Callable[..., AppTest]
 
@@ -254,7 +254,7 @@ def test_the_monitor_shows_the_best_epoch(open_page: Open, trained: object) -> N
     at = open_page("monitor")
     table = trained.run.history.table
     best = table.loc[table["val_accuracy"].idxmax()]
-    assert f"best is epoch {int(best['epoch']) + 1}" in texts(at)
+    assert f"best is epoch {int(best['epoch'])} by val_accuracy" in texts(at)
     assert metrics(at)["Accuracy, validation"] == f"{best['val_accuracy']:.3f}"
 
 
@@ -266,10 +266,10 @@ def test_the_monitor_reads_an_upload_and_says_what_it_mended(open_page: Open) ->
     words = texts(at)
     assert "old.csv: The header occurs 2 times" in words
     assert "still being written" in words
-    at.session_state["details-old.csv"] = True
+    at.session_state[f"details-{log_key('old.csv', log)}"] = True
     at.run()
     epochs = at.dataframe[-1].value
-    assert list(epochs["epoch"]) == [1, 2]
+    assert list(epochs["epoch"]) == [0, 1]
 
 
 def test_the_monitor_keeps_an_upload_over_a_change_of_page(open_page: Open, pages: Mapping[str, str]) -> None:
@@ -292,7 +292,95 @@ def test_the_monitor_reads_a_path(open_page: Open, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("epoch;loss\n0;2.5e-1\n1;2e-1\n")
     at = open_page("monitor")
     at.text_input(key="log-path").input(str(tmp_path / "mine.csv")).run()
-    assert "**mine.csv**: 2 epochs, best is epoch 2" in texts(at)
+    assert "**mine.csv**: 2 epochs, best is epoch 1" in texts(at)
+
+
+def test_cleared_uploads_stay_away(open_page: Open) -> None:
+    at = open_page("monitor")
+    at.file_uploader(key="logs").upload("old.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
+    assert "**old.csv**: 1 epoch" in texts(at)
+    next(button for button in at.button if button.label == "Clear uploads").click().run()
+    assert "**old.csv**" not in texts(at)
+    at.run()
+    assert "**old.csv**" not in texts(at)
+    assert "Clear uploads" not in [button.label for button in at.button]
+    at.file_uploader(key="logs-1").upload("new.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
+    assert "**new.csv**: 1 epoch" in texts(at)
+    assert "**old.csv**" not in texts(at)
+
+
+def test_two_uploads_of_one_name_and_a_run_of_it_are_three_logs(open_page: Open, trained: object) -> None:
+    namesake = trained.run.folder.parent / "log.csv"
+    shutil.copytree(trained.run.folder, namesake)
+    try:
+        at = open_page("monitor", run="log.csv")
+        at.file_uploader(key="logs").upload("log.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
+        at.file_uploader(key="logs").upload("log.csv", b"epoch,loss\n0,1.0\n1,0.5\n2,0.4\n", "text/csv").run()
+        assert not at.exception
+        assert not at.error
+        words = texts(at)
+        assert "**log.csv**: 2 epochs" in words
+        assert "**log.csv (2)**: 1 epoch," in words
+        assert "**log.csv (3)**: 3 epochs" in words
+    finally:
+        shutil.rmtree(namesake)
+
+
+def test_a_log_that_is_given_twice_is_drawn_once(open_page: Open, trained: object) -> None:
+    at = open_page("monitor")
+    for _ in range(2):
+        at.file_uploader(key="logs").upload("same.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
+    at.text_input(key="log-path").input(str(trained.run.folder)).run()
+    assert not at.error
+    assert "**same.csv**: 1 epoch" in texts(at)
+    assert "(2)" not in texts(at)
+
+
+def test_which_training_of_a_log_is_seen_can_be_chosen(open_page: Open) -> None:
+    log = (
+        b"epoch,train/seg_loss,metrics/mAP50(M),val/seg_loss\n1,2,0.1,2\n2,1,0.4,1\n3,0.9,0.3,1\n1,2,0.2,2\n2,1,0.3,1\n"
+    )
+    at = open_page("monitor")
+    at.file_uploader(key="logs").upload("results.csv", log, "text/csv").run()
+    assert "The log holds 2 trainings, of 3 and 2 epochs" in texts(at)
+    assert "**results.csv**: 2 epochs, best is epoch 2 by metrics/mAP50(M)" in texts(at)
+    choice = next(box for box in at.selectbox if box.label.startswith("Training of results"))
+    assert choice.options == ["Latest: 2 epochs", "1: 3 epochs", "2: 2 epochs"]
+    choice.set_value(1).run()
+    assert "**results.csv**: 3 epochs, best is epoch 2 by metrics/mAP50(M)" in texts(at)
+    at.session_state[f"details-{log_key('results.csv', log)}"] = True
+    at.run()
+    assert list(at.dataframe[-1].value["epoch"]) == [1, 2, 3]
+
+
+def test_a_loss_that_becomes_nan_is_said_on_the_page(open_page: Open) -> None:
+    at = open_page("monitor")
+    at.file_uploader(key="logs").upload("bad.csv", b"epoch,loss\n0,1.0\n1,nan\n2,nan\n", "text/csv").run()
+    assert any("bad.csv: loss became NaN or infinite in epoch 1" in warning.value for warning in at.warning)
+
+
+def test_a_log_of_very_many_columns_is_refused_in_one_sentence(open_page: Open) -> None:
+    log = "epoch," + ",".join(f"m{number}" for number in range(16_000)) + "\n" + ",".join(["1"] * 16_001) + "\n"
+    at = open_page("monitor")
+    at.file_uploader(key="logs").upload("wide.csv", log.encode(), "text/csv").run()
+    assert [("wide.csv" in error.value and "over 1,000 columns" in error.value) for error in at.error] == [True]
+
+
+def test_of_very_many_metrics_some_are_drawn_and_others_can_be_chosen(open_page: Open) -> None:
+    log = "epoch," + ",".join(f"m{number}" for number in range(900)) + "\n" + ",".join(["1"] * 901) + "\n"
+    at = open_page("monitor", run="tiny")
+    at.file_uploader(key="logs").upload("wide.csv", log.encode(), "text/csv").run()
+    assert not at.exception
+    charts = [element for element in at.get("plotly_chart") if element.proto.id]
+    gaps = 3
+    assert len(charts) <= 16 + 1 + gaps
+    assert len(at.multiselect(key="metrics").value) == 16
+
+
+def test_a_run_without_a_name_is_told_that_it_needs_one(open_page: Open) -> None:
+    at = open_page("monitor")
+    next(button for button in at.button if button.label == "Start the training").click().run()
+    assert [error.value.startswith("A run needs a name") for error in at.error] == [True]
 
 
 def test_a_link_opens_the_monitor_with_both_runs(open_page: Open, trained: object) -> None:
