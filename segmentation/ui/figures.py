@@ -33,7 +33,9 @@ TITLES = {
     "jaccard": "Jaccard (article, soft)",
     "image_jaccard": "Jaccard, image by image",
     "loss": "Loss",
+    "iou": "IoU",
     "mean_iou": "Mean IoU",
+    "miou": "mIoU",
     "learning_rate": "Learning rate",
 }
 
@@ -69,10 +71,10 @@ def history_figure(
     stars: list[dict] = []
     if key(metric) == LEARNING_RATE:
         smoothing = 0.0
+    of_metric = {name: curves for name, history in histories.items() if (curves := history.curves(metric))}
     for place, (name, history) in enumerate(histories.items()):
         color = RUN_COLORS[place % len(RUN_COLORS)]
-        curves = history.curves(metric)
-        for number, curve in enumerate(curves):
+        for number, curve in enumerate(curves := of_metric.get(name, ())):
             known = history.table.set_index(history.axis)[curve.column].dropna()
             if known.empty:
                 continue
@@ -100,16 +102,17 @@ def history_figure(
             if best is not None and not curve.stepwise and curve.part != TEST:
                 at, value, full = known.index[best], float(known.iloc[best]), curve.part != TRAINING
                 stars.append({"x": at, "y": value, "full": full, "color": color, "label": label, "axis": history.axis})
+    entries = len(figure.data)
     _mark_best(figure, stars, direction(metric) > 0, logarithmic)
     figure.update_layout(
         title={"text": literal(title_of(metric)), "font": {"size": 15}},
-        xaxis=_counting_axis(histories),
+        xaxis=_counting_axis([histories[name] for name in of_metric]),
         yaxis={
             "title": literal(title_of(metric)),
             "type": "log" if logarithmic else "linear",
             "rangemode": "tozero" if key(metric) == LEARNING_RATE else "normal",
         },
-        height=340,
+        height=_height(entries),
         margin={"l": 10, "r": 10, "t": 40, "b": 10},
         legend={"orientation": "h", "yanchor": "top", "y": -0.22, "xanchor": "left", "x": 0},
         uirevision=f"{metric} {logarithmic}",  # a live update keeps the zoom
@@ -126,9 +129,14 @@ def _part_of(curve: Curve, curves: Sequence[Curve]) -> str:
     return f"{part} ({curve.column})" if part else curve.column
 
 
-def _counting_axis(histories: dict[str, History]) -> dict:
+def _height(entries: int) -> int:
+    """Return a curve's height in pixels: below the plot its legend, whose entries may need a row each."""
+    return 340 + 19 * max(0, entries - 2)
+
+
+def _counting_axis(histories: Sequence[History]) -> dict:
     """Return an axis of epochs or steps: the logs' own numbers, and no tick between two of them."""
-    counted = [(history.axis, history.table[history.axis]) for history in histories.values() if len(history.table)]
+    counted = [(history.axis, history.table[history.axis]) for history in histories if len(history.table)]
     first = min((int(numbers.min()) for _, numbers in counted), default=0)
     last = max((int(numbers.max()) for _, numbers in counted), default=0)
     margin = max(0.5, 0.02 * (last - first))
@@ -184,20 +192,18 @@ def _label_places(figure: go.Figure, stars: list[dict], high: bool, logarithmic:
         x, y = pixels(star)
         width = LETTER * len(f"{star['y']:.4g}")
         lefts = {"left": x - width - STAR / 2, "center": x - width / 2, "right": x + STAR / 2}
-        sides = sorted(
-            lefts,
-            key=lambda side: ("left" if x > 0.8 * PLOT[0] else "right" if x < 0.2 * PLOT[0] else "center") != side,
-        )
+        inward = "left" if x > 0.8 * PLOT[0] else "right" if x < 0.2 * PLOT[0] else "center"
         heights = {"top": y + STAR / 2, "bottom": y - LINE - STAR / 2}
-        found = None
-        for upright in ("bottom", "top") if high else ("top", "bottom"):
-            for side in sides:
-                box = (lefts[side], heights[upright], lefts[side] + width, heights[upright] + LINE)
-                others = taken[:number] + taken[number + 1 :]
-                if found is None and star["full"] and not any(_overlap(box, other) for other in others):
-                    found = f"{upright} {side}", box
-        places.append(found[0] if found else None)
-        taken += [found[1]] if found else []
+        others = taken[:number] + taken[number + 1 :]
+        boxes = {
+            f"{upright} {side}": (lefts[side], heights[upright], lefts[side] + width, heights[upright] + LINE)
+            for upright in (("bottom", "top") if high else ("top", "bottom"))
+            for side in sorted(lefts, key=lambda side: side != inward)
+        }
+        free = (place for place, box in boxes.items() if not any(_overlap(box, other) for other in others))
+        place = next(free, None) if star["full"] else None
+        places.append(place)
+        taken += [boxes[place]] if place else []
     return places
 
 
@@ -214,10 +220,11 @@ def gap_figure(histories: dict[str, History], metric: str) -> go.Figure:
         metric: As `History.metrics` names it.
     """
     figure = go.Figure()
-    axis = _counting_axis(histories)
+    known = {name: gaps for name, history in histories.items() if (gaps := gap(history, metric)) is not None}
+    axis = _counting_axis([histories[name] for name in known])
     for place, (name, history) in enumerate(histories.items()):
         color = RUN_COLORS[place % len(RUN_COLORS)]
-        gaps = gap(history, metric)
+        gaps = known.get(name)
         if gaps is None:
             continue
         gaps = gaps.set_axis(history.table[history.axis]).dropna()
@@ -252,7 +259,7 @@ def gap_figure(histories: dict[str, History], metric: str) -> go.Figure:
         title={"text": title, "font": {"size": 15}},
         xaxis=axis,
         yaxis={"title": "Gap"},
-        height=340,
+        height=_height(len(known)),
         margin={"l": 10, "r": 10, "t": 40, "b": 10},
         showlegend=len(histories) > 1,
         legend={"orientation": "h", "yanchor": "top", "y": -0.22, "xanchor": "left", "x": 0},

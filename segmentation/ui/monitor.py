@@ -207,7 +207,7 @@ def _choose_training(log: Log) -> Log:
     with suppress(RunError):  # is said where the curves would be
         trainings = log.read().trainings
         if len(trainings) > 1:
-            sizes = [f"{len(one.table):,} {one.axis}s" for one in trainings]
+            sizes = [_length(one) for one in trainings]
             number = st.selectbox(
                 f"Training of {plain(log.name)}",
                 range(len(trainings) + 1),
@@ -436,24 +436,23 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def _length(history: History) -> str:
+    count = len(history.table)
+    return f"1 {history.axis}" if count == 1 else f"{count:,} {history.axis}s"
+
+
 def _best_row(histories: dict[str, History]) -> None:
     """Show each log's best epoch, by validation accuracy, as the checkpoint keeps it, or what comes next to it."""
     for name, history in histories.items():
         table, axis = history.table, history.axis
-        count = f"1 {axis}" if len(table) == 1 else f"{len(table):,} {axis}s"
         if history.best is None:
-            st.markdown(f"**{plain(name)}**: {count}")
+            st.markdown(f"**{plain(name)}**: {_length(history)}")
             continue
         monitor, position = history.best
         row = table.iloc[position]
-        st.markdown(f"**{plain(name)}**: {count}, best is {axis} {int(row[axis])} by {plain(monitor)}")
-        found = {
-            metric: chart.curve(VALIDATION)
-            for metric in _metrics([history])
-            for chart in history.charts
-            if chart.name == metric
-        }
-        shown = [(metric, curve) for metric, curve in found.items() if curve and direction(metric)]
+        st.markdown(f"**{plain(name)}**: {_length(history)}, best is {axis} {int(row[axis])} by {plain(monitor)}")
+        known = {key(chart.name): chart.curve(VALIDATION) for chart in history.charts if direction(chart.name)}
+        shown = [(metric, curve) for metric in _metrics([history]) if (curve := known.get(key(metric)))]
         figures = st.grid(4, min_column_width=220)
         for metric, curve in shown[: len(FIRST)]:
             value = row[curve.column]

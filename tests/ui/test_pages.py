@@ -309,13 +309,24 @@ def test_cleared_uploads_stay_away(open_page: Open) -> None:
     assert "**old.csv**" not in texts(at)
 
 
+def test_an_upload_that_is_taken_out_of_the_uploader_is_gone(open_page: Open) -> None:
+    at = open_page("monitor")
+    uploader = at.file_uploader(key="logs").upload("old.csv", b"epoch,loss\n0,1.0\n", "text/csv")
+    uploader.upload("new.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
+    assert "**old.csv**" in texts(at)
+    at.file_uploader(key="logs").set_value(("new.csv", b"epoch,loss\n0,1.0\n", "text/csv")).run()
+    assert "**old.csv**" not in texts(at)
+    assert "**new.csv**" in texts(at)
+
+
 def test_two_uploads_of_one_name_and_a_run_of_it_are_three_logs(open_page: Open, trained: object) -> None:
     namesake = trained.run.folder.parent / "log.csv"
     shutil.copytree(trained.run.folder, namesake)
     try:
         at = open_page("monitor", run="log.csv")
-        at.file_uploader(key="logs").upload("log.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
-        at.file_uploader(key="logs").upload("log.csv", b"epoch,loss\n0,1.0\n1,0.5\n2,0.4\n", "text/csv").run()
+        longer = b"epoch,loss\n0,1.0\n1,0.5\n2,0.4\n"
+        uploader = at.file_uploader(key="logs").upload("log.csv", b"epoch,loss\n0,1.0\n", "text/csv")
+        uploader.upload("log.csv", longer, "text/csv").run()
         assert not at.exception
         assert not at.error
         words = texts(at)
@@ -328,8 +339,8 @@ def test_two_uploads_of_one_name_and_a_run_of_it_are_three_logs(open_page: Open,
 
 def test_a_log_that_is_given_twice_is_drawn_once(open_page: Open, trained: object) -> None:
     at = open_page("monitor")
-    for _ in range(2):
-        at.file_uploader(key="logs").upload("same.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
+    uploader = at.file_uploader(key="logs").upload("same.csv", b"epoch,loss\n0,1.0\n", "text/csv")
+    uploader.upload("same.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()
     at.text_input(key="log-path").input(str(trained.run.folder)).run()
     assert not at.error
     assert "**same.csv**: 1 epoch" in texts(at)
