@@ -151,6 +151,7 @@ def _uploads() -> list[Log]:
         "Training logs",
         type=["csv", "tsv", "log", "txt"],
         accept_multiple_files=True,
+        max_upload_size=MOST_BYTES >> 20,
         key=widget,
         on_change=_drop_removed,
         args=(widget,),
