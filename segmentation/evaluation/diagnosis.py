@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from segmentation.evaluation import scores
+from segmentation.evaluation.ranking import count_errors
 
 BRIGHTEST = 0.1
 """The share of the patches that counts as very bright when the article's claim is tested."""
 
 
-def grouped_scores(table: pd.DataFrame, matrices: np.ndarray, by: str, names: Sequence[str]) -> pd.DataFrame:
+def grouped_scores(
+    table: pd.DataFrame, matrices: np.ndarray, by: str, names: Sequence[str], class_name: str | None = None
+) -> pd.DataFrame:
     """Return a row a scene or tile with its scores, read off the sum of its patches' confusion matrices.
 
     Args:
@@ -22,10 +25,13 @@ def grouped_scores(table: pd.DataFrame, matrices: np.ndarray, by: str, names: Se
         matrices: Their confusion matrices.
         by: ``scene`` or ``tile``.
         names: The classes.
+        class_name: Of which wrong pixels are counted; None for all.
 
     Returns:
-        Columns ``by, patches, pixels, mean_iou, accuracy`` and ``iou_`` by class, in the table's order.
+        Columns ``by, patches, pixels, mean_iou, accuracy``, ``iou_`` by class, and those of
+        `segmentation.evaluation.ranking.count_errors`, in the table's order.
     """
+    index = list(names).index(class_name) if class_name else None
     rows = []
     places = table.groupby(by, sort=False).indices
     for name, chosen in places.items():
@@ -38,6 +44,7 @@ def grouped_scores(table: pd.DataFrame, matrices: np.ndarray, by: str, names: Se
                 "mean_iou": float(scores.mean_iou(matrix)),
                 "accuracy": float(scores.accuracy(matrix)),
                 **{f"iou_{n}": float(v) for n, v in zip(names, scores.iou(matrix), strict=True)},
+                **count_errors(matrix[None], index).iloc[0],
             }
         )
     return pd.DataFrame(rows)
@@ -89,7 +96,7 @@ def brightness_claim(table: pd.DataFrame) -> tuple[float, float, float]:
     return limit, float(scored.loc[bright, "mean_iou"].mean()), float(scored.loc[~bright, "mean_iou"].mean())
 
 
-def compare_runs(one: pd.DataFrame, other: pd.DataFrame, part: str) -> pd.DataFrame:
+def compare_runs(one: pd.DataFrame, other: pd.DataFrame, part: str, score: str = "mean_iou") -> pd.DataFrame:
     """Set two runs' scores of the same patches side by side.
 
     Args:
@@ -97,11 +104,12 @@ def compare_runs(one: pd.DataFrame, other: pd.DataFrame, part: str) -> pd.DataFr
         other: Another run's.
         part: ``test`` or ``train``: only patches that both runs have in this part, since a run does better on what it
             was trained on.
+        score: The column to compare.
 
     Returns:
-        `one`'s rows with ``other_mean_iou`` and ``gain``, the other's mean IoU less this one's.
+        `one`'s rows with the other's score, its name after ``other_``, and ``gain``, the other's score less this one's.
     """
-    others = other.loc[other["part"] == part].set_index("patch")["mean_iou"]
+    others = other.loc[other["part"] == part].set_index("patch")[score]
     chosen = one[(one["part"] == part) & one["patch"].isin(others.index)]
     theirs = chosen["patch"].map(others)
-    return chosen.assign(other_mean_iou=theirs, gain=theirs - chosen["mean_iou"])
+    return chosen.assign(**{f"other_{score}": theirs, "gain": theirs - chosen[score]})

@@ -381,16 +381,16 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
             z=shares,
             x=names,
             y=names,
-            customdata=matrix,
             colorscale=[[0, "rgba(15,118,110,0)"], [1, ACCENT]],
             zmin=0,
             zmax=100,
             colorbar={"title": "% of<br>the row", "thickness": 12},
-            hovertemplate="%{y} taken for %{x}: %{z:.1f} %<br>%{customdata:,} pixels<extra></extra>",
+            hoverinfo="skip",
         )
     )
     # A heat map's cells cannot be clicked in Streamlit, points can: one that nobody sees lies over each cell. Its text
-    # has a colour for each cell, where a heat map's own is for a light page only.
+    # has a colour for each cell, where a heat map's own is for a light page only. It says what the pointer is on, too:
+    # what Plotly skips when the pointer passes, it does not select either.
     figure.add_scatter(
         x=[name for _ in names for name in names],
         y=[name for name in names for _ in names],
@@ -398,7 +398,13 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
         marker={"symbol": "square", "size": 40, "opacity": 0},
         text=["" if np.isnan(share) else f"{share:.0f}" for share in shares.ravel()],
         textfont={"color": ["#ffffff" if share > 50 else QUIET for share in shares.ravel()]},
-        hoverinfo="skip",
+        customdata=[
+            ["–" if np.isnan(share) else f"{share:.1f} %", count]
+            for share, count in zip(shares.ravel(), matrix.ravel().tolist(), strict=True)
+        ],
+        hovertemplate="%{y} predicted as %{x}: %{customdata[0]}<br>%{customdata[1]:,} pixels<extra></extra>",
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
         showlegend=False,
     )
     figure.update_layout(

@@ -14,6 +14,7 @@ from segmentation.data.protocols import DESCRIPTIONS, settle_void
 from segmentation.data.scenes import Dataset
 from segmentation.errors import BackendError, RunError
 from segmentation.evaluation import diagnosis, scores
+from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, count_errors, rank
 from segmentation.files import replacing
 from segmentation.runs.folder import Run, check_run_name, confusion_column
 from segmentation.runs.reviews import VERDICTS, Reviews
@@ -22,6 +23,7 @@ from segmentation.training import launch
 from segmentation.training.configuration import Configuration
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
 from segmentation.ui.layout import (
+    BROWSER,
     EXPLORER,
     code,
     drawn,
@@ -44,14 +46,22 @@ PATCHES_A_PAGE = 8
 
 PARTS = {"Held out": "test", "Trained on": "train"}
 
-MEAN_IOU, CLASS_IOU, ACCURACY, SURELY_WRONG = "Mean IoU", "IoU of the class", "Accuracy", "Surely wrong"
+MEAN_IOU, CLASS_IOU, WRONG_PIXELS = "Mean IoU", "IoU of the class", "Wrong pixels"
+ACCURACY, SURELY_WRONG = "Accuracy", "Surely wrong"
 RANKS = {
-    MEAN_IOU: "mean over the classes in mask or prediction",
     CLASS_IOU: "IoU of the class chosen above",
+    MEAN_IOU: "mean over the classes in mask or prediction",
+    WRONG_PIXELS: "pixels whose class is wrong; with a class chosen, those of it that are missed or invented",
     ACCURACY: "share of labelled pixels that are right",
     SURELY_WRONG: f"share of labelled pixels that are wrong with a confidence of {scores.SURE} or more",
 }
-"""What patches can be ranked by, and what it means."""
+"""What patches can be ranked by, and what it means; with a class chosen, its IoU comes first."""
+
+ERRORS = {"All": WRONG, "Missed": MISSED, "Invented": INVENTED}
+"""Which wrong pixels of a class count."""
+
+COUNTED = "counted"
+"""The column of the wrong pixels that count."""
 
 
 def can_show(dataset: Dataset | None, run: Run | None) -> bool:
@@ -114,8 +124,12 @@ def summary(run: Run) -> None:
             )
 
 
-def _choose_patches(run: Run) -> pd.DataFrame:
-    """Draw the sidebar's filters and return the patches that pass them."""
+def _choose_patches(run: Run, second: Run | None = None) -> pd.DataFrame:
+    """Draw the sidebar's filters and return the patches that pass them.
+
+    Where the run's confusion matrices are known, the columns of `count_errors` are added, and `COUNTED`: of the class
+    chosen, or of all; with a second run, of whichever of the two has more.
+    """
     table, sidebar = run.patches, st.sidebar
     sidebar.subheader("Filters", anchor=False)
     part = sidebar.segmented_control(
@@ -142,14 +156,42 @@ def _choose_patches(run: Run) -> pd.DataFrame:
         key="class",
         bind="query-params",
         placeholder="Any class",
-        help="Only patches that hold this class in mask or prediction.",
+        on_change=_rank_by_class,
+        help="Only patches that hold this class in mask or prediction; they are then ranked by its IoU.",
     )
+    kind = "All"
+    if class_name and run.confusion_matrices is not None:
+        kind = sidebar.segmented_control(
+            "Errors",
+            list(ERRORS),
+            default="All",
+            required=True,
+            key="errors",
+            bind="query-params",
+            help=f"**Missed**: {plain(class_name)} in the mask that was not found. **Invented**: predicted where the "
+            "mask has another class. Only such pixels count, and only patches that have some are shown.",
+        )
+    if run.confusion_matrices is not None:
+        index = run.palette.names.index(class_name) if class_name else None
+        table = table.join(count_errors(run.confusion_matrices, index).set_axis(table.index))
+        table = table.assign(**{COUNTED: table[ERRORS[kind]]})
+        if second and second.confusion_matrices is not None:
+            theirs = count_errors(second.confusion_matrices, index)[ERRORS[kind]].set_axis(second.patches["patch"])
+            table[COUNTED] = np.fmax(table[COUNTED], table["patch"].map(theirs))
+        if kind != "All":
+            table = table[table[COUNTED] > 0]
     table = table[table["part"] == PARTS[part]]
     if tiles:
         table = table[table["tile"].isin(tiles)]
     if class_name:
         table = table[table[f"iou_{class_name}"].notna()]
     return table
+
+
+def _rank_by_class() -> None:
+    """Whoever chooses a class wants to see where it fails; wrong pixels are then that class's already."""
+    if st.session_state.get("by") != WRONG_PIXELS:
+        st.session_state["by"] = CLASS_IOU if st.session_state["class"] else MEAN_IOU
 
 
 def _evaluate(run: Run) -> str:
@@ -182,6 +224,33 @@ def _choose_order() -> bool:
     return order == "Worst first"
 
 
+def _choose_least(run: Run) -> float:
+    """Let the user choose how many wrong pixels a patch has at the least to be among the worst; return that number."""
+    percent = st.sidebar.number_input(
+        "Minimum wrong pixels, % of the patch",
+        0.0,
+        100.0,
+        1.0,
+        step=0.5,
+        format="%g",
+        key="least-wrong",
+        bind="query-params",
+        help="A few stray pixels can give an IoU of 0. Patches with fewer wrong pixels are hidden where the worst come "
+        "first; 0 hides none.",
+    )
+    return percent / 100 * run.patch_size**2
+
+
+def _hidden_line(hidden: int, least: float, run: Run) -> str:
+    """Say how many patches the bound on wrong pixels hides."""
+    if not hidden:
+        return ""
+    class_name = st.session_state.get("class")
+    what = plain(f"wrong pixels of {class_name}") if class_name else "wrong pixels"
+    patches = "1 patch with fewer than" if hidden == 1 else f"{hidden:,} patches with fewer than"
+    return f" {patches} {least:,.0f} {what} ({100 * least / run.patch_size**2:g} % of the patch) hidden."
+
+
 def ranking(dataset: Dataset, run: Run) -> None:
     """Show patches, scenes or tiles in the order of a score."""
     table = _choose_patches(run)
@@ -196,43 +265,46 @@ def ranking(dataset: Dataset, run: Run) -> None:
         help="Scenes and tiles are scored by the sum of their patches' confusion matrices.",
     )
     class_name = st.session_state.get("class")
-    known = [name for name in RANKS if name != SURELY_WRONG or "surely_wrong" in table]
-    by = st.sidebar.selectbox(
-        "By",
-        [name for name in known if name != CLASS_IOU or class_name],
-        key="by",
-        bind="query-params",
-        help="  \n".join(f"**{name}**: {RANKS[name]}." for name in known),
-    )
-    worst_first = _choose_order()
     column = {
-        MEAN_IOU: "mean_iou",
         CLASS_IOU: f"iou_{class_name}",
+        MEAN_IOU: "mean_iou",
+        WRONG_PIXELS: COUNTED,
         ACCURACY: "accuracy",
         SURELY_WRONG: "surely_wrong",
-    }[by]
-    if unit != "Patches":
-        _rank_groups(run, table, unit, column, worst_first)
-        return
-    # Equal scores keep the patches' own order, so that the ranking is the same every time.
-    table = table.dropna(subset=column).sort_values(
-        column, ascending=worst_first != (by == SURELY_WRONG), kind="stable"
+    }
+    by = st.sidebar.selectbox(
+        "By",
+        [name for name in RANKS if column[name] in table],
+        key="by",
+        bind="query-params",
+        help="  \n".join(f"**{name}**: {RANKS[name]}." for name in RANKS),
     )
-    _cards(dataset, run, table, f"Ranked by {by}: {RANKS[by]}.")
-    _act(dataset, run, table)
+    worst_first = _choose_order()
+    if unit != "Patches":
+        _rank_groups(run, table, unit, column[by], worst_first)
+        return
+    count, least = None, 0.0
+    if COUNTED in table:
+        count, least = COUNTED, _choose_least(run)
+    ranked, hidden = rank(table, column[by], count, worst_first, least if worst_first else 0)
+    caption = f"Ranked by {by}: {RANKS[by]}.{_hidden_line(hidden, least, run)}"
+    _cards(dataset, run, ranked, caption, ranked_by=column[by])
+    _act(dataset, run, ranked)
 
 
 def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_first: bool) -> None:
     """Show scenes or tiles in the order of a score, as a table."""
     if not _needs_confusions(run):
         return
-    by = unit.lower().removesuffix("s")
-    groups = diagnosis.grouped_scores(table, run.confusion_matrices[table.index], by, run.palette.names)
-    if groups.empty or column not in groups:
+    by, class_name = unit.lower().removesuffix("s"), st.session_state.get("class")
+    groups = diagnosis.grouped_scores(table, run.confusion_matrices[table.index], by, run.palette.names, class_name)
+    if groups.empty or column not in {*groups, COUNTED}:
         st.info("Nothing to rank: loosen the filters, or rank by another score, in the sidebar.")
         return
-    groups = groups.sort_values(column, ascending=worst_first, kind="stable", na_position="last")
+    count = ERRORS[st.session_state.get("errors", "All") if class_name else "All"]
+    groups, _ = rank(groups, count if column == COUNTED else column, count, worst_first)
     st.markdown(f"**{len(groups):,}** {unit.lower()} of {len(table):,} patches")
+    of_class = plain(f" of {class_name}") if class_name else ""
     event = st.dataframe(
         groups,
         hide_index=True,
@@ -249,19 +321,24 @@ def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_fi
             **{
                 f"iou_{name}": st.column_config.NumberColumn(f"IoU {name}", format="%.3f") for name in run.palette.names
             },
+            WRONG: st.column_config.NumberColumn(f"Wrong pixels{of_class}", format="localized"),
+            MISSED: st.column_config.NumberColumn("Missed", format="localized") if class_name else None,
+            INVENTED: st.column_config.NumberColumn("Invented", format="localized") if class_name else None,
         },
     )
     with st.container(horizontal=True):
-        rows = event.selection.rows
-        if by == "scene":
-            st.page_link(
-                EXPLORER,
-                label="Explore the scene",
-                icon=":material/compare:",
-                disabled=not rows,
-                help="Choose a row first.",
-                query_params=looking_at(groups.iloc[rows[0]]["scene"] if rows else "") | {"run": run.name},
-            )
+        rows = [row for row in event.selection.rows if row < len(groups)]  # a filter may have left fewer
+        chosen = groups.iloc[rows[0]][by] if rows else ""
+        st.page_link(
+            EXPLORER if by == "scene" else BROWSER,
+            label="Explore the scene" if by == "scene" else "See the tile",
+            icon=":material/compare:" if by == "scene" else ":material/grid_view:",
+            disabled=not rows,
+            help="Choose a row first.",
+            query_params=looking_at(chosen) | {"run": run.name}
+            if by == "scene"
+            else {"view": "One tile", "tile-shown": chosen},
+        )
         st.download_button(
             "Download the table",
             csv_text(groups),
@@ -345,6 +422,7 @@ def _cards(
     table: pd.DataFrame,
     caption: str,
     second: Run | None = None,
+    ranked_by: str | Callable[[pd.Series], str] = "mean_iou",
     below: Callable[[pd.Series], None] | None = None,
 ) -> None:
     """Show patches in their order, page by page, each as image, ground truth and prediction.
@@ -355,6 +433,7 @@ def _cards(
         table: The patches in order.
         caption: What the order is.
         second: Another run whose prediction to show beside.
+        ranked_by: The column that the order is of, or what says it of a patch's row: in bold on each card.
         below: What to draw under each card, from the patch's row.
     """
     ranked = table.assign(rank=range(1, len(table) + 1))
@@ -367,12 +446,19 @@ def _cards(
     broken: set[str] = set()
     for _, row in shown.iterrows():
         with cards, st.container(border=True), one_sentence():
-            _card(dataset, run, row, broken, second)
+            _card(dataset, run, row, broken, second, ranked_by)
             if below:
                 below(row)
 
 
-def _card(dataset: Dataset, run: Run, row: pd.Series, broken: set[str], second: Run | None = None) -> None:
+def _card(
+    dataset: Dataset,
+    run: Run,
+    row: pd.Series,
+    broken: set[str],
+    second: Run | None = None,
+    ranked_by: str | Callable[[pd.Series], str] = "mean_iou",
+) -> None:
     """One patch: its place and scores, its pictures, and the way to the explorer.
 
     Args:
@@ -381,6 +467,7 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, broken: set[str], second: 
         row: Of the run's table of patches.
         broken: Takes the names of runs whose model cannot be used: that is said once for all cards.
         second: Another run whose prediction to show beside.
+        ranked_by: As for `_cards`.
     """
     place = row["patch"].rsplit("/", 1)[1]
     number = f"**{row['rank']}.** " if "rank" in row else ""
@@ -418,11 +505,34 @@ def _card(dataset: Dataset, run: Run, row: pd.Series, broken: set[str], second: 
     by_class = ", ".join(
         f"{plain(name)} {row[f'iou_{name}']:.3f}" for name in run.palette.names if pd.notna(row[f"iou_{name}"])
     )
-    st.markdown(
-        f"**Mean IoU {row['mean_iou']:.3f}** of {in_classes(row['classes'])} · accuracy {row['accuracy']:.3f} · "
-        f"confidence {row['confidence']:.2f}"
-    )
+    facts = _facts(row)
+    bold = facts.pop(ranked_by) if isinstance(ranked_by, str) else ranked_by(row)
+    st.markdown(" · ".join([f"**{bold}**", *facts.values()]))
     st.caption(f"IoU: {by_class}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")
+
+
+def _pixels(count: int, kind: str) -> str:
+    return f"{count:,} {kind} pixel" if count == 1 else f"{count:,} {kind} pixels"
+
+
+def _facts(row: pd.Series) -> dict[str, str]:
+    """Return what a card says of a patch, as Markdown, by the columns that patches can be ranked by."""
+    facts, class_name = {}, st.session_state.get("class")
+    if class_name:
+        facts[f"iou_{class_name}"] = f"IoU of {plain(class_name)} {row[f'iou_{class_name}']:.3f}"
+    if COUNTED in row:
+        kind = st.session_state.get("errors", "All") if class_name else "All"
+        facts[COUNTED] = _pixels(int(row[ERRORS[kind]]), ERRORS[kind])
+        if class_name:
+            facts[COUNTED] += f" of {plain(class_name)}"
+        if class_name and kind == "All":
+            facts[COUNTED] += f" ({row[MISSED]:,} missed, {row[INVENTED]:,} invented)"
+    facts["mean_iou"] = f"Mean IoU {score(row['mean_iou'])} of {in_classes(row['classes'])}"
+    facts["accuracy"] = f"Accuracy {score(row['accuracy'])}"
+    if "surely_wrong" in row:
+        facts["surely_wrong"] = f"{100 * row['surely_wrong']:.1f} % surely wrong"
+    facts["confidence"] = f"Confidence {row['confidence']:.2f}"
+    return facts
 
 
 @st.dialog("In its scene", width="large")
@@ -435,7 +545,7 @@ def _context(dataset: Dataset, run: Run, row: pd.Series) -> None:
 
 
 def confusions(dataset: Dataset, run: Run) -> None:
-    """Show which patches make a cell of the confusion matrix, most of its pixels first."""
+    """Show which patches contribute to a cell of the confusion matrix, those with most of its pixels first."""
     table = _choose_patches(run)
     if not _needs_confusions(run):
         return
@@ -443,37 +553,40 @@ def confusions(dataset: Dataset, run: Run) -> None:
     matrix = run.confusion_matrices[table.index].sum(0)
     wrong = matrix - np.diag(np.diagonal(matrix))
     first = np.unravel_index(wrong.argmax(), wrong.shape)
-    clicked = st.session_state.get("confusions", {}).get("selection", {}).get("points", [])
-    cell = (html.unescape(clicked[0]["y"]), html.unescape(clicked[0]["x"])) if clicked else None
-    if cell and cell != st.session_state.get("confusions-followed"):
-        st.session_state["confusions-followed"] = cell
-        st.session_state["true"], st.session_state["taken"] = cell
     halves = st.grid(2, min_column_width=400, gap="medium")
     with halves.cell():
         st.plotly_chart(
             confusion_figure(matrix, run.palette),
             key="confusions",
-            on_select="rerun",
+            on_select=_follow_cell,
             selection_mode="points",
             config={"displayModeBar": False},
         )
-        st.caption("Click a cell to see the patches that make it.")
+        st.caption("Click a cell to see the patches that contribute to it.")
     with halves.cell():
         true = st.selectbox("True class", names, int(first[0]), key="true", bind="query-params", help="What it is.")
         taken = st.selectbox(
-            "Taken for", names, int(first[1]), key="taken", bind="query-params", help="What the model says."
+            "Predicted as", names, int(first[1]), key="taken", bind="query-params", help="What the model says."
         )
         count = int(matrix[names.index(true), names.index(taken)])
         of_class = int(matrix[names.index(true)].sum())
         share = f", {100 * count / of_class:.1f} % of all {plain(true)}" if of_class else ""
-        title = plain(f"{true} taken for {taken}, pixels")
+        title = plain(f"{true} predicted as {taken}, pixels")
         st.metric(title, f"{count:,}", help="In the patches that pass the filters.")
         column = confusion_column(true, taken)
         making = table[table[column] > 0].sort_values(column, ascending=False, kind="stable")
         half = int((making[column].cumsum() < count / 2).sum()) + 1 if count else 0
-        st.markdown(f"{len(making):,} patches make this cell{share}; half of it is in {half:,} of them.")
-    _cards(dataset, run, making, plain(f"Ranked by pixels of {true} taken for {taken}."))
+        st.markdown(f"{len(making):,} patches contribute to this cell{share}; half of it is in {half:,} of them.")
+    pixels = plain(f"pixels of {true} predicted as {taken}")
+    _cards(dataset, run, making, f"Sorted by {pixels}.", ranked_by=lambda row: f"{row[column]:,} {pixels}")
     _act(dataset, run, making)
+
+
+def _follow_cell() -> None:
+    """Choose the classes of the cell that was clicked."""
+    points = st.session_state["confusions"]["selection"]["points"]
+    if points:
+        st.session_state["true"], st.session_state["taken"] = (html.unescape(points[0][axis]) for axis in "yx")
 
 
 def causes(dataset: Dataset, run: Run) -> None:
@@ -525,12 +638,13 @@ def causes(dataset: Dataset, run: Run) -> None:
             ),
         },
     )
-    points = event.selection.points
-    if not points:
+    clicked = [html.unescape(point["customdata"][0]) for point in event.selection.points]
+    found = table[table["patch"].isin(clicked)]  # a filter may have removed it
+    if found.empty:
         st.caption("Click a point to see its patch.")
         return
     with st.container(border=True), one_sentence():
-        _card(dataset, run, table[table["patch"] == html.unescape(points[0]["customdata"][0])].iloc[0], set())
+        _card(dataset, run, found.iloc[0], set())
 
 
 def suspects(dataset: Dataset, run: Run) -> None:
@@ -559,9 +673,6 @@ def suspects(dataset: Dataset, run: Run) -> None:
     def review(row: pd.Series) -> None:
         patch = row["patch"]
         of_patch = known.loc[patch] if patch in known.index else {"verdict": "", "note": ""}
-        st.markdown(
-            f"**{100 * row['surely_wrong']:.1f} %** of its pixels are wrong with a confidence of {scores.SURE} or more."
-        )
         verdict = st.pills(
             "Verdict",
             list(VERDICTS),
@@ -581,6 +692,9 @@ def suspects(dataset: Dataset, run: Run) -> None:
         run,
         table,
         "Patches where the model is sure and the mask disagrees: is the label wrong? The most such pixels first.",
+        ranked_by=lambda row: (
+            f"{100 * row['surely_wrong']:.1f} % of its pixels are wrong with a confidence of {scores.SURE} or more"
+        ),
         below=review,
     )
     if not known.empty:
@@ -608,15 +722,17 @@ def two_runs(dataset: Dataset, run: Run) -> None:
         placeholder="Choose another run of these classes",
         help="Its scores of the same patches are set against this run's.",
     )
-    table = _choose_patches(run)
+    table = _choose_patches(run, others.get(name))
     st.sidebar.subheader("View", anchor=False)
     worst_first = _choose_order()
+    least = _choose_least(run) if COUNTED in table else 0.0
     if name is None:
         st.info("Choose another run to see what got better and what got worse.", icon=":material/compare_arrows:")
         return
-    other = others[name]
-    both = diagnosis.compare_runs(table, other.patches, PARTS[st.session_state["part"]])
-    both = both.dropna(subset="gain").sort_values("gain", ascending=worst_first, kind="stable")
+    other, class_name = others[name], st.session_state.get("class")
+    column, title = (f"iou_{class_name}", f"IoU of {class_name}") if class_name else ("mean_iou", "Mean IoU")
+    both = diagnosis.compare_runs(table, other.patches, PARTS[st.session_state["part"]], column)
+    both = both.dropna(subset="gain")
     if both.empty:
         st.info(plain(f"{run.name} and {name} have no patch of this part in common: choose another run or part."))
         return
@@ -625,26 +741,29 @@ def two_runs(dataset: Dataset, run: Run) -> None:
     figures.metric(f"{plain(name)} is better on", f"{(both['gain'] > 0).sum():,}")
     figures.metric(f"{plain(name)} is worse on", f"{(both['gain'] < 0).sum():,}")
     meaning = plain(f"{name} less {run.name}, by patch.")
-    figures.metric("Mean gain of mean IoU", f"{both['gain'].mean():+.3f}", help=meaning)
+    gained = plain(title[0].lower() + title[1:]) if class_name is None else plain(title)
+    figures.metric(f"Mean gain of {gained}", f"{both['gain'].mean():+.3f}", help=meaning)
     st.plotly_chart(
         scatter_figure(
-            both["mean_iou"],
-            both["other_mean_iou"],
+            both[column],
+            both[f"other_{column}"],
             both["patch"],
-            f"Mean IoU of {run.name}",
-            f"Mean IoU of {name}",
+            f"{title}, {run.name}",
+            f"{title}, {name}",
             diagonal=True,
         ),
         key="two-runs",
         config={"displayModeBar": False},
     )
+    ranked, hidden = rank(both, "gain", COUNTED if COUNTED in both else None, worst_first, least)
 
-    def gain(row: pd.Series) -> None:
-        st.markdown(f"{plain(name)}: mean IoU {row['other_mean_iou']:.3f}, **{row['gain']:+.3f}**")
+    def gain(row: pd.Series) -> str:
+        return f"{row['gain']:+.3f}: {plain(title)} {row[f'other_{column}']:.3f} with {plain(name)}"
 
     order = "What got worse comes first." if worst_first else "What got better comes first."
-    _cards(dataset, run, both, plain(f"Ranked by the gain of {name} over {run.name}. {order}"), other, gain)
-    _act(dataset, run, both)
+    caption = plain(f"Ranked by the gain of {name} over {run.name}. {order}") + _hidden_line(hidden, least, run)
+    _cards(dataset, run, ranked, caption, other, gain)
+    _act(dataset, run, ranked)
 
 
 VIEWS: dict[str, Callable[[Dataset, Run], None]] = {

@@ -22,6 +22,7 @@ from segmentation.ui.loaders import load_fingerprint, progress_bar
 
 Rows = TypeVar("Rows", pd.DataFrame, pd.Series)
 
+BROWSER = "pages/1_Dataset_browser.py"
 EXPLORER = "pages/3_Prediction_explorer.py"
 
 DATASET, WHOLE = "Data set", "Whole scene"

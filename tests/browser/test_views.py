@@ -194,7 +194,7 @@ def test_the_greatest_confusion(visit: Callable, scores: pd.DataFrame) -> None:
     np.fill_diagonal(matrix, 0)
     true, taken = np.unravel_index(matrix.argmax(), matrix.shape)
     page = visit("/Worst-case_gallery?view=Confusions")
-    expect(main(page)).to_contain_text(f"{NAMES[true]} taken for {NAMES[taken]}, pixels{matrix.max():,}")
+    expect(main(page)).to_contain_text(f"{NAMES[true]} predicted as {NAMES[taken]}, pixels{matrix.max():,}")
     held_out = scores[scores["part"] == "test"]
     making = held_out[f"{NAMES[true]} as {NAMES[taken]}"].sort_values(ascending=False, kind="stable")
     assert making.sum() == matrix.max()
@@ -254,7 +254,7 @@ def explore(page: Page) -> Iterator[Callable[[], object]]:
 
 def rank(page: Page) -> Iterator[Callable[[], object]]:
     yield lambda: choose(page, "Class", "Building")
-    yield lambda: choose(page, "By", "IoU of the class")
+    yield lambda: choose(page, "By", "Wrong pixels")
     yield page.get_by_text("Best first", exact=True).click
     yield page.get_by_role("button", name="Next page").click
 
