@@ -3,15 +3,15 @@
 import streamlit as st
 
 from segmentation.ui import browser
-from segmentation.ui.layout import choose_dataset, heed, legend, page
+from segmentation.ui.layout import choose_dataset, legend, page, settle_run
 
 with page(
     "Dataset browser", "Is my data right? Every scene with its mask, how the classes share the area, and what is odd."
 ):
     dataset = choose_dataset()
+    settle_run(dataset)  # for links from here
     if dataset is None:
         st.stop()
-    heed("view", "Scenes")
     browser.follow_open_scene()
     view = st.segmented_control(
         "View",

@@ -11,10 +11,11 @@ from segmentation.data.health import FINDINGS, usable_patches
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import VOID_NAME, Palette
 from segmentation.data.patches import PATCH_SIZE, class_counts, crop, grid
-from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
+from segmentation.data.protocols import DESCRIPTIONS, PROTOCOLS, Protocol, held_out, touching
 from segmentation.data.scenes import Dataset, mosaic
 from segmentation.errors import ImageFileError
 from segmentation.tables import csv_text
+from segmentation.ui.address import link
 from segmentation.ui.figures import class_bars, light_figure, tile_shares
 from segmentation.ui.layout import (
     EXPLORER,
@@ -117,9 +118,10 @@ def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Callable[[pd.Dat
 
 def choose_part(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Draw the filter by part; return what leaves the patches (`Health`) of the part chosen."""
+    splits = _splits(dataset)
     split = st.selectbox(
         "Split",
-        _splits(dataset),
+        list(splits),
         index=None,
         key="split",
         bind="query-params",
@@ -137,18 +139,20 @@ def choose_part(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
         bind="query-params",
         help="Held-out patches are those that a run is scored on.",
     )
-    return lambda patches: patches[_held_out(patches, split) == (part == "Held out")]
+    return lambda patches: patches[held_out(patches, *splits[split]) == (part == "Held out")]
 
 
-def _splits(dataset: Dataset) -> list[str]:
-    """Return every way to split a data set: by patch, by scene, and the tiles, any of which can be held out."""
-    whole = ["patch", "scene"] if len(dataset.scenes) > 1 else ["patch"]
-    return whole + (list(dataset.tiles) if len(dataset.tiles) > 1 else [])
+def _splits(dataset: Dataset) -> dict[str, tuple[Protocol, str | None]]:
+    """Return every way to split a data set: by patch, by scene, and the tiles, any of which can be held out.
 
-
-def _held_out(patches: pd.DataFrame, split: str) -> np.ndarray:
-    """Tell which of all patches (`Health`) one of `_splits` holds out."""
-    return held_out(patches, split) if split in ("patch", "scene") else held_out(patches, "tile", split)
+    By the name in the list: a protocol and, for ``tile``, the tile. A tile with the name of a protocol says what it is.
+    """
+    splits: dict[str, tuple[Protocol, str | None]] = {"patch": ("patch", None)}
+    if len(dataset.scenes) > 1:
+        splits["scene"] = ("scene", None)
+    if len(dataset.tiles) > 1:
+        splits |= {f"{tile} (tile)" if tile in PROTOCOLS else tile: ("tile", tile) for tile in dataset.tiles}
+    return splits
 
 
 def choose_order(dataset: Dataset) -> Callable[[pd.DataFrame], pd.Series]:
@@ -222,11 +226,13 @@ def show_scenes(dataset: Dataset) -> None:
         with cards, st.container(border=True), one_sentence():
             scene = dataset.scene(row.scene)
             picture = load_thumbnail(scene, dataset.palette, stretch, colors, opacity, THUMBNAIL)
-            st.container(key=f"pixels-{row.scene}").image(picture, width="stretch", output_format="PNG")
+            st.container(key=f"pixels-{row.scene}").image(
+                picture, width="stretch", output_format="PNG", alt=f"Scene {row.scene} with its mask"
+            )
             if st.button(plain(f"{row.tile} · {scene.image.stem}"), key=f"open-{row.scene}", width="stretch"):
                 st.session_state["open_scene"] = row.scene
                 st.rerun()
-            st.caption(f"{row.height} × {row.width} px")
+            st.caption(f"{row.width} × {row.height} px")
 
 
 def show_patches(dataset: Dataset) -> None:
@@ -252,13 +258,15 @@ def show_patches(dataset: Dataset) -> None:
         with cards.cell(), one_sentence():
             scene = dataset.scene(row.scene)
             picture = load_patch_thumbnail(scene, dataset.palette, stretch, colors, opacity, row.row, row.column, size)
-            st.container(key=f"pixels-{row.patch}").image(picture, width="stretch", output_format="PNG")
+            st.container(key=f"pixels-{row.patch}").image(
+                picture, width="stretch", output_format="PNG", alt=f"Patch {row.patch} with its mask"
+            )
             place = row.patch.rsplit("/", 1)[1]
             st.page_link(
                 EXPLORER,
                 label=f"{row.scene.split('/')[-1]} {place}",
                 help=f"{row.patch}: look at it in the prediction explorer.",
-                query_params=looking_at(row.scene, place),
+                query_params=link(looking_at(row.scene, place)),
             )
 
 
@@ -299,7 +307,7 @@ def show_one_scene(dataset: Dataset) -> None:
         rows, columns = grid(*mask.shape, size)
         dropped = 1 - rows * columns * size**2 / mask.size
         st.markdown(
-            f"**{mask.shape[0]} × {mask.shape[1]} px** · {rows} × {columns} patches of {size} px · "
+            f"**{mask.shape[1]} × {mask.shape[0]} px** · {columns} × {rows} patches of {size} px · "
             f"cropping drops {100 * dropped:.1f} %"
         )
         st.caption(
@@ -345,6 +353,7 @@ def show_tile(dataset: Dataset) -> None:
         st.container(key="pixels-mosaic").image(
             png_bytes(in_place(rows)),
             caption=f"{plain(tile)}: {len(places)} × {len(places)} scenes in their places",
+            alt=f"All scenes of {tile} in their places, with their masks",
             width="stretch",
             output_format="PNG",
         )
@@ -356,9 +365,10 @@ def show_split(dataset: Dataset) -> None:
     with st.sidebar:
         begin_view()
         size = choose_patch_size()
+    splits = _splits(dataset)
     split = st.selectbox(
         "Split",
-        _splits(dataset),
+        list(splits),
         key="split-shown",
         bind="query-params",
         help="What the protocol holds out: a tenth of the patches, whole scenes, or one tile. Type to search.",
@@ -368,7 +378,8 @@ def show_split(dataset: Dataset) -> None:
         st.info(f"There are too few patches of {size} px to split: choose a smaller patch size in the sidebar.")
         return
     with one_sentence():
-        test = _held_out(patches, split)
+        protocol, tile = splits[split]
+        test = held_out(patches, protocol, tile)
         names = list(dataset.palette.names)
         parts = patches.assign(tile=np.where(test, "Held out", "Trained on"))
         pixels = parts.groupby("tile")[names].sum()
@@ -386,7 +397,6 @@ def show_split(dataset: Dataset) -> None:
             f"{100 * distance:.1f} %",
             help="Total variation: the share of pixels that would have to change class to make both parts alike.",
         )
-        protocol = split if split in DESCRIPTIONS else "tile"
         st.caption(f"Protocol {protocol}: {DESCRIPTIONS[protocol]}.")
         st.plotly_chart(
             tile_shares(parts, drawn(dataset.palette), "Share of the part's labelled pixels, %"), key="parts"
@@ -427,11 +437,12 @@ def show_shares(dataset: Dataset) -> None:
         table,
         hide_index=True,
         key="tiles",
+        column_order=["tile", "scenes", "width", "height", "patches"],
         column_config={
             "tile": "Tile",
             "scenes": "Scenes",
-            "height": "Height, px",
             "width": "Width, px",
+            "height": "Height, px",
             "patches": st.column_config.NumberColumn(f"Patches of {size} px", format="localized"),
         },
     )

@@ -18,16 +18,17 @@ from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.folder import Run
 from segmentation.tables import csv_text
+from segmentation.ui.address import link
 from segmentation.ui.figures import class_bars, confusion_figure
 from segmentation.ui.layout import (
     DATASET,
     EXPLORER,
+    SCORED,
     WHOLE,
     choose_mask_style,
     choose_opacity,
     code,
     drawn,
-    heed,
     in_classes,
     looking_at,
     one_sentence,
@@ -81,7 +82,6 @@ class Subject:
 def choose_source(dataset: Dataset | None) -> str:
     """Let the user choose between the data set, random patches of it, and an upload."""
     default = DATASET if dataset else UPLOAD
-    heed("source", default)
     return st.segmented_control(
         "Source",
         [DATASET, RANDOM, UPLOAD, ORTHOPHOTO],
@@ -110,13 +110,11 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
     left, right = st.columns(2)
     names = [scene.name for scene in dataset.scenes]
     say_unknown("scene", "scene", names)
-    heed("scene", names[0])
     name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     size = run.patch_size
     image, mask = load_scene(dataset.scene(name), dataset.palette, run.stretch or dataset.stretch)
     rows, columns = grid(*mask.shape, size)
     places = {f"r{row:02d}c{column:02d}": (row, column) for row in range(rows) for column in range(columns)}
-    heed("patch", WHOLE)
     place = right.selectbox(
         "Patch",
         [WHOLE, *places],
@@ -323,7 +321,7 @@ def compare(subject: Subject, run: Run, view: View) -> None:
     second = predict(view.second.model, subject.image, view.tta, view.overlap) if view.second else None
     truth = None if subject.mask is None else settle_void(subject.mask, run.protocol, run.palette)
     height, width = subject.image.shape[:2]
-    st.caption(" · ".join(filter(None, [f"{plain(subject.name)}, {height:,} × {width:,} px", plain(subject.remark)])))
+    st.caption(" · ".join(filter(None, [f"{plain(subject.name)}, {width:,} × {height:,} px", plain(subject.remark)])))
 
     pictures = _pictures(subject.image, truth, prediction, second, run, view)
     shown, wipe = _choose_pictures(pictures)
@@ -337,7 +335,7 @@ def compare(subject: Subject, run: Run, view: View) -> None:
     viewer(subject.name, panes, readings, key="viewer", wipe=wipe)
 
     predictions = {run.name: prediction} | ({view.second.name: second} if second else {})
-    table = _show_shares(predictions, run) if truth is None else _show_scores(truth, predictions, run)
+    table = _show_shares(predictions, run) if truth is None else _show_scores(subject.mask, truth, predictions, run)
     _downloads(subject, panes, prediction, table, run)
 
 
@@ -414,8 +412,15 @@ def _choose_pictures(pictures: dict[str, Callable[[], Pane]]) -> tuple[list[str]
     return [name for name in names if name in chosen or name in ALWAYS] or [IMAGE], False
 
 
-def _show_scores(truth: np.ndarray, predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
-    """Show what the confusion matrix of each prediction says; return the scores by class."""
+def _show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
+    """Show what the confusion matrix of each prediction says; return the scores by class.
+
+    Args:
+        mask: (height, width) uint8 class indices, void 255.
+        truth: The same with void as the run's protocol counts it.
+        predictions: By the run's name.
+        run: The run in use.
+    """
     palette = run.palette
     near = scores.near_edges(truth, EDGE)
     table = pd.DataFrame({"class": palette.names})
@@ -430,24 +435,35 @@ def _show_scores(truth: np.ndarray, predictions: dict[str, Prediction], run: Run
         counted = int(np.isfinite(by_class).sum())
         if len(predictions) > 1:
             st.markdown(f"**{plain(name)}**")
-        figures = st.grid(5, min_column_width=150)
+        figures = st.grid(6, min_column_width=150)
         figures.metric(
-            "Accuracy", score(float(scores.accuracy(matrix))), help="Share of labelled pixels that are right."
+            "Accuracy", score(float(scores.accuracy(matrix))), help=f"Share of scored pixels that are right. {SCORED}"
         )
         figures.metric(
             "Mean IoU",
             score(float(scores.mean_iou(matrix))),
             help=f"Mean over the {counted} classes in mask or prediction.",
         )
+        if palette.unlabeled is not None:
+            without = scores.mean_iou(matrix, without=palette.unlabeled)
+            figures.metric(
+                f"Mean IoU without {plain(palette.names[palette.unlabeled])}",
+                score(float(without)),
+                help="Mean over the other classes in mask or prediction.",
+            )
         figures.metric(
             "Accuracy at edges",
             score(float(scores.accuracy(at_edges))),
-            help=f"Of the {at_edges.sum():,} labelled pixels up to {EDGE} px from an edge between two classes.",
+            help=f"Of the {at_edges.sum():,} scored pixels up to {EDGE} px from an edge between two classes.",
         )
         figures.metric(
             "Confidence", score(float(prediction.confidence.mean())), help="Mean probability of the class shown."
         )
-        figures.metric("Labelled pixels", f"{matrix.sum():,}")
+        figures.metric(
+            "Labelled pixels",
+            f"{(mask != VOID).sum():,}",
+            help=f"Pixels of the mask that have a class; {matrix.sum():,} are scored. {SCORED}",
+        )
         of = f" of {name}" if len(predictions) > 1 else ""
         table[f"IoU{of}"] = by_class
         table[f"pixels predicted{of}"] = matrix.sum(0)
@@ -616,10 +632,11 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
                     label="Explore",
                     icon=":material/compare:",
                     help="Open it by itself.",
-                    query_params=looking_at(row.scene, row.patch.rsplit("/", 1)[1]) | {"run": run.name},
+                    query_params=link(looking_at(row.scene, row.patch.rsplit("/", 1)[1])),
                 )
             with st.container(key=f"pixels-{row.patch}"):
-                st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
+                alt = f"Patch {row.patch}: image, ground truth and prediction"
+                st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG", alt=alt)
             # Not the run's own table: its files may be others than these.
             mean_iou, accuracy = score(float(scores.mean_iou(matrix))), score(float(scores.accuracy(matrix)))
             counted = in_classes(np.isfinite(scores.iou(matrix)).sum())

@@ -548,7 +548,7 @@ def network_figure(description: dict) -> go.Figure:
         _arrow(figure, start, end, QUIET, "solid")
     for start, end in description["skips"]:
         _arrow(figure, places[start], places[end], ACCENT, "dot")
-    texts = [f"{h}² × {c}" if h == w else f"{h} × {w} × {c}" for h, w, c in (block["shape"] for block in blocks)]
+    texts = [f"{h}² × {c}" if h == w else f"{w} × {h} × {c}" for h, w, c in (block["shape"] for block in blocks)]
     layers = [
         "<br>".join(
             f"{count} × {literal(kind)}" if count > 1 else literal(kind) for kind, count in block["layers"].items()

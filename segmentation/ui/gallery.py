@@ -21,10 +21,12 @@ from segmentation.runs.reviews import VERDICTS, Reviews
 from segmentation.tables import csv_text
 from segmentation.training import launch
 from segmentation.training.configuration import Configuration
+from segmentation.ui.address import link
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
 from segmentation.ui.layout import (
     BROWSER,
     EXPLORER,
+    SCORED,
     code,
     drawn,
     in_classes,
@@ -52,8 +54,8 @@ RANKS = {
     CLASS_IOU: "IoU of the class chosen above",
     MEAN_IOU: "mean over the classes in mask or prediction",
     WRONG_PIXELS: "pixels whose class is wrong; with a class chosen, those of it that are missed or invented",
-    ACCURACY: "share of labelled pixels that are right",
-    SURELY_WRONG: f"share of labelled pixels that are wrong with a confidence of {scores.SURE} or more",
+    ACCURACY: "share of scored pixels that are right",
+    SURELY_WRONG: f"share of scored pixels that are wrong with a confidence of {scores.SURE} or more",
 }
 """What patches can be ranked by, and what it means; with a class chosen, its IoU comes first."""
 
@@ -93,7 +95,7 @@ def summary(run: Run) -> None:
     if not metrics:
         return
     figures = st.grid(4, min_column_width=200)
-    figures.metric("Accuracy", score(metrics["accuracy"]), help="Share of labelled pixels that are right.")
+    figures.metric("Accuracy", score(metrics["accuracy"]), help=f"Share of scored pixels that are right. {SCORED}")
     figures.metric("Jaccard", score(metrics["jaccard"]), help="The article's: soft, all pixels flattened together.")
     figures.metric("Mean IoU", score(metrics["mean_iou"]), help=f"Mean over {len(metrics['iou'])} classes' IoU.")
     figures.metric(
@@ -335,9 +337,7 @@ def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_fi
             icon=":material/compare:" if by == "scene" else ":material/grid_view:",
             disabled=not rows,
             help="Choose a row first.",
-            query_params=looking_at(chosen) | {"run": run.name}
-            if by == "scene"
-            else {"view": "One tile", "tile-shown": chosen},
+            query_params=link(looking_at(chosen) if by == "scene" else {"view": "One tile", "tile-shown": chosen}),
         )
         st.download_button(
             "Download the table",
@@ -487,9 +487,7 @@ def _card(
                 label="Explore",
                 icon=":material/compare:",
                 help="Open it in the prediction explorer.",
-                query_params=looking_at(row["scene"], place)
-                | {"run": run.name}
-                | ({"with": second.name} if second else {}),
+                query_params=link(looking_at(row["scene"], place) | ({"with": second.name} if second else {})),
             )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size, run.stretch)
     pictures = [image, drawn(run.palette).decode(settle_void(mask, run.protocol, run.palette))]
@@ -501,7 +499,8 @@ def _card(
                 broken.add(of.name)
                 st.error(plain(error), icon=":material/error:")
     with st.container(key=f"pixels-{row['patch']}"):
-        st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG")
+        alt = f"Patch {row['patch']}: image, ground truth and {'prediction' if len(pictures) == 3 else 'predictions'}"
+        st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG", alt=alt)
     by_class = ", ".join(
         f"{plain(name)} {row[f'iou_{name}']:.3f}" for name in run.palette.names if pd.notna(row[f"iou_{name}"])
     )
@@ -541,7 +540,13 @@ def _context(dataset: Dataset, run: Run, row: pd.Series) -> None:
     with one_sentence():
         image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette, run.stretch or dataset.stretch)
         framed = draw_frame(image, row["row"] * run.patch_size, row["column"] * run.patch_size, run.patch_size)
-        st.image(png_bytes(fit(framed, smooth=True)), caption=code(row["patch"]), width="stretch", output_format="PNG")
+        st.image(
+            png_bytes(fit(framed, smooth=True)),
+            caption=code(row["patch"]),
+            width="stretch",
+            output_format="PNG",
+            alt=f"Scene {row['scene']} with a frame around patch {row['patch']}",
+        )
 
 
 def confusions(dataset: Dataset, run: Run) -> None:
@@ -651,7 +656,11 @@ def suspects(dataset: Dataset, run: Run) -> None:
     """Show patches where the model is sure and the mask disagrees, to be reviewed."""
     table = _choose_patches(run)
     if "surely_wrong" not in table:
-        _needs_confusions(run)
+        st.info(
+            f"{plain(run.name)} was evaluated before it was kept how sure it was where it was wrong: {_evaluate(run)} "
+            "adds that.",
+            icon=":material/query_stats:",
+        )
         return
     reviews = Reviews(runs_folder(), load_fingerprint(dataset))
     check_allowed(reviews.path, readable())

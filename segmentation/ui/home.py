@@ -18,17 +18,43 @@ from segmentation.data.patches import PATCH_SIZE, cut, grid
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, STOPPED, SegmentationError
 from segmentation.runs.folder import Run
+from segmentation.ui.address import link_to
 from segmentation.ui.figures import network_figure
-from segmentation.ui.layout import CHOSEN, add_folder, code, drawn, one_sentence, plain, protocol_line, readable, score
+from segmentation.ui.layout import (
+    BROWSER,
+    CHOSEN,
+    EXPLORER,
+    GALLERY,
+    MONITOR,
+    PAGES,
+    SCORED,
+    add_folder,
+    code,
+    drawn,
+    one_sentence,
+    plain,
+    protocol_line,
+    readable,
+    score,
+)
 from segmentation.ui.loaders import load_health, load_scene, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, fit, overlay
 
-PAGES = (
-    ("pages/1_Dataset_browser.py", "Dataset browser", ":material/grid_view:", "Is my data right?"),
-    ("pages/2_Training_monitor.py", "Training monitor", ":material/show_chart:", "Is my training going well?"),
-    ("pages/3_Prediction_explorer.py", "Prediction explorer", ":material/compare:", "What does my model see?"),
-    ("pages/4_Worst-case_gallery.py", "Worst-case gallery", ":material/crisis_alert:", "Where does it fail?"),
-)
+ALTERNATIVES = {
+    "scene": "Scene",
+    "grid": "Grid of patches over",
+    "pixels-image": "Image of a patch of",
+    "pixels-mask": "Mask of the same patch of",
+}
+"""What those who do not see the pictures are told, by the picture."""
+
+QUESTIONS = {
+    BROWSER: "Is my data right?",
+    MONITOR: "Is my training going well?",
+    EXPLORER: "What does my model see?",
+    GALLERY: "Where does it fail?",
+}
+"""What each page answers."""
 
 DOWNLOAD = "download"
 """Session state: the download's process and its log, while it runs."""
@@ -103,7 +129,9 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
     with st.container(border=True):
         metrics = run.metrics or {}
         figures = st.grid(4, min_column_width=88)
-        figures.metric("Accuracy", score(metrics.get("accuracy")), help="Share of labelled pixels that are right.")
+        figures.metric(
+            "Accuracy", score(metrics.get("accuracy")), help=f"Share of scored pixels that are right. {SCORED}"
+        )
         figures.metric(
             "Jaccard", score(metrics.get("jaccard")), help="The article's: soft, all pixels and classes flattened."
         )
@@ -133,10 +161,10 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
         best = int(np.argmax([len(np.unique(patch)) for patch in masks]))
         patch, patch_mask = cut(image, PATCH_SIZE)[best], masks[best]
         steps = (
-            (fit(image, 700, smooth=True), f"**1 Scene** {image.shape[0]} × {image.shape[1]} px"),
+            (fit(image, 700, smooth=True), f"**1 Scene** {image.shape[1]} × {image.shape[0]} px"),
             (
                 fit(draw_patch_grid(image, PATCH_SIZE), 700, smooth=True),
-                f"**2 Patches** cropped and cut to {rows} × {columns_} of {PATCH_SIZE} px",
+                f"**2 Patches** cropped and cut to {columns_} × {rows} of {PATCH_SIZE} px",
             ),
             (patch, "**3 Image** rescaled to 0–1 inside the network"),
             (overlay(patch, patch_mask, drawn(dataset.palette), 1.0), "**4 Mask** one class index a pixel"),
@@ -146,7 +174,13 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
         for column, key, (picture, caption) in zip(
             columns, ("scene", "grid", "pixels-image", "pixels-mask"), steps, strict=True
         ):
-            column.container(key=key).image(png_bytes(picture), caption=caption, width="stretch", output_format="PNG")
+            column.container(key=key).image(
+                png_bytes(picture),
+                caption=caption,
+                width="stretch",
+                output_format="PNG",
+                alt=f"{ALTERNATIVES[key]} {scene.name}",
+            )
     description = run.architecture if run else None
     if description:
         st.markdown(
@@ -159,10 +193,11 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
 def next_steps() -> None:
     """Link the four pages, each with its question."""
     cards = st.grid(4, min_column_width=180)
-    for page, title, icon, question in PAGES:
-        with cards, st.container(border=True):
-            st.page_link(page, label=f"**{title}**", icon=icon)
-            st.caption(question)
+    for page, title, icon in PAGES:
+        if page in QUESTIONS:
+            with cards, st.container(border=True):
+                st.page_link(page, label=f"**{title}**", icon=icon, query_params=link_to(page))
+                st.caption(QUESTIONS[page])
 
 
 def add_dataset() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from segmentation.data.demo import make_demo
 from segmentation.data.locate import DEMO_FOLDER, allowed_folders, default_folder, runs_folder
@@ -18,12 +19,38 @@ from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import NotAllowedError, RunError, SegmentationError
 from segmentation.log import LOG, event, incident, start_log
 from segmentation.runs.folder import SHIPPED, Run, check_run_allowed, find_runs
+from segmentation.ui import address
+from segmentation.ui.address import SAFE
 from segmentation.ui.loaders import load_fingerprint, progress_bar
 
 Rows = TypeVar("Rows", pd.DataFrame, pd.Series)
 
-BROWSER = "pages/1_Dataset_browser.py"
-EXPLORER = "pages/3_Prediction_explorer.py"
+HOME, BROWSER, MONITOR = "app.py", "pages/1_Dataset_browser.py", "pages/2_Training_monitor.py"
+EXPLORER, GALLERY = "pages/3_Prediction_explorer.py", "pages/4_Worst-case_gallery.py"
+
+PAGES = (
+    (HOME, "Home", ":material/home:"),
+    (BROWSER, "Dataset browser", ":material/grid_view:"),
+    (MONITOR, "Training monitor", ":material/show_chart:"),
+    (EXPLORER, "Prediction explorer", ":material/compare:"),
+    (GALLERY, "Worst-case gallery", ":material/crisis_alert:"),
+)
+"""Each page's file, name and icon, in the sidebar's order."""
+
+SETTLED = "settled"
+"""Session state: the data set and the run that were used last, by their parameter."""
+
+TURNED = "turned_with"
+"""Session state: what was chosen when a page of rows was turned last."""
+
+NARROWING = (
+    *("data", "run", "view", "tile", "class", "share", "finding", "split", "part", "sort", "falling", "size"),
+    *("per-page", "errors", "rank", "by", "order", "least-wrong", "true", "taken", "reviews", "with"),
+)
+"""Keys of what decides which rows there are, and in what order: another choice begins at their first page again."""
+
+SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
+"""Which pixels scores are of, on every page."""
 
 DATASET, WHOLE = "Data set", "Whole scene"
 """What the explorer shows first: the data set, and of that a whole scene."""
@@ -45,9 +72,6 @@ REFUSED = "refused"
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-SAFE = "safe-colours"
-"""Session state: whether to draw in colours that colour-blind eyes tell apart."""
-
 STYLE = """
 <style>
   /* Masks keep hard edges however the browser scales them. */
@@ -56,15 +80,13 @@ STYLE = """
   .legend { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: .35rem 0; font-size: .85rem; }
   .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem; border-radius: 2px;
               border: 1px solid rgba(128, 128, 128, .6); vertical-align: -1px; }
-  /* The first page is called after its file: app. */
-  [data-testid="stSidebarNav"] li:first-child a p { font-size: 0; }
-  [data-testid="stSidebarNav"] li:first-child a p::after { content: "Home"; font-size: .875rem; }
+  .st-key-pages { gap: 0; padding-bottom: .5rem; border-bottom: 1px solid var(--st-border-color); }
   /* All views of a page in one row, also on a small screen. */
   @media (max-width: 1100px) { [data-testid="stButtonGroup"] button { padding-inline: .6rem; } }
   /* What is told of a scene stands below it where there is no room beside. */
   @media (max-width: 1100px) { .st-key-one-scene [data-testid="stHorizontalBlock"] { flex-direction: column; }
                                .st-key-one-scene [data-testid="stColumn"] { width: 100%; } }
-  .block-container { padding: 3.5rem clamp(1rem, 4vw, 4rem) 3rem; }
+  .block-container { padding: 4rem clamp(1rem, 4vw, 4rem) 3rem; }
 </style>
 """
 
@@ -73,14 +95,36 @@ STYLE = """
 def page(title: str, question: str) -> Iterator[None]:
     """Set a page up and write its title and the one line that says what it answers; the page itself is the block."""
     st.set_page_config(page_title=f"{title} · Aerial segmentation", page_icon=":material/satellite_alt:", layout="wide")
+    file = next((file for file, name, _ in PAGES if name == title), HOME)
+    if address.arrive(file):
+        st.session_state.pop(TURNED, None)
     st.html(STYLE)
-    st.title(title, anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title(title, anchor=False)
+        with st.container(width="content"):
+            address.copy_button()
     st.caption(question)
+    place = st.sidebar.container(key="pages").empty()
+    links = _link_pages(place, {})
     # What happens outside of a page's block, such as an import that fails, Streamlit logs there.
     if start_log(runs_folder(), "streamlit.error_util"):
         event("server start", address=st.get_option("server.address"), streamlit=st.__version__)
-    with one_sentence():
-        yield
+    try:
+        with one_sentence():
+            yield
+    finally:
+        _link_pages(place, links)  # now that it is known which data set and run are in use
+        address.leave(file)
+
+
+def _link_pages(place: DeltaGenerator, drawn: dict[str, address.Parameters]) -> dict[str, address.Parameters]:
+    """Link all pages in the sidebar, as they were left, unless that is drawn already; return the links by file."""
+    links = {file: address.link_to(file) for file, _, _ in PAGES}
+    if links != drawn:
+        with place.container():
+            for file, name, icon in PAGES:
+                st.page_link(file, label=name, icon=icon, query_params=links[file])
+    return links
 
 
 def plain(text: object) -> str:
@@ -151,18 +195,8 @@ def readable() -> tuple[Path, ...]:
 
 
 def looking_at(scene: str, patch: str = WHOLE) -> dict[str, str]:
-    """Return the explorer's query for a scene or one of its patches, its defaults included: see `heed`."""
-    return {"source": DATASET, "scene": scene, "patch": patch}
-
-
-def heed(key: str, default: str) -> None:
-    """Follow a link that names the default of a bound widget; to be called before the widget.
-
-    Streamlit takes a default in the address for none at all, and goes on with what the widget showed when the page was
-    left.
-    """
-    if st.query_params.get(key) == default:
-        st.session_state.pop(key, None)
+    """Return what the explorer's address says of a scene or one of its patches."""
+    return {"scene": scene} | ({} if patch == WHOLE else {"patch": patch})
 
 
 def say_unknown(kind: str, key: str, known: Collection[str]) -> None:
@@ -170,7 +204,33 @@ def say_unknown(kind: str, key: str, known: Collection[str]) -> None:
     if key not in st.session_state:  # later, what the address holds comes from the widget
         for name in st.query_params.get_all(key):
             if name not in known:
-                st.warning(plain(f"There is no {kind} {name} here: choose another one."), icon=":material/link_off:")
+                _warn_of_unknown(kind, name)
+
+
+def _warn_of_unknown(kind: str, name: str) -> None:
+    st.warning(plain(f"There is no {kind} {name} here: choose another one."), icon=":material/link_off:")
+
+
+def _settle(kind: str, key: str, known: Collection[str], default: Callable[[], str], wanted: str | None = None) -> str:
+    """Decide on the data set or the run to use, and let the address name it.
+
+    Args:
+        kind: What it is, for people.
+        key: The parameter, and the key of the widget that shows it.
+        known: What can be chosen.
+        default: Called for what to use where nothing was chosen yet.
+        wanted: Use this, whatever the address says.
+    """
+    settled = st.session_state.setdefault(SETTLED, {})
+    name = wanted or st.query_params.get(key)
+    if name not in known:
+        if name:
+            _warn_of_unknown(kind, name)
+        name = settled[key] if settled.get(key) in known else default()
+    if st.query_params.get(key) != name:
+        st.query_params[key] = name
+    settled[key] = st.session_state[key] = name
+    return name
 
 
 def dataset_folders() -> dict[str, Path]:
@@ -204,16 +264,15 @@ def choose_dataset() -> Dataset | None:
         The data set, or None after a sentence that says why there is none.
     """
     folders = dataset_folders()
-    if CHOSEN in st.session_state:  # a widget's value can only be set before it is drawn
-        st.session_state["data"] = st.session_state.pop(CHOSEN)
+    wanted = st.session_state.pop(CHOSEN, None)
+    if wanted:
         _forget_run()
-    say_unknown("data set", "data", folders)
+    _settle("data set", "data", folders, lambda: next(iter(folders)), wanted)
     label = st.sidebar.selectbox(
         "Data set",
         list(folders),
         key="data",
-        bind="query-params",
-        on_change=_forget_run,
+        on_change=_follow_dataset,
         help="Labelled scenes. Add a folder of your own on the home page.",
     )
     try:
@@ -235,9 +294,17 @@ def _make_demo() -> None:
         make_demo(DEMO_FOLDER, progress)
 
 
+def _follow_dataset() -> None:
+    """Let the address name the data set that was chosen."""
+    st.query_params["data"] = st.session_state["data"]
+    _forget_run()
+
+
 def _forget_run() -> None:
-    """Another data set: its own run is the better default than the last one chosen."""
-    st.session_state.pop("run", None)
+    """Another data set: its own run is the better default than the last one chosen, and pages begin anew."""
+    st.query_params.pop("run", None)
+    st.session_state.get(SETTLED, {}).pop("run", None)
+    address.forget_pages()
 
 
 def known_runs() -> list[Run]:
@@ -288,14 +355,24 @@ def choose_mask_style(palette: Palette) -> tuple[bool, list[int] | None]:
     return outlined, [palette.names.index(name) for name in shown] or None
 
 
-def run_of(dataset: Dataset, runs: list[Run]) -> int:
-    """Return the place of the run that fits a data set best: trained on it, else of its classes, else the first."""
-    alike = [place for place, run in enumerate(runs) if run.model and run.palette == dataset.palette]
-    sized = [place for place in alike if runs[place].config.get("dataset", {}).get("scenes") == len(dataset.scenes)]
+def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
+    """Return the finished run that fits a data set best: trained on it, else of its classes, else any.
+
+    Of equals it is this machine's newest, then the first of those shipped: their names put `dubai-best` first. Only
+    where no run at all is finished, it is one that is not.
+    """
+    finished = [run for run in runs if run.status["state"] == "finished"] or runs
+    shipped = [run for run in finished if run.folder.parent == SHIPPED]
+    ours = [run for run in finished if run.folder.parent != SHIPPED]
+    fitting = sorted(ours, key=lambda run: run.status.get("heartbeat", 0), reverse=True) + shipped
+    if dataset is None:
+        return fitting[0]
+    alike = [run for run in fitting if run.model and run.palette == dataset.palette]
+    sized = [run for run in alike if run.config.get("dataset", {}).get("scenes") == len(dataset.scenes)]
     if sized:  # only then: every file is read for the fingerprint
         fingerprint = load_fingerprint(dataset)
-        alike = [place for place in sized if runs[place].fingerprint == fingerprint] + alike
-    return alike[0] if alike else 0
+        alike = [run for run in sized if run.fingerprint == fingerprint] + alike
+    return (alike or fitting)[0]
 
 
 def say_other_files(run: Run, dataset: Dataset, therefore: str) -> None:
@@ -313,24 +390,48 @@ def choose_run(dataset: Dataset | None) -> Run | None:
     for found in find_runs(runs_folder()):
         with one_sentence():
             check_run_allowed(found, readable())
-    runs = known_runs()
+    runs = settle_run(dataset)
     if not runs:
         st.sidebar.info("No run yet: train one with `python -m segmentation train --name first`.")
         return None
-    names = list(dict.fromkeys(run.name for run in runs))
-    if st.session_state.get(CHOSEN_RUN) in names:  # a widget's value can only be set before it is drawn
-        st.session_state["run"] = st.session_state.pop(CHOSEN_RUN)
-    say_unknown("run", "run", names)
-    default = names.index(runs[run_of(dataset, runs)].name) if dataset else 0
     name = st.sidebar.selectbox(
         "Run",
-        names,
-        index=default,
+        list(runs),
+        format_func=lambda name: _with_state(runs[name]),
         key="run",
-        bind="query-params",
+        on_change=_follow_run,
         help="A training run: its model predicts, its held-out part is scored. Yours come first.",
     )
-    return next(run for run in runs if run.name == name)
+    return runs[name]
+
+
+def settle_run(dataset: Dataset | None) -> dict[str, Run]:
+    """Let the address name the run in use, or else the default; return the runs to choose from, by name."""
+    runs = {run.name: run for run in reversed(known_runs())}  # of two of one name this machine's
+    runs = dict(reversed(runs.items()))
+    if runs:
+        wanted = st.session_state.get(CHOSEN_RUN)
+        if wanted in runs:
+            del st.session_state[CHOSEN_RUN]
+        _settle(
+            "run",
+            "run",
+            runs,
+            lambda: default_run(dataset, list(runs.values())).name,
+            wanted if wanted in runs else None,
+        )
+    return runs
+
+
+def _follow_run() -> None:
+    """Let the address name the run that was chosen."""
+    st.query_params["run"] = st.session_state["run"]
+
+
+def _with_state(run: Run) -> str:
+    """Name a run, and say its state unless it is finished."""
+    state = run.status["state"]
+    return run.name if state == "finished" else f"{run.name} ({state})"
 
 
 def legend(palette: Palette, void: bool = False) -> None:
@@ -359,7 +460,7 @@ def drawn(palette: Palette) -> Palette:
 def protocol_line(metrics: dict) -> str:
     """Say where scores come from: protocol, patches, pixels."""
     protocol, patches, pixels = plain(metrics["protocol"]), metrics["patches"], metrics["pixels"]
-    return f"protocol {protocol} · {patches:,} held-out patches · {pixels:,} pixels"
+    return f"protocol {protocol} · {patches:,} held-out patches · {pixels:,} scored pixels"
 
 
 def score(value: float | None) -> str:
@@ -382,7 +483,11 @@ def turn_pages(table: Rows, size: int, total: int, unit: str) -> Rows:
         unit: What a row is, in the plural.
     """
     pages = max(1, -(-len(table) // size))
-    if st.session_state.get("page", 1) > pages:  # a filter left fewer pages than the one in sight
+    chosen = {key: st.session_state.get(key) for key in NARROWING}
+    if st.session_state.setdefault(TURNED, chosen) != chosen:  # other rows than those whose pages were turned
+        st.session_state["page"] = 1
+    st.session_state[TURNED] = chosen
+    if st.session_state.get("page", 1) > pages:  # a link to more pages than there are
         st.session_state["page"] = pages
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**{len(table):,}** of {total:,} {unit}")

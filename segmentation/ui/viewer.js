@@ -58,11 +58,15 @@ class Viewer {
     while (this.panes.children.length < titles.length) {
       const figure = document.createElement("figure");
       const canvas = document.createElement("canvas");
+      canvas.role = "img";
       figure.append(canvas, document.createElement("figcaption"));
       this.panes.append(figure);
       this.listen(canvas);
     }
-    titles.forEach((title, i) => (this.panes.children[i].lastChild.textContent = title));
+    titles.forEach((title, i) => {
+      this.panes.children[i].firstChild.ariaLabel = `${this.data.name}: ${title}`;
+      this.panes.children[i].lastChild.textContent = title;
+    });
   }
 
   command(name) {

@@ -112,6 +112,7 @@ def viewer(
     height, width = panes[0].pixels.shape[:2]
     data = {
         "subject": f"{subject} {height} {width}",
+        "name": subject,
         "width": width,
         "height": height,
         "wipe": wipe,

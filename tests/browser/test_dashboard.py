@@ -142,7 +142,7 @@ def test_a_real_scene_and_its_mask_are_compared_side_by_side(
     page = open_page(f"{real_address}/Prediction_explorer?source=Upload&run=dubai-unet&overlap=0")
     uploads = page.locator("[data-testid=stFileUploaderDropzoneInput]")
     uploads.nth(0).set_input_files(scene / "images" / "image_part_001.jpg")
-    expect(page.get_by_text("image_part_001.jpg, 644 × 797 px")).to_be_visible()
+    expect(page.get_by_text("image_part_001.jpg, 797 × 644 px")).to_be_visible()
     settle(page)
     uploads.nth(1).set_input_files(scene / "masks" / "image_part_001.png")
     expect(page.locator(".viewer canvas")).to_have_count(3)
@@ -342,9 +342,9 @@ def test_odd_and_broken_files_are_handled_or_refused_in_one_sentence(
         expect(alert).to_have_count(1)
     for name, size in (
         ("pixel.png", "1 × 1"),
-        ("alpha.png", "180 × 200"),
-        ("print.jpg", "180 × 200"),
-        ("grey.png", "180 × 200"),
+        ("alpha.png", "200 × 180"),
+        ("print.jpg", "200 × 180"),
+        ("grey.png", "200 × 180"),
     ):
         image.set_input_files(files[name])
         expect(page.get_by_text(f"{name}, {size} px")).to_be_visible()
@@ -363,7 +363,7 @@ def test_the_name_of_an_upload_is_shown_as_it_is(demo_address: str, open_page: O
     Image.effect_noise((200, 180), 90).convert("RGB").save(tmp_path / name)
     page = open_page(f"{demo_address}/Prediction_explorer?source=Upload")
     page.locator("[data-testid=stFileUploaderDropzoneInput]").nth(0).set_input_files(tmp_path / name)
-    expect(page.get_by_text(f"{name}, 180 × 200 px", exact=True)).to_be_visible()
+    expect(page.get_by_text(f"{name}, 200 × 180 px", exact=True)).to_be_visible()
     page = open_page(f"{demo_address}/Training_monitor")
     page.get_by_text("Another log: a path or an upload").click()
     (tmp_path / f"{name}.csv").write_text("epoch,loss\n0,1.0\n")

@@ -91,7 +91,7 @@ def test_one_scene_with_its_grid(visit: Callable, masks: dict) -> None:
     (height, width), (rows, columns) = mask.shape, (mask.shape[0] // 160, mask.shape[1] // 160)
     dropped = 100 * (1 - rows * columns * 160 * 160 / mask.size)
     expect(main(page)).to_contain_text(
-        f"{height} × {width} px · {rows} × {columns} patches of 160 px · cropping drops {dropped:.1f} %"
+        f"{width} × {height} px · {columns} × {rows} patches of 160 px · cropping drops {dropped:.1f} %"
     )
     kept = mask[: rows * 160, : columns * 160]
     lost = [

@@ -364,7 +364,7 @@ def test_an_image_is_predicted_or_refused_in_one_sentence(case: Case, upload: Ca
         assert len(shown.errors) <= 1
     elif case.page == USED:
         assert shown.errors == []
-        assert f"{case.name}, {height:,} × {width:,} px" in shown.words
+        assert f"{case.name}, {width:,} × {height:,} px" in shown.words
     else:
         assert len(shown.errors) == 1
         assert case.page in shown.errors[0]

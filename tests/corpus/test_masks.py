@@ -103,7 +103,7 @@ def test_a_mask_gives_scores_a_warning_or_one_sentence(case: Case, upload: Calla
     shown = upload(("a.png", IMAGE), (case.name, content))
     done = predict({"a.png": IMAGE}, {case.name: content})
     assert shown.exceptions == []
-    assert "a.png, 40 × 48 px" in shown.words  # whatever the mask is, the image is predicted
+    assert "a.png, 48 × 40 px" in shown.words  # whatever the mask is, the image is predicted
     if case.expected in (USED, SMEARED):
         assert shown.errors == []
         assert "Mean IoU over the classes" in shown.words

@@ -50,7 +50,7 @@ NAMES = {
 def test_a_name_is_shown_as_it_is_and_stays_in_its_folder(name: str, upload: Callable, predict: Callable) -> None:
     shown = upload((name, IMAGE))
     assert (shown.exceptions, shown.errors) == ([], [])
-    assert f"{' '.join(name.split())}, 40 × 48 px" in shown.words
+    assert f"{' '.join(name.split())}, 48 × 40 px" in shown.words
     broken = upload((name, IMAGE[:900]))
     assert broken.exceptions == []
     assert len(broken.errors) == 1
@@ -73,7 +73,7 @@ def test_a_name_is_shown_as_it_is_and_stays_in_its_folder(name: str, upload: Cal
 def test_a_name_that_no_file_here_can_have_is_only_shown(name: str, upload: Callable) -> None:
     shown = upload((name, IMAGE))
     assert (shown.exceptions, shown.errors) == ([], [])
-    assert f"{name}, 40 × 48 px" in shown.words
+    assert f"{name}, 48 × 40 px" in shown.words
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)

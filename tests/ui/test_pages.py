@@ -163,7 +163,7 @@ def test_the_browser_opens_one_scene_large(open_page: Open) -> None:
     at.button(key="open-tile-2/image_part_001").click().run()
     assert not at.exception
     assert at.selectbox(key="scene").value == "tile-2/image_part_001"
-    assert "65 × 129 px" in texts(at)
+    assert "129 × 65 px" in texts(at)
 
 
 def test_the_browser_shows_the_health_report(open_page: Open) -> None:
@@ -576,7 +576,7 @@ def test_the_explorer_predicts_images_of_any_size_and_mode(open_page: Open, mode
     upload(at, "image", "odd.png", png(mode, size))
     assert not at.exception
     assert not at.error
-    assert f"odd.png, {size[1]} × {size[0]} px" in texts(at)
+    assert f"odd.png, {size[0]} × {size[1]} px" in texts(at)
     assert "Upload a mask to get scores." in texts(at)
 
 

@@ -1,0 +1,88 @@
+"""The address of a page: what was chosen on it, so that a link shows it again, and Back returns to it as it was left.
+
+Widgets are bound to it. Streamlit 1.67 drops a bound widget's default from the address and, on a change of page, every
+parameter that a widget of the page left behind was bound to, whatever the link says. Hence the data set and the run are
+no bound widgets, and pages are changed as Back and Forward change them: see ``address.js``.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+HERE = "page_here"
+"""Session state: the page that was shown last."""
+
+LEFT = "addresses_left"
+"""Session state: how each page was left, as its parameters by its file."""
+
+SAFE = "safe-colours"
+"""Parameter: whether to draw in colours that colour-blind eyes tell apart."""
+
+COMMON = ("data", "run", SAFE)
+"""Parameters that all pages have in common."""
+
+Parameters = dict[str, list[str]]
+
+_HERE = Path(__file__).parent
+
+_copy_button = st.components.v2.component(
+    "segmentation_address",
+    html="<button type='button' aria-live='polite' title='With all that is chosen on this page'>Copy link</button>",
+    css=(_HERE / "address.css").read_text(encoding="utf-8"),
+    js=(_HERE / "address.js").read_text(encoding="utf-8"),
+)
+
+
+def parameters() -> Parameters:
+    """Return what the address says."""
+    return {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def copy_button() -> None:
+    """Offer to copy the address; the same script keeps the browser's history in order."""
+    _copy_button(key="copy-link")
+
+
+def arrive(page: str) -> bool:
+    """Take what the address says, if this run of a page is its first since a link, Back or Forward led to it.
+
+    Args:
+        page: Its file.
+
+    Returns:
+        Whether it is.
+    """
+    context, last = get_script_run_ctx(), st.session_state.get(HERE)
+    st.session_state[HERE] = page
+    followed = bool(context and context.is_history_navigation)
+    if followed and last != page:
+        # Streamlit has dropped what the page left behind has parameters for, too: tell it once more.
+        with context.session_state.query_params() as address:
+            address.set_initial_query_params(context.query_string)
+            address.populate_from_query_string(context.query_string)
+        st.query_params.from_dict(parameters())
+    return followed or last != page
+
+
+def leave(page: str) -> None:
+    """Keep how a page looks now, for links back to it."""
+    kept = {key: values for key, values in parameters().items() if key not in COMMON}
+    st.session_state.setdefault(LEFT, {})[page] = kept
+
+
+def link_to(page: str) -> Parameters:
+    """Return the parameters of a page as it was left; of the page in sight, of a fresh one."""
+    kept = {} if page == st.session_state.get(HERE) else st.session_state.get(LEFT, {}).get(page, {})
+    return link(kept)
+
+
+def link(chosen: dict[str, str] | Parameters) -> Parameters:
+    """Return the parameters of a link that chooses something on a page, on the data set and the run in use."""
+    common = {key: values for key, values in parameters().items() if key in COMMON}
+    return common | {key: [value] if isinstance(value, str) else value for key, value in chosen.items()}
+
+
+def forget_pages() -> None:
+    """Forget how pages were left: what was chosen on them is of another data set."""
+    st.session_state.pop(LEFT, None)
