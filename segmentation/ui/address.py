@@ -16,6 +16,9 @@ HERE = "page_here"
 LEFT = "addresses_left"
 """Session state: how each page was left, as its parameters by its file."""
 
+SETTLED = "settled"
+"""Session state: the data set and the run in use, by their parameter."""
+
 SAFE = "safe-colours"
 """Parameter: whether to draw in colours that colour-blind eyes tell apart."""
 
@@ -37,6 +40,11 @@ _copy_button = st.components.v2.component(
 def parameters() -> Parameters:
     """Return what the address says."""
     return {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def settled() -> dict[str, str]:
+    """Return the data set and the run in use, by their parameter."""
+    return st.session_state.setdefault(SETTLED, {})
 
 
 def copy_button() -> None:
@@ -66,7 +74,13 @@ def arrive(page: str) -> bool:
 
 
 def leave(page: str) -> None:
-    """Keep how a page looks now, for links back to it."""
+    """Keep how a page looks now, for links back to it; let its address name the data set and the run.
+
+    Only now: on a visitor's first page, what is added to the address before ``address.js`` is there makes an entry.
+    """
+    for key, name in settled().items():
+        if st.query_params.get(key) != name:
+            st.query_params[key] = name
     kept = {key: values for key, values in parameters().items() if key not in COMMON}
     st.session_state.setdefault(LEFT, {})[page] = kept
 
@@ -80,6 +94,7 @@ def link_to(page: str) -> Parameters:
 def link(chosen: dict[str, str] | Parameters) -> Parameters:
     """Return the parameters of a link that chooses something on a page, on the data set and the run in use."""
     common = {key: values for key, values in parameters().items() if key in COMMON}
+    common |= {key: [name] for key, name in settled().items()}
     return common | {key: [value] if isinstance(value, str) else value for key, value in chosen.items()}
 
 

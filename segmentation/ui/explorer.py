@@ -435,7 +435,7 @@ def _show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Pre
         counted = int(np.isfinite(by_class).sum())
         if len(predictions) > 1:
             st.markdown(f"**{plain(name)}**")
-        figures = st.grid(6, min_column_width=150)
+        figures = st.grid(3, min_column_width=190)
         figures.metric(
             "Accuracy", score(float(scores.accuracy(matrix))), help=f"Share of scored pixels that are right. {SCORED}"
         )

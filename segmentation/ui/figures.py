@@ -388,16 +388,26 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    # A heat map's cells cannot be clicked in Streamlit, points can: one that nobody sees lies over each cell. Its text
-    # has a colour for each cell, where a heat map's own is for a light page only. It says what the pointer is on, too:
-    # what Plotly skips when the pointer passes, it does not select either.
+    # A heat map's own text has one colour, for a light page only; a trace's text fades when a cell is selected.
+    annotations = [
+        {
+            "x": x,
+            "y": y,
+            "text": f"{share:.0f}",
+            "font": {"color": "#ffffff" if share > 50 else QUIET},
+            "showarrow": False,
+        }
+        for y, row in zip(names, shares, strict=True)
+        for x, share in zip(names, row, strict=True)
+        if not np.isnan(share)
+    ]
+    # A heat map's cells cannot be clicked in Streamlit, points can: one that nobody sees lies over each cell. It says
+    # what the pointer is on, too: what Plotly skips when the pointer passes, it does not select either.
     figure.add_scatter(
         x=[name for _ in names for name in names],
         y=[name for name in names for _ in names],
-        mode="markers+text",
+        mode="markers",
         marker={"symbol": "square", "size": 40, "opacity": 0},
-        text=["" if np.isnan(share) else f"{share:.0f}" for share in shares.ravel()],
-        textfont={"color": ["#ffffff" if share > 50 else QUIET for share in shares.ravel()]},
         customdata=[
             ["–" if np.isnan(share) else f"{share:.1f} %", count]
             for share, count in zip(shares.ravel(), matrix.ravel().tolist(), strict=True)
@@ -410,6 +420,7 @@ def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
     figure.update_layout(
         xaxis={"title": "Predicted", "side": "bottom"},
         yaxis={"title": "True", "autorange": "reversed"},
+        annotations=annotations,
         height=110 + 44 * len(palette),
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
     )
@@ -567,6 +578,7 @@ def network_figure(description: dict) -> go.Figure:
         cliponaxis=False,
         customdata=layers,
         hovertemplate="%{text}<br>%{customdata}<extra></extra>",
+        cliponaxis=False,
     )
     # Room for the texts in pixels, which do not shrink with the screen as the U does.
     beside = LETTER * max(len(text) for text in texts) + STAR

@@ -37,9 +37,6 @@ PAGES = (
 )
 """Each page's file, name and icon, in the sidebar's order."""
 
-SETTLED = "settled"
-"""Session state: the data set and the run that were used last, by their parameter."""
-
 TURNED = "turned_with"
 """Session state: what was chosen when a page of rows was turned last."""
 
@@ -221,13 +218,13 @@ def _settle(kind: str, key: str, known: Collection[str], default: Callable[[], s
         default: Called for what to use where nothing was chosen yet.
         wanted: Use this, whatever the address says.
     """
-    settled = st.session_state.setdefault(SETTLED, {})
+    settled = address.settled()
     name = wanted or st.query_params.get(key)
     if name not in known:
         if name:
             _warn_of_unknown(kind, name)
         name = settled[key] if settled.get(key) in known else default()
-    if st.query_params.get(key) != name:
+    if wanted:  # the rest follows when the page is drawn: see `address.leave`
         st.query_params[key] = name
     settled[key] = st.session_state[key] = name
     return name
@@ -296,14 +293,14 @@ def _make_demo() -> None:
 
 def _follow_dataset() -> None:
     """Let the address name the data set that was chosen."""
-    st.query_params["data"] = st.session_state["data"]
+    st.query_params["data"] = address.settled()["data"] = st.session_state["data"]
     _forget_run()
 
 
 def _forget_run() -> None:
     """Another data set: its own run is the better default than the last one chosen, and pages begin anew."""
     st.query_params.pop("run", None)
-    st.session_state.get(SETTLED, {}).pop("run", None)
+    address.settled().pop("run", None)
     address.forget_pages()
 
 
@@ -425,7 +422,7 @@ def settle_run(dataset: Dataset | None) -> dict[str, Run]:
 
 def _follow_run() -> None:
     """Let the address name the run that was chosen."""
-    st.query_params["run"] = st.session_state["run"]
+    st.query_params["run"] = address.settled()["run"] = st.session_state["run"]
 
 
 def _with_state(run: Run) -> str:

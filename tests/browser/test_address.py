@@ -239,6 +239,7 @@ def test_another_filter_begins_at_the_first_page(demo_address: str, open_page: O
     settle(page)
     expect(page.get_by_text("17.", exact=True)).to_be_visible()
     choose(page, "Tiles", "Tile 2")
+    page.keyboard.press("Escape")  # closes the list
     expect(page.get_by_text("1.", exact=True)).to_be_visible()
     settle(page)
     assert "page" not in asked(page)

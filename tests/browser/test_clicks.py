@@ -149,3 +149,32 @@ def test_a_click_on_a_scenes_name_opens_it_large(demo_address: str, open_page: O
     page = open_page(f"{demo_address}/Dataset_browser")
     page.locator(".st-key-open-tile-1-image_part_002 button").click()
     expect(page.get_by_role("combobox", name="Scene", exact=True)).to_have_value("tile-1/image_part_002")
+
+
+def test_the_shares_stay_readable_after_a_click(demo_address: str, open_page: Open) -> None:
+    page = open_page(f"{demo_address}/Worst-case_gallery?view=Confusions")
+    shares = page.locator(".st-key-confusions .annotation-text")
+    expect(shares).to_have_count(36)
+    look = "all => all.map(text => [text.textContent, getComputedStyle(text).fill, getComputedStyle(text).fillOpacity])"
+    before = shares.evaluate_all(look)
+    click(page, page.locator(".st-key-confusions .scatterlayer path.point").nth(6 * 2 + 0))
+    expect(page.get_by_role("combobox", name="Predicted as")).to_have_value("Building")
+    assert shares.evaluate_all(look) == before
+    assert {opacity for _, _, opacity in before} == {"1"}
+    assert before[7][0] == "95"  # of Land that is Land
+
+
+@pytest.mark.parametrize("width", [390, 900, 1440])
+def test_the_drawing_of_the_network_is_whole_on_screens_of_any_width(
+    demo_address: str, open_page: Open, width: int
+) -> None:
+    page = open_page(demo_address, width)
+    chart = page.locator(".st-key-network")
+    chart.scroll_into_view_if_needed()
+    labels = chart.locator(".scatterlayer .textpoint")
+    expect(labels).to_have_count(9)
+    frame = chart.locator("svg.main-svg").first.bounding_box()
+    for label in labels.all():
+        box = label.bounding_box()
+        assert frame["x"] <= box["x"]
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
