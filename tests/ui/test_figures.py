@@ -185,6 +185,24 @@ def test_confusion_rows_are_per_cent_of_the_true_class() -> None:
     assert np.isnan(heatmap.z[1]).all()
 
 
+def test_every_cell_of_the_confusion_matrix_can_be_pointed_at_and_clicked() -> None:
+    matrix = np.arange(36).reshape(6, 6)
+    figure = confusion_figure(matrix, DUBAI)
+    points = figure.data[1]
+    assert points.hoverinfo != "skip"  # Plotly does not select what it skips
+    cells = {(true, said): count[1] for true, said, count in zip(points.y, points.x, points.customdata, strict=True)}
+    names = DUBAI.names
+    assert cells == {(names[i], names[j]): matrix[i, j] for i in range(6) for j in range(6)}
+    shown = {(text.y, text.x): text.text for text in figure.layout.annotations}
+    assert shown["Land", "Road"] == f"{100 * matrix[1, 2] / matrix[1].sum():.0f}"
+
+
+def test_blocks_of_the_network_are_width_by_height() -> None:
+    blocks = [{"shape": [64, 96, 8], "layers": {}}, {"shape": [32, 32, 16], "layers": {}}]
+    texts = network_figure({"blocks": blocks, "skips": []}).data[-1].text
+    assert list(texts) == ["96 × 64 × 8", "32² × 16"]
+
+
 def test_the_reliability_diagram_sets_accuracy_against_confidence() -> None:
     calibration = {"pixels": [0, 10, 30], "confidence": [0.0, 5.0, 27.0], "right": [0, 6, 24]}
     figure = traces(reliability_figure(calibration))
