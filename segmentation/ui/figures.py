@@ -578,7 +578,6 @@ def network_figure(description: dict) -> go.Figure:
         cliponaxis=False,
         customdata=layers,
         hovertemplate="%{text}<br>%{customdata}<extra></extra>",
-        cliponaxis=False,
     )
     # Room for the texts in pixels, which do not shrink with the screen as the U does.
     beside = LETTER * max(len(text) for text in texts) + STAR
