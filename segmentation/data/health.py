@@ -3,17 +3,20 @@
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from segmentation.data.images import is_palette_file, read_mask_colors
+from segmentation.data.images import is_palette_file, read_mask_colors, read_size
 from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.patches import (
     PATCH_SIZE,
+    PIECE,
     Progress,
     class_counts,
     cut,
@@ -22,7 +25,7 @@ from segmentation.data.patches import (
     patch_table,
     smaller_than_a_patch,
 )
-from segmentation.data.raster import Stretch
+from segmentation.data.raster import LARGE, Stretch
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ImageFileError, printable
 
@@ -31,6 +34,9 @@ CONSTANT_BELOW = 0.02
 
 READERS = 2
 """Files decoded at once: each is held whole, so that memory stays at two scenes."""
+
+_LARGE_SCENE = Lock()
+"""Held while a scene of more than `LARGE` pixels is read."""
 
 Severity = Literal["error", "warning", "note"]
 
@@ -139,23 +145,43 @@ class _Examined(NamedTuple):
 
 def _examine_scene(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> _Examined:
     try:
-        image, mask = read_scene(scene, palette, stretch)
+        with _place(scene):
+            return _examine_pixels(scene, palette, stretch, size)
     except ImageFileError as error:
         found = [_finding("unreadable", scene.name, scene.image, str(error))]
         return _Examined({}, pd.DataFrame(), found, "", np.zeros((len(palette), 3)))
-    row = {"scene": scene.name, "tile": scene.tile, "height": mask.shape[0], "width": mask.shape[1]}
-    row |= {name: values[0] for name, values in _measures(image[None], mask[None], palette).items()}
-    patches = patch_table(scene.name, scene.tile, *grid(*mask.shape, size))
-    patches = patches.assign(**_measures(cut(image, size), cut(mask, size), palette))
-    grey = (image.mean(-1, dtype=np.float32) / 255).ravel()
-    light = [np.bincount(mask.ravel(), weights, VOID + 1)[: len(palette)] for weights in (None, grey, grey**2)]
-    return _Examined(
-        row,
-        patches,
-        list(_scene_findings(scene, row, mask.size, palette, size)),
-        hashlib.sha256(image).hexdigest(),
-        np.stack(light, axis=-1),
+
+
+def _place(scene: Scene) -> AbstractContextManager:
+    """Return what a scene waits for before it is read: a large one for other large ones, so that memory is bounded."""
+    height, width = read_size(scene.image)
+    return _LARGE_SCENE if height * width > LARGE else nullcontext()
+
+
+def _examine_pixels(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> _Examined:
+    image, mask = read_scene(scene, palette, stretch)
+    height, width = mask.shape
+    light, of_all = np.zeros((len(palette), 3)), np.zeros(3)
+    for top in range(0, height, rows := max(1, PIECE // max(1, width))):
+        grey = (image[top : top + rows].mean(-1, dtype=np.float32) / 255).ravel()
+        sums = [np.bincount(mask[top : top + rows].ravel(), weights, VOID + 1) for weights in (None, grey, grey**2)]
+        light += np.stack(sums, axis=-1)[: len(palette)]
+        of_all += np.stack(sums, axis=-1).sum(0)
+    row = {"scene": scene.name, "tile": scene.tile, "height": height, "width": width}
+    pixels, brightness, squared = of_all / [1, max(1, of_all[0]), max(1, of_all[0])]
+    row |= {"brightness": brightness, "contrast": max(0.0, squared - brightness**2) ** 0.5}
+    row |= dict(zip([*palette.names, VOID_NAME], class_counts(mask[None], len(palette))[0], strict=True))
+    patches = patch_table(scene.name, scene.tile, *grid(height, width, size))
+    measured = [
+        _measures(cut(image[top : top + size], size), cut(mask[top : top + size], size), palette)
+        for top in range(0, height // size * size, size)
+    ]
+    digest = hashlib.sha256(image).hexdigest()
+    del image, mask  # the findings may read the mask again
+    patches = patches.assign(
+        **{name: np.concatenate([part[name] for part in measured]) for name in (measured[0] if measured else ())}
     )
+    return _Examined(row, patches, list(_scene_findings(scene, row, int(pixels), palette, size)), digest, light)
 
 
 def _measures(images: np.ndarray, masks: np.ndarray, palette: Palette) -> dict[str, np.ndarray]:

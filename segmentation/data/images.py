@@ -45,7 +45,7 @@ DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 """Endings of the formats that hold more than 8 bits."""
 
 STRIP = 1 << 22
-"""Pixels of a deep image that are stretched at once."""
+"""Pixels of an image that are converted at once."""
 
 Source = Path | bytes | BinaryIO
 
@@ -216,9 +216,26 @@ def _read_raster(source: Source, name: str, stretch: Stretch | None) -> np.ndarr
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
-    with _quietly():
+    """Return the colours of a picture, (height, width, 3) uint8; of a large one strip by strip.
+
+    Pillow takes four bytes a pixel for colours: a second picture of that size beside the array would be too much.
+    """
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows, strip in _strips(image):
         # Pillow undoes multiplied alpha only on the way to the same mode without it.
-        return np.asarray(image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, image.mode)).convert("RGB"))
+        plain = strip.convert({"La": "LA", "RGBa": "RGBA"}.get(strip.mode, strip.mode))
+        pixels[rows] = np.asarray(plain.convert("RGB"))
+    return pixels
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Yield a picture in strips of about `STRIP` pixels, each with its rows; a small one as it is."""
+    rows = max(1, STRIP // max(1, image.width))
+    with _quietly():
+        for top in range(0, image.height, rows):
+            end = min(top + rows, image.height)
+            whole = end - top == image.height
+            yield slice(top, end), image if whole else image.crop((0, top, image.width, end))
 
 
 class ColourMask(NamedTuple):
@@ -271,18 +288,19 @@ def read_mask_colors(source: Source, name: str | None = None) -> ColourMask:
         raise ImageFileError(f"{name} is no colour mask: export the classes as 8-bit RGB colours.")
     transparent = _transparent(image)
     colors = _rgb(image)
-    return ColourMask(
-        colors if transparent is None else np.where(transparent[..., None], np.uint8(VOID_COLOR), colors), transparent
-    )
+    if transparent is not None:
+        colors[transparent] = VOID_COLOR
+    return ColourMask(colors, transparent)
 
 
 def _transparent(image: Image.Image) -> np.ndarray | None:
     """Return where a picture is more transparent than not, (height, width) bool; None if it is so nowhere."""
     if not image.has_transparency_data:
         return None
-    with _quietly():
-        with_alpha = image.convert({"La": "LA"}.get(image.mode, "RGBA"))
-    transparent = np.asarray(with_alpha.getchannel("A")) < OPAQUE
+    transparent = np.empty((image.height, image.width), bool)
+    for rows, strip in _strips(image):
+        with_alpha = strip.convert({"La": "LA"}.get(strip.mode, "RGBA"))
+        transparent[rows] = np.asarray(with_alpha.getchannel("A")) < OPAQUE
     return transparent if transparent.any() else None
 
 

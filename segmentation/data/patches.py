@@ -25,6 +25,9 @@ PATCH_SIZE = 160
 IN_MEMORY = 1 << 29
 """Bytes up to which patches are held in memory; more are held in a file, so that any data set can be trained on."""
 
+PIECE = 1 << 20
+"""Pixels that are counted at once."""
+
 NAMED = 5
 """Scenes that are named one by one in a sentence."""
 
@@ -260,6 +263,8 @@ def class_counts(masks: np.ndarray, classes: int) -> np.ndarray:
     """
     counts = np.empty((len(masks), classes + 1), np.int64)
     for index, mask in enumerate(masks):
-        of_value = np.bincount(mask.ravel(), minlength=VOID + 1)
+        # Piece by piece: to be counted, each pixel becomes a number of eight bytes.
+        pieces = np.array_split(mask.ravel(), -(-mask.size // PIECE) or 1)
+        of_value = sum(np.bincount(piece, minlength=VOID + 1) for piece in pieces)
         counts[index] = [*of_value[:classes], of_value[VOID]]
     return counts

@@ -262,9 +262,9 @@ def read_scene(scene: Scene, palette: Palette, stretch: Stretch | None = None) -
     Raises:
         ImageFileError: If one of the files cannot be read, or their sizes differ.
     """
-    image = read_image(scene.image, stretch=stretch)
-    check_same_size(image.shape[:2], read_size(scene.mask, orient=False), scene.image.name, scene.mask.name)
-    return image, read_mask(scene.mask, palette)
+    check_same_size(read_size(scene.image), read_size(scene.mask, orient=False), scene.image.name, scene.mask.name)
+    mask = read_mask(scene.mask, palette)  # first: it takes more memory while it is read, and less afterwards
+    return read_image(scene.image, stretch=stretch), mask
 
 
 def check_same_size(image: tuple[int, int], mask: tuple[int, int], image_name: str, mask_name: str) -> None:
