@@ -11,6 +11,9 @@ from segmentation.data.palette import VOID
 _NEIGHBOURS = ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]))
 """What meets when a picture is laid over itself, moved by one row or one column."""
 
+STRIP = 1 << 22
+"""Pixels of a picture that are counted at once: each takes eight bytes for that."""
+
 SURE = 0.9
 """From this confidence on a model counts as sure."""
 
@@ -41,6 +44,31 @@ def confusion_matrices(truth: np.ndarray, predicted: np.ndarray, classes: int) -
     cells += np.arange(len(truth))[:, None, None] * classes**2
     counts = np.bincount(cells[labelled], minlength=len(truth) * classes**2)
     return counts.reshape(len(truth), classes, classes)
+
+
+def picture_matrices(
+    truth: np.ndarray, predicted: np.ndarray, classes: int, distance: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the confusion matrix of one picture of any size, and that of its pixels near edges, strip by strip.
+
+    Args:
+        truth: (height, width) uint8 class indices, void 255.
+        predicted: (height, width) uint8 class indices.
+        classes: Number of classes.
+        distance: As in `near_edges`.
+
+    Returns:
+        Two (classes, classes) int64.
+    """
+    whole, at_edges = np.zeros((2, classes, classes), np.int64)
+    rows = max(1, STRIP // max(1, truth.shape[1]))
+    for top in range(0, len(truth), rows):
+        first, end = max(0, top - distance), min(top + rows, len(truth))
+        near = near_edges(truth[first : end + distance], distance)[top - first : end - first]
+        true, seen = truth[top:end], predicted[top:end]
+        whole += confusion_matrices(true[None], seen[None], classes)[0]
+        at_edges += confusion_matrices(np.where(near, true, np.uint8(VOID))[None], seen[None], classes)[0]
+    return whole, at_edges
 
 
 def near_edges(truth: np.ndarray, distance: int) -> np.ndarray:

@@ -12,18 +12,26 @@ class Prediction:
 
     Args:
         classes: (height, width) uint8 class indices: the most probable ones.
-        confidence: (height, width) float32: the probability of that class.
-        probabilities: (height, width, classes) float16: of every class, to three decimals or so.
+        confidence: (height, width) float32, of a large picture float16: the probability of that class.
+        probabilities: (height, width, classes) float16: of every class, to three decimals or so; None for a large
+            picture, for which they would take too much memory.
     """
 
     classes: np.ndarray
     confidence: np.ndarray
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None
 
     @property
     def nbytes(self) -> int:
         """Memory that the arrays take, in bytes."""
-        return self.classes.nbytes + self.confidence.nbytes + self.probabilities.nbytes
+        arrays = (self.classes, self.confidence, self.probabilities)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> "Prediction":
+        """Return what is predicted of some rows and columns."""
+        here = np.ix_(rows, columns)
+        some = None if self.probabilities is None else self.probabilities[here]
+        return Prediction(self.classes[here], self.confidence[here], some)
 
     @cached_property
     def entropy(self) -> np.ndarray:

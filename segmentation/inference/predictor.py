@@ -223,6 +223,7 @@ class Predictor:
         progress: Callable[[int, int], None] | None = None,
         tta: bool = False,
         overlap: float = 0.0,
+        with_probabilities: bool = True,
     ) -> Prediction:
         """Predict an image of any size that fits into memory, as `strips` does.
 
@@ -231,17 +232,20 @@ class Predictor:
             progress: Called with (windows done, windows) after every batch.
             tta: Test-time augmentation, as in `batches`.
             overlap: As in `strips`.
+            with_probabilities: Keep those of every class. Without them a pixel takes three bytes, not five and two per
+                class.
         """
         height, width = image.shape[:2]
         classes = np.empty((height, width), np.uint8)
-        confidence = np.empty((height, width), np.float32)
-        of_classes = np.empty((height, width, self.classes), np.float16)
+        confidence = np.empty((height, width), np.float32 if with_probabilities else np.float16)
+        of_classes = np.empty((height, width, self.classes), np.float16) if with_probabilities else None
         done = 0
         for strip in self.strips(lambda top, end: image[top:end], height, width, overlap, tta, progress=progress):
             here = slice(done, done + len(strip))
             classes[here], confidence[here] = most_probable(strip)
-            # Half precision has slow numbers below its smallest normal one: those are 0 here.
-            of_classes[here] = np.where(strip < np.finfo(np.float16).tiny, 0, strip)
+            if of_classes is not None:
+                # Half precision has slow numbers below its smallest normal one: those are 0 here.
+                of_classes[here] = np.where(strip < np.finfo(np.float16).tiny, 0, strip)
             done += len(strip)
         return Prediction(classes, confidence, of_classes)
 

@@ -37,8 +37,8 @@ from segmentation.ui.loaders import (
     load_thumbnail,
     load_tile_table,
 )
-from segmentation.ui.pictures import draw_patch_grid, in_place, outline, overlay
-from segmentation.ui.viewer import Pane, Reading, viewer
+from segmentation.ui.pictures import draw_patch_grid, fit, in_place, nearest, outline, overlay
+from segmentation.ui.viewer import LONGEST, Pane, Reading, viewer
 
 SCENES_A_PAGE = (8, 12, 24, 48)
 PATCHES_A_PAGE = (18, 30, 60, 120)
@@ -290,17 +290,19 @@ def show_one_scene(dataset: Dataset) -> None:
     except ImageFileError as error:
         refuse(error)
         return
+    # No larger than it is shown: of a large scene each picture in full would take a gigabyte.
+    small, classes = fit(image, LONGEST, smooth=True), mask[np.ix_(*nearest(*mask.shape, LONGEST))]
     if outlined:
-        picture = outline(image, mask, drawn(dataset.palette), indices)
+        picture = outline(small, classes, drawn(dataset.palette), indices)
     else:
-        picture = overlay(image, mask, drawn(dataset.palette), opacity, indices)
+        picture = overlay(small, classes, drawn(dataset.palette), opacity, indices)
     if with_grid:
-        picture = draw_patch_grid(picture, size)
+        picture = draw_patch_grid(picture, size * len(small) / len(image))
     left, right = st.container(key="one-scene").columns([5, 2], gap="medium")
     with left:
         # Half laid over is a photograph; the bare mask must keep hard edges.
         pane = Pane(name, picture, smooth=outlined or opacity < 1)
-        viewer(name, [pane], [Reading("Class", mask, dataset.palette)], key="scene-viewer")
+        viewer(name, [pane], [Reading("Class", classes, dataset.palette)], key="scene-viewer", size=mask.shape)
     with right:
         health = load_health(dataset)
         row = health.scenes[health.scenes["scene"] == name].iloc[0]

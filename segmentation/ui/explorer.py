@@ -10,8 +10,9 @@ import streamlit as st
 
 from segmentation.data.images import png_bytes, read_image, read_mask_colors, read_size
 from segmentation.data.palette import VOID
-from segmentation.data.patches import grid, patch_name
+from segmentation.data.patches import class_counts, grid, patch_name
 from segmentation.data.protocols import settle_void
+from segmentation.data.raster import LARGE
 from segmentation.data.scenes import Dataset, check_same_size, slug
 from segmentation.errors import ImageFileError
 from segmentation.evaluation import scores
@@ -39,8 +40,8 @@ from segmentation.ui.layout import (
     score,
 )
 from segmentation.ui.loaders import load_fingerprint, load_patch, load_scene, predict, prepare_predictor
-from segmentation.ui.pictures import error_map, heat, in_a_row, outline, overlay, titled
-from segmentation.ui.viewer import Pane, Reading, viewer
+from segmentation.ui.pictures import error_map, fit, heat, in_a_row, nearest, outline, overlay, titled
+from segmentation.ui.viewer import LONGEST, Pane, Reading, viewer
 
 RANDOM, UPLOAD, ORTHOPHOTO = "Random patches", "Upload", "Orthophoto"
 """What the explorer shows instead of the data set's scenes."""
@@ -57,6 +58,9 @@ EDGE = 3
 
 UPLOAD_PIXELS = 64_000_000
 """Larger uploads are refused: what is predicted of each pixel takes twenty bytes."""
+
+ASKED = "explorer_asked_for"
+"""Session state: the large scene that is to be predicted, and how."""
 
 UPLOADS = "explorer_uploads"
 """Session state: (file name, bytes) by role, since an uploader forgets its file on a change of page."""
@@ -317,26 +321,58 @@ def choose_windows() -> tuple[bool, float]:
 
 def compare(subject: Subject, run: Run, view: View) -> None:
     """Show the pictures linked with one another, the scores, and the downloads."""
-    prediction = predict(run.model, subject.image, view.tta, view.overlap)
-    second = predict(view.second.model, subject.image, view.tta, view.overlap) if view.second else None
-    truth = None if subject.mask is None else settle_void(subject.mask, run.protocol, run.palette)
     height, width = subject.image.shape[:2]
     st.caption(" · ".join(filter(None, [f"{plain(subject.name)}, {width:,} × {height:,} px", plain(subject.remark)])))
 
-    pictures = _pictures(subject.image, truth, prediction, second, run, view)
+    truth = None if subject.mask is None else settle_void(subject.mask, run.protocol, run.palette)
+    # No larger than they are shown: of a large scene each picture in full would take a gigabyte.
+    rows, columns = nearest(height, width, LONGEST)
+    image = fit(subject.image, LONGEST, smooth=True)
+    classes = None if truth is None else truth[np.ix_(rows, columns)]
+    if height * width > LARGE and not _is_asked_for(subject, run, view):
+        panes = [Pane(IMAGE, image, smooth=True)]
+        if classes is not None:
+            panes.append(Pane(TRUTH, overlay(image, classes, drawn(run.palette), view.opacity), view.opacity < 1))
+        viewer(subject.name, panes, [], key="viewer", size=(height, width))
+        return
+    prediction = predict(run.model, subject.image, view.tta, view.overlap)
+    second = predict(view.second.model, subject.image, view.tta, view.overlap) if view.second else None
+    small, small_second = prediction.at(rows, columns), second and second.at(rows, columns)
+
+    pictures = _pictures(image, classes, small, small_second, run, view)
     shown, wipe = _choose_pictures(pictures)
     panes = [pictures[name]() for name in shown]
-    readings = [Reading(PREDICTION, prediction.classes, run.palette)]
-    if truth is not None:
-        readings.insert(0, Reading(TRUTH, truth, run.palette))
+    readings = [Reading(PREDICTION, small.classes, run.palette)]
+    if classes is not None:
+        readings.insert(0, Reading(TRUTH, classes, run.palette))
     if second:
-        readings.append(Reading(view.second.name, second.classes, run.palette))
-    readings.append(Reading(CONFIDENCE, (prediction.confidence * 255).astype(np.uint8)))
-    viewer(subject.name, panes, readings, key="viewer", wipe=wipe)
+        readings.append(Reading(view.second.name, small_second.classes, run.palette))
+    readings.append(Reading(CONFIDENCE, (small.confidence.astype(np.float32) * 255).astype(np.uint8)))
+    viewer(subject.name, panes, readings, key="viewer", wipe=wipe, size=(height, width))
 
     predictions = {run.name: prediction} | ({view.second.name: second} if second else {})
     table = _show_shares(predictions, run) if truth is None else _show_scores(subject.mask, truth, predictions, run)
     _downloads(subject, panes, prediction, table, run)
+
+
+def _is_asked_for(subject: Subject, run: Run, view: View) -> bool:
+    """Offer to predict a large scene, which takes long; tell whether that was asked for, now or earlier."""
+    wanted = (subject.name, run.name, view.second and view.second.name, view.tta, view.overlap)
+    if st.session_state.get(ASKED) == wanted:
+        # A click on it ends this run of the page at the next step of the bar.
+        if not st.button("Show it without prediction", icon=":material/cancel:", key="cancel-scene", type="tertiary"):
+            return True
+        del st.session_state[ASKED]
+        st.rerun()
+    megapixels = subject.image.shape[0] * subject.image.shape[1] / 1e6
+    st.info(
+        f"This picture has {megapixels:.0f} megapixels and takes a while; a single patch of a scene is there at once.",
+        icon=":material/hourglass_empty:",
+    )
+    if st.button("Run prediction", type="primary", icon=":material/play_circle:", key="predict-scene"):
+        st.session_state[ASKED] = wanted
+        st.rerun()
+    return False
 
 
 def _pictures(
@@ -384,8 +420,9 @@ def _pictures(
             error_map(image, truth, prediction.classes, colors),
         )
     pictures[CONFIDENCE] = lambda: Pane("Confidence: blue 0, yellow 1", heat(prediction.confidence))
-    pictures[ENTROPY] = lambda: Pane("Entropy: blue sure, yellow torn", heat(prediction.entropy))
-    pictures[PROBABILITY] = one_class
+    if prediction.probabilities is not None:
+        pictures[ENTROPY] = lambda: Pane("Entropy: blue certain, yellow uncertain", heat(prediction.entropy))
+        pictures[PROBABILITY] = one_class
     return pictures
 
 
@@ -422,16 +459,12 @@ def _show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Pre
         run: The run in use.
     """
     palette = run.palette
-    near = scores.near_edges(truth, EDGE)
     table = pd.DataFrame({"class": palette.names})
     matrices = {}
     for name, prediction in predictions.items():
-        matrix = scores.confusion_matrices(truth[None], prediction.classes[None], len(palette))[0]
+        matrix, at_edges = scores.picture_matrices(truth, prediction.classes, len(palette), EDGE)
         matrices[name] = matrix
         by_class = scores.iou(matrix)
-        at_edges = scores.confusion_matrices(
-            np.where(near, truth, np.uint8(VOID))[None], prediction.classes[None], len(palette)
-        )[0]
         counted = int(np.isfinite(by_class).sum())
         if len(predictions) > 1:
             st.markdown(f"**{plain(name)}**")
@@ -457,7 +490,9 @@ def _show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Pre
             help=f"Of the {at_edges.sum():,} scored pixels up to {EDGE} px from an edge between two classes.",
         )
         figures.metric(
-            "Confidence", score(float(prediction.confidence.mean())), help="Mean probability of the class shown."
+            "Confidence",
+            score(float(prediction.confidence.mean(dtype=np.float64))),
+            help="Mean probability of the class shown.",
         )
         figures.metric(
             "Labelled pixels",
@@ -506,11 +541,11 @@ def _show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
     table = pd.DataFrame({"class": run.palette.names})
     charts = st.grid(2, min_column_width=400, gap="large")
     for name, prediction in predictions.items():
-        counts = np.bincount(prediction.classes.ravel(), minlength=len(run.palette))
+        counts = class_counts(prediction.classes[None], len(run.palette))[0, : len(run.palette)]
         with charts.cell():
             st.metric(
                 f"Confidence of {plain(name)}" if len(predictions) > 1 else "Confidence",
-                score(float(prediction.confidence.mean())),
+                score(float(prediction.confidence.mean(dtype=np.float64))),
                 help="Mean probability of the class shown.",
             )
             st.plotly_chart(
@@ -577,6 +612,8 @@ def _downloads(subject: Subject, panes: list[Pane], prediction: Prediction, tabl
     )
     with st.container(horizontal=True):
         for label, name, kind, content, note in offers:
+            if content is probabilities and prediction.probabilities is None:
+                continue
             st.download_button(
                 label,
                 content,

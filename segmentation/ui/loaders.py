@@ -21,7 +21,7 @@ from segmentation.data.health import Health, examine
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE, Progress, patch_name, tile_table
-from segmentation.data.raster import Stretch
+from segmentation.data.raster import LARGE, Stretch
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ImageFileError, SegmentationError
 from segmentation.log import event
@@ -387,24 +387,28 @@ def load_overview(path: Path, band: bool = False, stretch: Stretch | None = None
 
 @remembered(
     3 * PREDICTION,
-    key=lambda path, modified_ns, digest, tta, overlap, image: (path, modified_ns, digest, tta, overlap),
+    key=lambda path, modified_ns, digest, tta, overlap, full, image: (path, modified_ns, digest, tta, overlap, full),
     # Those of two runs are always kept, however large: a page that shows both would make them at every click.
     size=lambda prediction: min(prediction.nbytes, PREDICTION),
 )
-def _predict(path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, image: np.ndarray) -> "Prediction":
+def _predict(
+    path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, full: bool, image: np.ndarray
+) -> "Prediction":
     predictor = load_predictor(path)
     begun = time.monotonic()
     with taking_turns("Predicting, windows …") as progress:
-        prediction = predictor.scene(image, progress, tta, overlap)
+        prediction = predictor.scene(image, progress, tta, overlap, full)
     seconds = round(time.monotonic() - begun, 3)
     event("prediction made", run=path.parent.name, pixels=prediction.classes.size, seconds=seconds)
-    for array in (prediction.classes, prediction.confidence, prediction.probabilities):
+    for array in (prediction.classes, prediction.confidence, *([prediction.probabilities] if full else [])):
         array.flags.writeable = False
     return prediction
 
 
 def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0.0) -> "Prediction":
     """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar, by turns with other sessions.
+
+    Of one of more than `LARGE` pixels the classes' probabilities are not kept.
 
     Args:
         path: A run's model.
@@ -417,4 +421,5 @@ def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0
         BusyError: If too many predictions are under way.
     """
     digest = hashlib.sha256(np.ascontiguousarray(image)).hexdigest() + str(image.shape)
-    return _predict(path, path.stat().st_mtime_ns, digest, tta, overlap, image)
+    full = image.shape[0] * image.shape[1] <= LARGE
+    return _predict(path, path.stat().st_mtime_ns, digest, tta, overlap, full, image)

@@ -7,7 +7,6 @@ from PIL import Image, ImageDraw, ImageFont
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from segmentation.data.palette import VOID, VOID_NAME, Palette
-from segmentation.data.patches import grid
 from segmentation.evaluation.scores import near_edges
 
 LONGEST = 1400
@@ -30,6 +29,17 @@ def fit(pixels: np.ndarray, longest: int = LONGEST, smooth: bool = False) -> np.
     return np.asarray(
         Image.fromarray(pixels).resize(size, Image.Resampling.BOX if smooth else Image.Resampling.NEAREST)
     )
+
+
+def nearest(height: int, width: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and the columns of a picture that `fit` keeps of a mask, each in its order."""
+    scale = min(1.0, longest / max(height, width))
+    counts = [max(1, round(length * scale)) for length in (height, width)]
+    rows, columns = (
+        ((np.arange(count) + 0.5) * (length / count)).astype(np.intp)
+        for count, length in zip(counts, (height, width), strict=True)
+    )
+    return rows, columns
 
 
 def overlay(
@@ -157,22 +167,23 @@ def titled(pictures: Sequence[tuple[str, np.ndarray]], palette: Palette) -> np.n
     return np.asarray(page)
 
 
-def draw_patch_grid(image: np.ndarray, size: int) -> np.ndarray:
+def draw_patch_grid(image: np.ndarray, size: float) -> np.ndarray:
     """Return a copy with the patches' borders drawn and the strips that cropping drops faded.
 
     Args:
         image: (height, width, 3) uint8.
-        size: Side of a patch, in pixels.
+        size: Side of a patch, in pixels; a fraction where the image is shrunk.
     """
     height, width = image.shape[:2]
-    rows, columns = grid(height, width, size)
+    ends = [[round(size * (i + 1)) for i in range(int((length + 0.5) / size))] for length in (height, width)]
+    bottom, right = (max(side, default=0) for side in ends)
     drawn = image.copy()
     line = max(1, round(max(height, width) / 300))
-    for row in range(1, rows + 1):
-        drawn[row * size - line : row * size, : columns * size] = 255
-    for column in range(1, columns + 1):
-        drawn[: rows * size, column * size - line : column * size] = 255
-    for strip in (np.s_[rows * size :, :], np.s_[: rows * size, columns * size :]):
+    for row in ends[0]:
+        drawn[row - line : row, :right] = 255
+    for column in ends[1]:
+        drawn[:bottom, column - line : column] = 255
+    for strip in (np.s_[bottom:, :], np.s_[:bottom, right:]):
         drawn[strip] = drawn[strip] // 4 + 168
     return drawn
 

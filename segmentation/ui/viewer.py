@@ -98,6 +98,7 @@ def viewer(
     key: str,
     wipe: bool = False,
     coordinates: Coordinates | None = None,
+    size: tuple[int, int] | None = None,
 ) -> None:
     """Show pictures of one place side by side, or the second wiped over the first.
 
@@ -108,8 +109,10 @@ def viewer(
         key: The widget's key.
         wipe: One picture with a slider between the two.
         coordinates: Where the pictures lie: the cursor reads coordinates instead of row and column.
+        size: (height, width) of what is shown, in pixels; by default the first picture's. Pictures larger than
+            `LONGEST` are best handed in shrunk.
     """
-    height, width = panes[0].pixels.shape[:2]
+    height, width = size or panes[0].pixels.shape[:2]
     data = {
         "subject": f"{subject} {height} {width}",
         "name": subject,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from segmentation.data.palette import VOID
+from segmentation.evaluation import scores
 from segmentation.evaluation.scores import (
     CONFIDENCE_BINS,
     accuracy,
@@ -330,3 +331,15 @@ def test_always_saying_land_scores_as_measured(real_counts: dict[str, np.ndarray
     matrix[:, 1] = [*counts[:5], counts[5] + counts[6]]
     micro = jaccard(matrix.trace(), 2 * matrix.sum())
     assert [round(float(score), 3) for score in (accuracy(matrix), micro, mean_iou(matrix))] == [0.524, 0.355, 0.087]
+
+
+def test_a_picture_is_counted_in_strips_as_it_is_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    truth = np.kron(rng.integers(0, 4, (9, 8), dtype=np.uint8), np.ones((7, 6), np.uint8))
+    truth[truth == 3] = VOID
+    predicted = rng.integers(0, 3, truth.shape, dtype=np.uint8)
+    monkeypatch.setattr(scores, "STRIP", 5 * truth.shape[1])
+    whole, at_edges = scores.picture_matrices(truth, predicted, 3, 2)
+    assert np.array_equal(whole, scores.confusion_matrices(truth[None], predicted[None], 3)[0])
+    near = np.where(scores.near_edges(truth, 2), truth, VOID)
+    assert np.array_equal(at_edges, scores.confusion_matrices(near[None], predicted[None], 3)[0])
