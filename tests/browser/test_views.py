@@ -78,6 +78,14 @@ def main(page: Page) -> Locator:
     return page.locator("[data-testid=stMain]")
 
 
+def test_home_tells_sizes_as_width_by_height(visit: Callable, masks: dict) -> None:
+    page = visit("/")
+    height, width = masks["tile-1/image_part_001"].shape
+    assert height != width
+    expect(page.get_by_text(f"1 Scene {width} × {height} px")).to_be_visible()
+    expect(page.get_by_text(f"cut to {width // 160} × {height // 160} of 160 px")).to_be_visible()
+
+
 def test_patches_of_a_class(visit: Callable, patches: dict) -> None:
     page = visit("/Dataset_browser?view=Patches&class=Water&share=20")
     passing = sum((mask == NAMES.index("Water")).mean() >= 0.2 for mask in patches.values())

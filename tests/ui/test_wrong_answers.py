@@ -32,8 +32,6 @@ def test_sizes_are_width_by_height(open_page: Open, trained: object) -> None:
     one_scene = words(open_page("browser", view="One scene", scene=scene.name, size="32"))
     assert f"**{width} × {height} px** · {width // 32} × {height // 32} patches of 32 px" in one_scene
     assert f"{scene.name}, {width} × {height} px" in words(open_page("explorer", scene=scene.name))
-    pictures = [image.proto.imgs[0].caption for image in open_page().get("image")]
-    assert f"**1 Scene** {width} × {height} px" in pictures
 
 
 def test_labelled_pixels_are_those_with_a_class_also_where_void_is_scored(
