@@ -64,12 +64,14 @@ class Patches:
         if self.skipped:
             count, scenes = len(self.skipped), len(dataset.scenes)
             more = f"; {count - NAMED:,} more are in the health report" if count > NAMED else ""
-            sentences.append(f"{count:,} of {scenes:,} scenes are left out: {'; '.join(self.skipped[:NAMED])}{more}")
+            sentences.append(f"Left out {count:,} of {scenes:,} scenes: {'; '.join(self.skipped[:NAMED])}{more}")
         if self.unlabelled:
             void = protocol == "patch" and dataset.palette.unlabeled is not None
-            counts = "count as Unlabeled" if void else "are left out of loss and scores"
+            counts = "counts as Unlabeled" if void else "is left out of loss and scores"
             names = ", ".join(self.unlabelled[:NAMED]) + (" …" if len(self.unlabelled) > NAMED else "")
-            sentences.append(f"{len(self.unlabelled):,} masks hold no class, and {counts}: {names}")
+            sentences.append(
+                f"No class in {len(self.unlabelled):,} of {len(dataset.scenes):,} masks; what they hold {counts}: {names}"
+            )
         return sentences
 
 

@@ -205,7 +205,7 @@ class Run:
         skipped, scenes = dataset.get("skipped"), dataset.get("scenes")
         if not isinstance(skipped, list) or not skipped or not _is_number(scenes, len(skipped)):
             return ""
-        return f"{len(skipped):,} of {scenes:,} scenes were left out of the training"
+        return f"trained without {len(skipped):,} of {scenes:,} scenes"
 
     @property
     def stretch(self) -> Stretch | None:

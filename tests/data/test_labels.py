@@ -59,8 +59,8 @@ def test_one_mask_without_a_class_among_others_is_named_and_counts_as_the_protoc
     assert patches.unlabelled == (dataset.scenes[1].name,)
     assert (patches.masks[patches.table["scene"] == dataset.scenes[1].name] == DUBAI.unlabeled).all()
     (remark,) = patches.remarks(partly, "patch")
-    assert remark == f"1 masks hold no class, and count as Unlabeled: {dataset.scenes[1].name}"
-    assert "are left out of loss and scores" in load_patches(partly, 32).remarks(partly, "scene")[0]
+    assert remark == f"No class in 1 of 4 masks; what they hold counts as Unlabeled: {dataset.scenes[1].name}"
+    assert "is left out of loss and scores" in load_patches(partly, 32).remarks(partly, "scene")[0]
 
 
 def test_unlabeled_alone_is_no_class_to_learn() -> None:

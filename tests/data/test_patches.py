@@ -273,7 +273,7 @@ def test_a_scene_smaller_than_a_patch_among_others_is_left_out_and_said(write_da
     patches = load_patches(dataset, 32)
     sentence = f"{dataset.scenes[0].name}: its 90 × 31 pixels are less than a patch of 32 × 32"
     assert patches.skipped == (sentence,)
-    assert patches.remarks(dataset, None) == [f"1 of 4 scenes are left out: {sentence}"]
+    assert patches.remarks(dataset, None) == [f"Left out 1 of 4 scenes: {sentence}"]
 
 
 def test_unreadable_scenes_are_not_blamed_on_the_patch_size(write_dataset: Writer, tmp_path: Path) -> None:

@@ -620,9 +620,9 @@ def test_a_broken_scene_is_left_out_and_named_in_the_config(small_dataset: Datas
     said = []
     once = dataclasses.replace(SHORT, epochs=1)
     run = train(find_dataset(copy), once, tmp_path / "run", verbose=0, tell=said.append)
-    assert [sentence.split(":")[0] for sentence in said] == ["1 of 4 scenes are left out"]
+    assert [sentence.split(":")[0] for sentence in said] == ["Left out 1 of 4 scenes"]
     assert "image_part_002.jpg is damaged or cut short" in said[0]
-    assert run.left_out == "1 of 4 scenes were left out of the training"
+    assert run.left_out == "trained without 1 of 4 scenes"
     assert (run.config["dataset"]["patches"], len(run.patches)) == (22, 22)
     assert [sentence.split(":")[0] for sentence in run.config["dataset"]["skipped"]] == ["tile-1/image_part_002"]
 
