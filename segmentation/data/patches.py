@@ -69,9 +69,8 @@ class Patches:
             void = protocol == "patch" and dataset.palette.unlabeled is not None
             counts = "counts as Unlabeled" if void else "is left out of loss and scores"
             names = ", ".join(self.unlabelled[:NAMED]) + (" …" if len(self.unlabelled) > NAMED else "")
-            sentences.append(
-                f"No class in {len(self.unlabelled):,} of {len(dataset.scenes):,} masks; what they hold {counts}: {names}"
-            )
+            count, masks = len(self.unlabelled), len(dataset.scenes)
+            sentences.append(f"No class in {count:,} of {masks:,} masks; what they hold {counts}: {names}")
         return sentences
 
 
