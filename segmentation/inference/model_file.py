@@ -4,7 +4,6 @@ It is a zip archive of ``config.json``, the layers, and ``model.weights.h5``, th
 promise far more than they hold, and HDF5 can take its numbers from other files.
 """
 
-import io
 import json
 import math
 import zipfile
@@ -79,7 +78,8 @@ def check_model_file(path: Path) -> None:
                 raise refusal(path, f"it would unfold to {size / 1e9:.1f} GB, which no network of its size does")
             if archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
                 raise refusal(path, f"its {CONFIG} is larger than that of any network")
-            with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as file:
+            # As an image in memory: HDF5 that calls Python to read a file can wait for a thread that waits for it.
+            with h5py.File(h5py.h5f.open_file_image(archive.read(WEIGHTS))) as file:
                 _check_weights(path, file, bound)
 
 

@@ -5,7 +5,6 @@ the rest. ONNX wants channels before height and width, Keras behind them: images
 on the way out.
 """
 
-import io
 import json
 import math
 import zipfile
@@ -97,7 +96,7 @@ def read_as_onnx(path: Path, size: int | None = None) -> bytes:
     """
     with zipfile.ZipFile(path) as archive:
         model = json.loads(archive.read("config.json"))
-        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:  # after `check_model_file`
+        with h5py.File(h5py.h5f.open_file_image(archive.read("model.weights.h5"))) as file:
             weights = {group["vars"].attrs["name"]: _values(group["vars"]) for group in file["layers"].values()}
     try:
         network = _build(model, weights, size)
