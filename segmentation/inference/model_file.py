@@ -4,8 +4,10 @@ It is a zip archive of ``config.json``, the layers, and ``model.weights.h5``, th
 promise far more than they hold, and HDF5 can take its numbers from other files.
 """
 
+import gc
 import json
 import math
+import traceback
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +56,9 @@ def loading(path: Path) -> Iterator[None]:
     except SegmentationError:
         raise
     except Exception as error:
+        # What is half read of a file is let go here and now: collected later, by another thread, HDF5 may hang.
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
         raise refusal(path, WHAT_LOADS) from error
 
 
