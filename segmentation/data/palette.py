@@ -120,7 +120,9 @@ class Palette:
     @classmethod
     def from_dict(cls, content: dict) -> "Palette":
         """Rebuild a palette from `to_dict`."""
-        return cls.from_hex({entry["name"]: entry["color"] for entry in content["classes"]})
+        entries = content["classes"]  # not by name: a name that occurs twice is to be seen
+        colors = tuple(tuple(bytes.fromhex(entry["color"].removeprefix("#"))) for entry in entries)
+        return cls(tuple(entry["name"] for entry in entries), colors)
 
     def to_dict(self) -> dict:
         """Return the palette as JSON-ready names and hexadecimal colours, in class order."""
