@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import stat
 import subprocess
 import sys
@@ -29,6 +30,9 @@ SIDE_FILE = 1 << 16
 """Bytes: a longer world file or ``.prj`` is neither."""
 
 
+OTHER_FILES = re.compile(r"(PARAMETERFILE|EXTENSION)\s*[\[(]|(grids|file|model|init|catalog)=", re.IGNORECASE)
+"""What in a coordinate system makes PROJ open a file: no other process than the reader's is told such a system."""
+
 PIECE = 1 << 20
 """Pixels of a side for which numbers are held at once: a header may claim hundreds of millions."""
 
@@ -44,7 +48,7 @@ class PixelAreas:
 
     def __init__(self, height: int, width: int, nodes: np.ndarray) -> None:
         self._lengths = height, width
-        self._nodes = np.nan_to_num(nodes)  # off the planet there is no ground
+        self._nodes = np.nan_to_num(nodes, posinf=0, neginf=0)  # off the planet there is no ground
 
     def within(self, rows: slice, columns: slice) -> np.ndarray:
         """Return the areas of the pixels in some rows and columns, (rows, columns) float64 in m²."""
@@ -91,6 +95,7 @@ class Raster:
 
     Args:
         path: The file.
+        patience: Seconds that each answer may take, where somebody waits for it; by default it may take any time.
 
     Attributes:
         height: In pixels.
@@ -101,11 +106,11 @@ class Raster:
         place: From (column, row) to coordinates: (a, b, c, d, e, f); None if it does not say where it lies.
 
     Raises:
-        ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or cannot be read in bounded memory.
+        ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or takes too much memory or time to read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
+    def __init__(self, path: Path, patience: float | None = None) -> None:
+        self.name, self._patience = path.name, patience
         descriptor = _open_file(path)
         try:
             size = os.fstat(descriptor).st_size
@@ -132,6 +137,9 @@ class Raster:
             self.is_geographic: bool = about["geographic"]
             self.place: tuple[float, ...] | None = about["transform"] and tuple(about["transform"])
             self._crs: str | None = about["crs"]
+            if self._crs and OTHER_FILES.search(self._crs):
+                self.unplaced = "has a coordinate system that takes other files"
+                self.system = self.place = self._crs = None
             try:
                 self._ask("check")
                 self._check_bytes(size)
@@ -240,7 +248,10 @@ class Raster:
         if self.unplaced:
             return None
         nodes = self._ask("pixel_areas")
-        return PixelAreas(self.height, self.width, nodes) if nodes.size and np.isfinite(nodes).any() else None
+        if not (nodes.size and np.isfinite(nodes).any()):
+            return None
+        areas = PixelAreas(self.height, self.width, nodes)
+        return areas if np.isfinite(areas.total) else None
 
     def _check_bytes(self, size: int) -> None:
         """Refuse a file of so many bytes that cannot hold the pixels that its header says."""
@@ -261,6 +272,12 @@ class Raster:
     def _receive(self) -> dict | np.ndarray:
         """Return the reader's answer: its own words first, then an array's bytes. Nothing is unpickled."""
         try:
+            if not self._connection.poll(self._patience):
+                self.close()  # its answer would be taken for the next one's
+                raise ImageFileError(
+                    f"{self.name} takes longer than {self._patience:.0f} seconds to read: export it in tiles and with "
+                    "overviews."
+                )
             answer = json.loads(self._connection.recv_bytes())
             if "refused" in answer:
                 raise ImageFileError(f"{self.name} {answer['refused']}")

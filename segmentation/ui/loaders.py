@@ -38,6 +38,9 @@ PREDICTION = 48 * MEGABYTE
 OVERVIEW = 1400
 """Longest side of what is shown of an orthophoto, in pixels."""
 
+PATIENCE = 45
+"""Seconds that a GeoTIFF may take to be shown small."""
+
 TURNS = Turns(20)
 """Predictions under way in all sessions together."""
 
@@ -291,7 +294,7 @@ class Orthophoto(NamedTuple):
 def _orthophoto(path: Path, mark: tuple) -> Orthophoto:
     from segmentation.data.raster import Raster
 
-    with Raster(path) as raster:
+    with Raster(path, PATIENCE) as raster:
         areas = raster.pixel_areas()
         return Orthophoto(
             raster.height,
@@ -335,7 +338,7 @@ def _mark(path: Path) -> tuple:
 def _overview(path: Path, mark: tuple, band: bool) -> np.ndarray:
     from segmentation.data.raster import Raster
 
-    with Raster(path) as raster:
+    with Raster(path, PATIENCE) as raster:
         picture = raster.indices(OVERVIEW) if band else raster.overview(OVERVIEW)
     picture.flags.writeable = False
     return picture
