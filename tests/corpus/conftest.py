@@ -67,7 +67,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
 
     @contextmanager
     def watch(left: str = "") -> Iterator[None]:
-        before = signal.signal(signal.SIGALRM, give_up)
+        before, here = signal.signal(signal.SIGALRM, give_up), set(scratch.iterdir())
         signal.alarm(PATIENCE)
         start = reset_peak()
         try:
@@ -77,7 +77,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
             signal.signal(signal.SIGALRM, before)
         assert memory("VmHWM") - start < GROWTH
         assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 < CHILD
-        assert [path.name for path in scratch.iterdir() if not (left and path.match(left))] == []
+        assert [path for path in set(scratch.iterdir()) - here if not (left and path.match(left))] == []
 
     return watch
 
@@ -183,7 +183,8 @@ def view(orthophotos: AppTest, allowed: Path, watched: Callable, tmp_path: Path)
 
     def press(button: str) -> None:
         if not orthophotos.exception and button in {button.key for button in orthophotos.button}:
-            orthophotos.button(key=button).click().run()
+            with watched():
+                orthophotos.button(key=button).click().run()
 
     def view_(image: bytes, beside: Mapping[str, bytes | None] | None = None, predicted: bool = False) -> Seen:
         uploaded = beside is None
@@ -197,9 +198,9 @@ def view(orthophotos: AppTest, allowed: Path, watched: Callable, tmp_path: Path)
         # The folder of a session's uploads stays as long as the session.
         with watched(left="orthophoto-*"):
             orthophotos.run()
-            if predicted:
-                press("predict-orthophoto")
-                press("make-polygons")
+        if predicted:
+            press("predict-orthophoto")
+            press("make-polygons")
         sent = b"".join(element.proto.SerializeToString() for element in orthophotos.main if element.proto)
         viewers = [element.proto.SerializeToString() for element in orthophotos.get("bidi_component")]
         return Seen(shown(orthophotos), [picture for viewer in viewers for picture in pictures(viewer)], sent)

@@ -64,8 +64,8 @@ class Case(NamedTuple):
     alone: str | None = None
 
 
-SHORT, LONG = 24, 2800
-"""Height and width of a flat map: so wide that the page would show its overviews."""
+SHORT, LONG = 16, 1424
+"""Height and width of a flat map: so wide that the page would show its overviews, of 1400 pixels."""
 
 FLAT = np.broadcast_to(np.uint8([[[90]], [[60]], [[120]]]), (3, SHORT, LONG))
 
@@ -145,7 +145,7 @@ def derived_system(grid: str) -> str:
 
 def overviews_of(value: int) -> bytes:
     """A TIFF as it would lie beside a flat map for its overviews or for its mask."""
-    return by_rasterio(np.full((3, SHORT // 2, LONG // 2), value, np.uint8))
+    return by_rasterio(np.full((3, SHORT, 1400), value, np.uint8))
 
 
 def pam(inside: str) -> bytes:
@@ -279,7 +279,7 @@ NAMED = {
     "/vsistdin/": lambda trap: "/vsistdin/",
     "WMS": lambda trap: (
         f'<GDAL_WMS><Service name="TMS"><ServerUrl>{trap.address}</ServerUrl></Service><DataWindow><SizeX>1400</SizeX>'
-        "<SizeY>12</SizeY></DataWindow><BandsCount>3</BandsCount></GDAL_WMS>"
+        "<SizeY>16</SizeY></DataWindow><BandsCount>3</BandsCount></GDAL_WMS>"
     ),
     "WCS": lambda trap: f"WCS:{trap.address}?version=2.0.1&coverage=a",
     "itself": lambda trap: "image.tif",

@@ -75,7 +75,7 @@ class Trap(NamedTuple):
                 assert events.read(1 << 12) is None
 
 
-def raw_vrt(path: Path, width: int = 1400, height: int = 20) -> str:
+def raw_vrt(path: Path, width: int = 1400, height: int = 16) -> str:
     """An image whose pixels are the bytes of any file."""
     bands = "".join(
         f'<VRTRasterBand dataType="Byte" band="{band}" subClass="VRTRawRasterBand"><SourceFilename relativetoVRT="0">'
