@@ -93,7 +93,7 @@ def set_trap(folder: Path) -> Iterator[Trap]:
     secret = folder / "secret.txt"
     secret.write_bytes(SECRET)
     secret.with_suffix(".vrt").write_text(raw_vrt(secret))
-    pixels = np.frombuffer(SECRET, np.uint8)[: 1400 * 20 * 3].reshape(20, 1400, 3)
+    pixels = np.frombuffer(SECRET, np.uint8)[: 1400 * 16 * 3].reshape(16, 1400, 3)
     Image.fromarray(pixels).save(secret.with_suffix(".tif"))
     with zipfile.ZipFile(secret.with_suffix(".zip"), "w") as archive:
         archive.write(secret, "secret.txt")
