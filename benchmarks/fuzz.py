@@ -31,7 +31,7 @@ from benchmarks.measuring import megabytes, print_header, print_row
 from segmentation.data.raster import Raster
 from segmentation.errors import SegmentationError
 from segmentation.runs.folder import SHIPPED, Run, check_run_allowed, find_runs
-from segmentation.runs.history import gap, read_history, smooth, widens_from
+from segmentation.runs.history import read_history
 
 PATIENCE, CHILD, GROWTH = 20, 1500, 400
 """Seconds, megabytes and megabytes."""
@@ -301,13 +301,15 @@ def damaged_table(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def read_log(content: bytes, folder: Path) -> None:
-    """Read a log, and compute of it what the monitor shows."""
-    history = read_history(content)
-    for metric in history.metrics:
-        smooth(history.table[metric], 0.6)
-        gaps = gap(history.table, metric, high_is_good=False)
-        if gaps is not None:
-            widens_from(gaps)
+    """Read a log, and all that is known of it."""
+    _look(read_history(content))
+
+
+def _look(subject: object) -> None:
+    """Ask for every property."""
+    for name, kind in vars(type(subject)).items():
+        if isinstance(kind, property | cached_property):
+            getattr(subject, name)
 
 
 def base_runs() -> list[dict[str, bytes]]:
@@ -374,10 +376,8 @@ def read_run(files: dict[str, bytes | str], folder: Path) -> None:
         elif content == "unreadable":
             path.write_bytes(b"{}")
             path.chmod(0)
-    properties = [name for name, kind in vars(Run).items() if isinstance(kind, property | cached_property)]
     for run in find_runs(folder):
-        for name in properties:
-            getattr(run, name)
+        _look(run)
         json.dumps(run.status)
         str(run.problems).encode()
         check_run_allowed(run, [folder])

@@ -246,7 +246,10 @@ class Reader:
     def _system(self) -> pyproj.CRS:
         """The file's coordinate system, without a way to WGS 84 that takes another file: here there is none."""
         told = self._told_system
-        return pyproj.CRS.from_json_dict(_without_grids(told.to_json_dict())) if GRID in told.to_wkt() else told
+        if GRID in told.to_wkt():
+            with suppress(pyproj.exceptions.CRSError):  # it is nothing without the file
+                return pyproj.CRS.from_json_dict(_without_grids(told.to_json_dict()))
+        return told
 
     @cached_property
     def _to_world(self) -> Transformer | None:

@@ -25,7 +25,8 @@ def write_files(folder: Path, files: Mapping[str, bytes | None]) -> None:
             (folder / name).write_bytes(content)
 
 
-WORDS = b"the secret of this server "
+WORDS = b"zq-xjv~wkq_zxg!vqj+kxw"
+"""As they occur nowhere else."""
 
 SECRET = WORDS * 4000
 
@@ -46,7 +47,7 @@ class Trap(NamedTuple):
 
     @property
     def secret(self) -> Path:
-        """A text of 104,000 bytes."""
+        """A text of 88,000 bytes."""
         return self.folder / "secret.txt"
 
     @property
