@@ -321,7 +321,7 @@ def base_runs() -> list[dict[str, bytes]]:
 def damaged_run(files: dict[str, bytes], random: np.random.Generator) -> dict[str, bytes | str]:
     """Return a run's files, one to three of them damaged, or in words what stands in their place."""
     files = dict(files)
-    for name in random.choice(list(files), random.integers(1, 4), replace=False):
+    for name in map(str, random.choice(list(files), random.integers(1, 4), replace=False)):
         way = random.random()
         if way < 0.08:
             files[name] = str(random.choice(["pipe", "folder", "loop", "nothing", "unreadable"]))
@@ -343,7 +343,8 @@ def damaged_run(files: dict[str, bytes], random: np.random.Generator) -> dict[st
 def _change_value(content: dict | list, random: np.random.Generator) -> None:
     """Change one value, or take one out, somewhere in what a JSON file holds."""
     while content:
-        key = random.choice(list(content)) if isinstance(content, dict) else int(random.integers(len(content)))
+        place = int(random.integers(len(content)))
+        key = list(content)[place] if isinstance(content, dict) else place
         if isinstance(content[key], dict | list) and content[key] and random.random() < 0.8:
             content = content[key]
             continue
@@ -364,7 +365,7 @@ def read_run(files: dict[str, bytes | str], folder: Path) -> None:
     target = folder / "run"
     target.mkdir()
     for name, content in files.items():
-        path = target / str(name)
+        path = target / name
         if isinstance(content, bytes):
             path.write_bytes(content)
         elif content == "pipe":
