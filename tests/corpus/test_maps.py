@@ -583,12 +583,16 @@ MAPS = {
     "60,000 × 60,000 without pixels": Case(
         lambda trap: hollow(60_000, 60_000, TILED=True, BLOCKXSIZE=512, BLOCKYSIZE=512), HOLLOW
     ),
-    "the most that there can be": Case(lambda trap: hollow((1 << 31) - 1, (1 << 31) - 1, count=1, TILED=True), EITHER),
+    "the most that there can be": Case(
+        lambda trap: retagged(by_rasterio(), dict.fromkeys((256, 257), (4, struct.pack("<I", (1 << 31) - 1)))), EITHER
+    ),
     "one block of 20,000 × 20,000": Case(
         lambda trap: hollow(20_000, 20_000, 1 << 20, TILED=True, BLOCKXSIZE=20_000, BLOCKYSIZE=20_000), IN_PIECES
     ),
-    "two million wide": Case(lambda trap: hollow(8, 2_000_000, 1 << 16), EITHER),
-    "two million tall": Case(lambda trap: hollow(2_000_000, 8, 1 << 16), EITHER),
+    "two million wide": Case(lambda trap: hollow(9, 2_000_000), HOLLOW),
+    "two million tall": Case(lambda trap: hollow(2_000_000, 9, BLOCKYSIZE=2_000_000), HOLLOW),
+    "two hundred thousand wide": Case(lambda trap: hollow(4, 200_000), size=(4, 200_000)),
+    "two hundred thousand tall": Case(lambda trap: hollow(200_000, 4), size=(200_000, 4)),
     "a tile far larger than the map": Case(lambda trap: lying_tile(16_384)),
     **{
         f"a bomb of {method}": Case(lambda trap, method=method: bomb(method, 8192, 8192, 4096), HOLLOW)
