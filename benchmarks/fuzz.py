@@ -6,6 +6,7 @@ Whatever is raised but a sentence for the user is a failure, and so is a case of
 than 1.5 GB, or growth of this process by more than 400 MB. A case is known by the seed, its kind and its number.
 """
 
+import copy
 import json
 import os
 import resource
@@ -356,7 +357,7 @@ def _change_value(content: dict | list, random: np.random.Generator) -> None:
         elif way < 0.35 and isinstance(content, list):
             content += content[:1] * int(random.choice([1, 5000]))
         else:
-            content[key] = VALUES[random.integers(len(VALUES))]
+            content[key] = copy.deepcopy(VALUES[random.integers(len(VALUES))])  # it may be changed in its turn
         return
 
 
