@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -40,6 +41,9 @@ WORLD_SUFFIXES = (".tfw", ".tifw", ".tiffw", ".wld")
 SIDE_FILE = 1 << 16
 """Bytes: a longer world file or ``.prj`` is neither."""
 
+
+OTHER_FILES = re.compile(r"(PARAMETERFILE|EXTENSION)\s*[\[(]|(grids|file|model|init|catalog)=", re.IGNORECASE)
+"""What in a coordinate system makes PROJ open a file: no other process than the reader's is told such a system."""
 
 PIECE = 1 << 20
 """Pixels of a side for which numbers are held at once: a header may claim hundreds of millions."""
@@ -97,7 +101,7 @@ class PixelAreas:
 
     def __init__(self, height: int, width: int, nodes: np.ndarray) -> None:
         self._lengths = height, width
-        self._nodes = np.nan_to_num(nodes)  # off the planet there is no ground
+        self._nodes = np.nan_to_num(nodes, posinf=0, neginf=0)  # off the planet there is no ground
 
     def within(self, rows: slice, columns: slice) -> np.ndarray:
         """Return the areas of the pixels in some rows and columns, (rows, columns) float64 in m²."""
@@ -179,6 +183,7 @@ class Raster:
         source: A path, or a file that the system knows, open for reading.
         name: What to call the file in an error; the path's own name by default.
         stretch: For values of more than 8 bits; by default, and for another number of bands, the file's own.
+        patience: Seconds that each answer may take, where somebody waits for it; by default it may take any time.
 
     Attributes:
         height: In pixels.
@@ -189,15 +194,21 @@ class Raster:
         place: From (column, row) to coordinates: (a, b, c, d, e, f); None if it does not say where it lies.
 
     Raises:
-        ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or cannot be read in bounded memory.
+        ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or takes too much memory or time to read.
     """
 
-    def __init__(self, source: Path | BinaryIO, name: str | None = None, stretch: Stretch | None = None) -> None:
+    def __init__(
+        self,
+        source: Path | BinaryIO,
+        name: str | None = None,
+        stretch: Stretch | None = None,
+        patience: float | None = None,
+    ) -> None:
         path = source if isinstance(source, Path) else None
         self.name = name or (path.name if path else "The file")
         descriptor = _open_file(path) if path else os.dup(source.fileno())
         self._reader: int | None = None
-        self._waiting = True
+        self._waiting, self._patience = True, patience
         self._connection, theirs = Pipe()
         try:
             with theirs:
@@ -217,6 +228,9 @@ class Raster:
             self.is_geographic: bool = about["geographic"]
             self.place: tuple[float, ...] | None = about["transform"] and tuple(about["transform"])
             self._crs: str | None = about["crs"]
+            if self._crs and OTHER_FILES.search(self._crs):
+                self.unplaced = "has a coordinate system that takes other files"
+                self.system = self.place = self._crs = None
             self._size = size
             if self.unplaced is None:  # a picture that lies nowhere may be read by other means
                 self.check()
@@ -350,7 +364,10 @@ class Raster:
         if self.unplaced:
             return None
         nodes = self._ask("pixel_areas")
-        return PixelAreas(self.height, self.width, nodes) if nodes.size and np.isfinite(nodes).any() else None
+        if not (nodes.size and np.isfinite(nodes).any()):
+            return None
+        areas = PixelAreas(self.height, self.width, nodes)
+        return areas if np.isfinite(areas.total) else None
 
     def _ask(self, method: str, *arguments: object) -> dict | np.ndarray:
         self._waiting = True
@@ -363,6 +380,12 @@ class Raster:
     def _receive(self) -> dict | np.ndarray:
         """Return the reader's answer: its own words first, then an array's bytes. Nothing is unpickled."""
         try:
+            if not self._connection.poll(self._patience):
+                self.close()  # its answer would be taken for the next one's
+                raise ImageFileError(
+                    f"{self.name} takes longer than {self._patience:.0f} seconds to read: export it in tiles and with "
+                    "overviews."
+                )
             answer = json.loads(self._connection.recv_bytes())
             array = np.empty(answer.get("shape", 0), answer.get("dtype"))
             if array.size:

@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from io import RawIOBase
@@ -37,7 +37,7 @@ from pyproj.exceptions import ProjError
 from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from segmentation.data.raster import Stretch
@@ -54,6 +54,9 @@ SAMPLE = 1024
 BLOCK = 512 << 20
 """Bytes: files are refused that have to be read in larger pieces."""
 
+ROWS = 8 << 20
+"""Values of one band, as many rows as hold them, that are computed at once: numbers take eight times their bytes."""
+
 NODES = (512, 32)
 """At most so many rows and columns at which the size of a pixel is computed; between them it is interpolated."""
 
@@ -62,6 +65,9 @@ STEP = 50
 
 LONGITUDE_LATITUDE = "EPSG:4326"
 """Longitude and latitude on the ellipsoid of WGS 84: what GeoJSON's coordinates are in (RFC 7946)."""
+
+GRID = "PARAMETERFILE"
+"""So WKT begins to name a file by which coordinates are shifted."""
 
 NAME = "image.tif"
 """What GDAL is told that the file is called: it learns nothing of the real name."""
@@ -131,7 +137,7 @@ class Reader:
         if self._transform.is_identity and world:
             self._transform = Affine(*world)
         if self._crs is None and projection:
-            with suppress(RasterioError):  # no text that PROJ understands: as if it were not there
+            with suppress(CRSError):  # no text that PROJ understands: as if it were not there
                 self._crs = CRS.from_wkt(projection, morph_from_esri_dialect=True)
 
     def check(self) -> dict:
@@ -159,7 +165,7 @@ class Reader:
             return about | {"crs": None, "transform": None, "system": None, "geographic": False}
         code = self._crs.to_epsg()
         return about | {
-            "crs": self._crs.to_wkt(version="WKT2_2019"),
+            "crs": self._system.to_wkt(),
             "transform": list(self._transform)[:6],
             "system": f"EPSG:{code}" if code else self._system.name,
             "geographic": self._system.is_geographic,
@@ -170,7 +176,8 @@ class Reader:
         if self._crs is None:
             return "has only control points: warp it first" if self._file.gcps[0] else "has no coordinate system"
         numbers = list(self._transform)[:6]
-        if not np.isfinite(numbers).all():
+        far = self._transform @ (self.width, self.height)
+        if not np.isfinite([*numbers, *far]).all():
             return "has a place that is not a number"
         if self._transform.is_identity:
             return "has a coordinate system but no place in it"
@@ -180,7 +187,10 @@ class Reader:
 
     def read(self, top: int, end: int, left: int, right: int) -> np.ndarray:
         """Return a part of the image, (rows, columns, 3) uint8, red, green, blue."""
-        return self._colors(self._read(self._bands, window=Window(left, top, right - left, end - top)))
+        colors = np.empty((end - top, right - left, 3), np.uint8)
+        for rows, window in _pieces(top, end, left, right):
+            colors[rows] = self._colors(self._read(self._bands, window=window))
+        return colors
 
     def overview(self, longest: int) -> np.ndarray:
         """Return the image with at most `longest` pixels a side, (rows, columns, 3) uint8: averages of its pixels."""
@@ -197,10 +207,11 @@ class Reader:
 
     def valid(self, top: int, end: int, left: int, right: int) -> np.ndarray:
         """Return where a part holds a picture, (rows, columns) bool; false is no data."""
-        window = Window(left, top, right - left, end - top)
-        valid = self._file.dataset_mask(window=window) > 0
-        if any(np.dtype(kind).kind == "f" for kind in self._file.dtypes):  # not-a-number is no data, told or not
-            valid &= np.isfinite(self._read(self._bands, window=window)).all(axis=0)
+        valid = np.empty((end - top, right - left), bool)
+        for rows, window in _pieces(top, end, left, right):
+            valid[rows] = self._file.dataset_mask(window=window) > 0
+            if any(np.dtype(kind).kind == "f" for kind in self._file.dtypes):  # not-a-number is no data, told or not
+                valid[rows] &= np.isfinite(self._read(self._bands, window=window)).all(axis=0)
         return valid
 
     def to_longitude_latitude(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -247,14 +258,24 @@ class Reader:
         return (covered * _square_metres(latitude, own.ellipsoid)).reshape(shape)
 
     @cached_property
-    def _system(self) -> pyproj.CRS:
+    def _told_system(self) -> pyproj.CRS:
         return pyproj.CRS.from_wkt(self._crs.to_wkt(version="WKT2_2019"))
+
+    @cached_property
+    def _system(self) -> pyproj.CRS:
+        """The file's coordinate system, without a way to WGS 84 that takes another file: here there is none."""
+        told = self._told_system
+        if GRID in told.to_wkt():
+            with suppress(pyproj.exceptions.CRSError):  # it is nothing without the file
+                return pyproj.CRS.from_json_dict(_without_grids(told.to_json_dict()))
+        return told
 
     @cached_property
     def _to_world(self) -> Transformer | None:
         """The way to WGS 84, found once: it takes PROJ up to a sixth of a second."""
-        with suppress(ProjError):
-            return Transformer.from_crs(self._system, LONGITUDE_LATITUDE, always_xy=True)
+        for system in (self._told_system, self._system):
+            with suppress(ProjError):
+                return Transformer.from_crs(system, LONGITUDE_LATITUDE, always_xy=True)
         return None
 
     def _small(self, longest: int) -> tuple[int, int, int]:
@@ -270,7 +291,7 @@ class Reader:
         if self._palette is not None:
             return self._palette[np.minimum(values[0], len(self._palette) - 1)]
         if self._bits < 8:
-            values = values * (255 // (2**self._bits - 1))
+            values = (values * (255 / (2**self._bits - 1))).round()
         elif any(kind != "uint8" for kind in self._file.dtypes):
             low, high = self._limits
             values = np.nan_to_num(np.clip((values - low) * (255 / (high - low)), 0, 255)).round()  # no data is black
@@ -307,6 +328,27 @@ def small_shape(height: int, width: int, longest: int) -> tuple[int, int]:
     """Return (height, width) shrunk to at most `longest` pixels a side, at least one; small ones as they are."""
     scale = min(1.0, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _pieces(top: int, end: int, left: int, right: int) -> Iterator[tuple[slice, Window]]:
+    """Yield the parts, of some rows each, in which a part of an image is read: as rows of it and as a window."""
+    step = max(1, ROWS // (right - left))
+    for start in range(top, end, step):
+        stop = min(start + step, end)
+        yield slice(start - top, stop - top), Window(left, start, right - left, stop - start)
+
+
+def _without_grids(part: object) -> object:
+    """Return a part of PROJ's JSON, its systems that are bound to others by a file as they are without that."""
+    if isinstance(part, list):
+        return [_without_grids(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("type") == "BoundCRS":
+        parameters = part["transformation"].get("parameters", [])
+        if any(isinstance(parameter.get("value"), str) for parameter in parameters):
+            return _without_grids(part["source_crs"])
+    return {key: _without_grids(item) for key, item in part.items() if key != "remarks"}
 
 
 def _color_bands(file: rasterio.DatasetReader) -> list[int]:

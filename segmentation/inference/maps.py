@@ -185,21 +185,28 @@ def write_polygons(
         StorageError: If the file cannot be written.
     """
     with rasterio.open(source) as file, replacing(target) as temporary, temporary.open("w", encoding="utf-8") as out:
-        shapes = [shape for shape in rasterio.features.shapes(rasterio.band(file, 1)) if shape[1] != VOID]
+        # Found twice, since as Python's numbers all of them at once would take a gigabyte for half a million.
+        count = sum(1 for _ in _shapes(file)) if progress else 0
+        shapes, done = _shapes(file), 0
         elsewhere = raster.system and raster.to_longitude_latitude(np.zeros(1), np.zeros(1)) is None
         system = f'"coordinate_system": {json.dumps(raster.system, ensure_ascii=False)}, ' if elsewhere else ""
         out.write(f'{{"type": "FeatureCollection", {system}"features": [')
         between = "\n"
-        for begin in range(0, len(shapes), POLYGONS):
+        while some := list(itertools.islice(shapes, POLYGONS)):
             if progress:
-                progress(begin, len(shapes))
-            some = shapes[begin : begin + POLYGONS]
+                progress(done, count)
+            done += len(some)
             for (_, index), rings in zip(some, _to_world(raster, [shape for shape, _ in some]), strict=True):
                 geometry = {"type": "Polygon", "coordinates": rings}
                 feature = {"type": "Feature", "properties": {"class": palette.names[int(index)]}, "geometry": geometry}
                 out.write(between + json.dumps(feature, ensure_ascii=False))
                 between = ",\n"
         out.write("\n]}\n")
+
+
+def _shapes(file: rasterio.DatasetReader) -> Iterator[tuple[dict, float]]:
+    """Yield the areas of one class of a map, each with its class, one by one."""
+    return (shape for shape in rasterio.features.shapes(rasterio.band(file, 1)) if shape[1] != VOID)
 
 
 def _to_world(raster: Raster, shapes: list[dict]) -> Iterator[list[list[tuple[float, float]]]]:

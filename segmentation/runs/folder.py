@@ -177,7 +177,7 @@ class Run:
         """
         names = self.palette.names if self.palette else ()
         columns = [confusion_column(true, predicted) for true in names for predicted in names]
-        if self.patches is None or not set(columns) <= set(self.patches.columns):
+        if not columns or self.patches is None or not set(columns) <= set(self.patches.columns):
             return None
         cells = self.patches[columns]
         sound = (cells.dtypes == np.int64).all() and (cells >= 0).all(axis=None)

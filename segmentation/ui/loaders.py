@@ -39,6 +39,9 @@ PREDICTION = 48 * MEGABYTE
 OVERVIEW = 1400
 """Longest side of what is shown of an orthophoto, in pixels."""
 
+PATIENCE = 45
+"""Seconds that a GeoTIFF may take to be shown small."""
+
 TURNS = Turns(20)
 """Predictions under way in all sessions together."""
 
@@ -321,7 +324,7 @@ class Orthophoto(NamedTuple):
 def _orthophoto(path: Path, mark: tuple) -> Orthophoto:
     from segmentation.data.raster import Raster
 
-    with Raster(path) as raster:
+    with Raster(path, patience=PATIENCE) as raster:
         areas = raster.pixel_areas()
         return Orthophoto(
             raster.height,
@@ -365,7 +368,7 @@ def _mark(path: Path) -> tuple:
 def _overview(path: Path, mark: tuple, band: bool, stretch: Stretch | None) -> np.ndarray:
     from segmentation.data.raster import Raster
 
-    with Raster(path, stretch=stretch) as raster:
+    with Raster(path, stretch=stretch, patience=PATIENCE) as raster:
         picture = raster.indices(OVERVIEW) if band else raster.overview(OVERVIEW)
     picture.flags.writeable = False
     return picture

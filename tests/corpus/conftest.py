@@ -1,5 +1,7 @@
-"""The ways in for a hostile file or run: the pages and the command line, each watched for what it leaves behind."""
+"""The ways in for a hostile file or run: pages and the command line, each watched for what it leaves behind."""
 
+import base64
+import io
 import re
 import shutil
 import signal
@@ -14,10 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from segmentation.__main__ import main
 from segmentation.data.locate import PROJECT
+from tests.corpus.trap import Trap, set_trap, write_files
 
 GROWTH = 400
 """Megabytes that no file may make the process grow by, not even for a moment."""
@@ -50,7 +54,7 @@ def loaded(trained: object) -> object:
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
-    """A context in which memory grows little, nothing hangs, and no temporary file is left."""
+    """A context in which memory grows little, nothing hangs, and no temporary file is left but those that it names."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -59,8 +63,8 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
         raise TimeoutError
 
     @contextmanager
-    def watch() -> Iterator[None]:
-        before = signal.signal(signal.SIGALRM, give_up)
+    def watch(left: str = "") -> Iterator[None]:
+        before, here = signal.signal(signal.SIGALRM, give_up), set(scratch.iterdir())
         signal.alarm(PATIENCE)
         start = reset_peak()
         try:
@@ -69,7 +73,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, before)
         assert memory("VmHWM") - start < GROWTH
-        assert list(scratch.iterdir()) == []
+        assert [path for path in set(scratch.iterdir()) - here if not (left and path.match(left))] == []
 
     return watch
 
@@ -135,6 +139,85 @@ def what_is_shown(at: AppTest) -> Shown:
     )
 
 
+@pytest.fixture(scope="module")
+def allowed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one folder beside the data set and the runs that pages may read."""
+    return tmp_path_factory.mktemp("allowed")
+
+
+@pytest.fixture(scope="module")
+def orthophotos(loaded: object, allowed: Path) -> Iterator[AppTest]:
+    """The explorer's view of orthophotos, with the map drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGMENTATION_DATA", str(loaded.dataset.root))
+        patch.setenv("SEGMENTATION_RUNS", str(loaded.run.folder.parent))
+        patch.setenv("SEGMENTATION_ALLOWED", str(allowed))
+        at = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=PATIENCE)
+        at.switch_page(str(PROJECT / "pages" / "3_Prediction_explorer.py"))
+        at.query_params["source"] = "Orthophoto"
+        at.query_params["map"] = "true"
+        yield at.run()
+
+
+class Seen(NamedTuple):
+    """What the page shows of an orthophoto.
+
+    Args:
+        shown: Its words.
+        pictures: The viewer's, in its order: the orthophoto, and if it was predicted its prediction, its confidence
+            and the classes.
+        sent: All that the browser gets.
+    """
+
+    shown: Shown
+    pictures: list[np.ndarray]
+    sent: bytes
+
+
+@pytest.fixture
+def view(orthophotos: AppTest, allowed: Path, watched: Callable, tmp_path: Path) -> Callable[..., Seen]:
+    """A function that shows a GeoTIFF that is uploaded, or one by its path, and predicts it if asked to."""
+
+    def press(button: str) -> None:
+        if not orthophotos.exception and button in {button.key for button in orthophotos.button}:
+            with watched():
+                orthophotos.button(key=button).click().run()
+
+    def view_(image: bytes, beside: Mapping[str, bytes | None] | None = None, predicted: bool = False) -> Seen:
+        uploaded = beside is None
+        path = allowed / tmp_path.name / "a.tif"
+        if not uploaded:
+            write_files(path.parent, {path.name: image, **beside})
+        orthophotos.file_uploader(key="upload-orthophoto").set_value(
+            ("a.tif", image, "image/tiff") if uploaded else None
+        )
+        orthophotos.text_input(key="orthophoto").set_value("" if uploaded else str(path))
+        # The folder of a session's uploads stays as long as the session.
+        with watched(left="orthophoto-*"):
+            orthophotos.run()
+        if predicted:
+            press("predict-orthophoto")
+            press("make-polygons")
+        sent = b"".join(element.proto.SerializeToString() for element in orthophotos.main if element.proto)
+        viewers = [element.proto.SerializeToString() for element in orthophotos.get("bidi_component")]
+        return Seen(what_is_shown(orthophotos), [picture for viewer in viewers for picture in pictures(viewer)], sent)
+
+    return view_
+
+
+def pictures(sent: bytes) -> list[np.ndarray]:
+    """The pixels of every picture that is in what a browser gets."""
+    encoded = re.findall(rb"data:image/\w+;base64,([A-Za-z0-9+/=]+)", sent)
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))) for picture in encoded]
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Iterator[Trap]:
+    """Secrets of this server."""
+    with set_trap(tmp_path / "private") as trap:
+        yield trap
+
+
 def read(markdown: str) -> str:
     """What a reader sees of Markdown without its escapes."""
     return re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", markdown)
@@ -158,18 +241,16 @@ def predict(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture,
 ) -> Callable[..., Done]:
-    """A function that writes images and masks into folders, and runs the command ``predict`` on them."""
+    """A function that writes images and masks into folders, and runs ``predict`` on them; None is a pipe."""
 
-    def predict_(images: Mapping[str, bytes], masks: Mapping[str, bytes] | None = None, *options: str) -> Done:
+    def predict_(images: Mapping[str, bytes | None], masks: Mapping[str, bytes] | None = None, *options: str) -> Done:
         output = tmp_path / "out"
         command = ["predict", tmp_path / "images", "--run", "tiny", "--runs", loaded.run.folder.parent]
         command += ["--output", output, *options]
+        write_files(tmp_path / "images", images)
         if masks:
             command += ["--masks", tmp_path / "masks"]
-        for folder, files in (("images", images), ("masks", masks or {})):
-            for name, content in files.items():
-                (tmp_path / folder).mkdir(exist_ok=True)
-                (tmp_path / folder / name).write_bytes(content)
+            write_files(tmp_path / "masks", masks)
         monkeypatch.setattr(sys, "argv", ["segmentation", *map(str, command)])
         on_kill = signal.getsignal(signal.SIGTERM)
         capfd.readouterr()

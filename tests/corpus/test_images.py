@@ -13,11 +13,9 @@ import pytest
 import rasterio
 from PIL import Image
 
+from tests.corpus.tiffs import BANDS, HEIGHT, PIXELS, WIDTH, by_rasterio, flipped, tiff
+
 pytestmark = pytest.mark.corpus
-
-HEIGHT, WIDTH = 40, 48
-
-PIXELS = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 PHOTO = Image.fromarray(PIXELS)
 
@@ -78,41 +76,6 @@ def zeros(megabytes: int) -> bytes:
     return first + again * (megabytes - 1) + packer.flush()
 
 
-def tiff(width: int, height: int, *more: tuple[int, int, int, int], following: int = 0, data: bytes = b"") -> bytes:
-    """An 8-bit RGB TIFF put together by hand: its header may lie. `more` are (tag, kind, count, value)."""
-    entries = {
-        256: (4, 1, width),
-        257: (4, 1, height),
-        258: (3, 1, 8),
-        259: (3, 1, 1),
-        262: (3, 1, 2),
-        273: (4, 1, 8),
-        277: (3, 1, 3),
-        278: (4, 1, height),
-        279: (4, 1, len(data)),
-    }
-    entries |= {tag: rest for tag, *rest in more}
-    directory = struct.pack("<H", len(entries))
-    for tag, (kind, count, value) in sorted(entries.items()):
-        directory += struct.pack("<HHI", tag, kind, count) + struct.pack("<I", value)
-    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory + struct.pack("<I", following)
-
-
-def by_rasterio(bands: np.ndarray, write: bool = True, **layout: object) -> bytes:
-    """What GDAL writes: (bands, height, width) as a GeoTIFF, or only the header of one."""
-    with rasterio.MemoryFile() as memory:
-        place = {"crs": "EPSG:32640", "transform": rasterio.Affine(0.5, 0, 300_000, 0, -0.5, 2_700_000)}
-        count, height, width = bands.shape
-        layout = {"count": count, "height": height, "width": width, "dtype": bands.dtype} | place | layout
-        with memory.open(driver="GTiff", **layout) as file:
-            if write:
-                file.write(bands)
-        return memory.read()
-
-
-BANDS = PIXELS.transpose(2, 0, 1)
-
-
 def hollow_map(side: int, **layout: object) -> bytes:
     """The header of a huge GeoTIFF without a single pixel."""
     return by_rasterio(np.zeros((3, 1, 1), np.uint8), False, height=side, width=side, SPARSE_OK=True, **layout)
@@ -140,14 +103,6 @@ def archive() -> bytes:
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("config.json", "{}")
     return buffer.getvalue()
-
-
-def flipped(content: bytes, seed: int) -> bytes:
-    """The file with eight of its bits the other way round."""
-    bits = np.unpackbits(np.frombuffer(content, np.uint8))
-    places = np.random.default_rng(seed).choice(len(bits), 8, replace=False)
-    bits[places] ^= 1
-    return np.packbits(bits).tobytes()
 
 
 def stills(count: int) -> list[Image.Image]:

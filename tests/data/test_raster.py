@@ -388,14 +388,107 @@ def test_nothing_waits_for_a_pipe(write: Write, bands: np.ndarray, beside: str) 
         Raster(pipe)
 
 
+GRID = (
+    'PROJCS["odd",GEOGCS["odd",DATUM["odd",SPHEROID["Airy",6377563.396,299.3249646],EXTENSION["PROJ4_GRIDS","{}"]],'
+    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],'
+    'PARAMETER["central_meridian",-2],PARAMETER["scale_factor",1],UNIT["metre",1]]'
+)
+"""A coordinate system whose way to WGS 84 is a file."""
+
+DERIVED = (
+    'GEOGCRS["odd",BASEGEOGCRS["WGS 84",DATUM["World Geodetic System 1984",ELLIPSOID["WGS 84",6378137,298.257]]],'
+    'DERIVINGCONVERSION["by a grid",METHOD["NTv2",ID["EPSG",9615]],PARAMETERFILE["grid","{}"]],CS[ellipsoidal,2],'
+    'AXIS["latitude",north],AXIS["longitude",east],ANGLEUNIT["degree",0.0174532925199433]]'
+)
+"""A coordinate system that is nothing without a file."""
+
+
+def test_a_coordinate_system_is_used_without_the_file_that_it_names(
+    write: Write, bands: np.ndarray, secret: Path
+) -> None:
+    path = write(bands[:3], crs=None)
+    path.with_suffix(".prj").write_text(GRID.format(secret))
+    with Raster(path) as raster:
+        assert (raster.unplaced, raster.system) == (None, "odd")
+        assert "secret" not in raster.crs.to_wkt()
+        assert raster.pixel_areas().total == pytest.approx(HEIGHT * WIDTH / 4, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["a file", "a pipe"])
+def test_a_coordinate_system_that_is_nothing_without_a_file_is_told_to_nobody(
+    write: Write, bands: np.ndarray, secret: Path, kind: str
+) -> None:
+    if kind == "a pipe":
+        secret.unlink()
+        os.mkfifo(secret)
+    path = write(bands[:3], crs=None)
+    path.with_suffix(".prj").write_text(DERIVED.format(secret))
+    with Raster(path) as raster:
+        assert raster.unplaced == "has a coordinate system that takes other files"
+        assert (raster.crs, raster.transform, raster.system, raster.corners()) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("words", ["http://127.0.0.1/grid", "+init=/etc/passwd:1", "PROJCS[" * 5000, "no system"])
+def test_a_prj_of_anything_else_is_as_if_it_were_not_there(write: Write, bands: np.ndarray, words: str) -> None:
+    path = write(bands[:3], crs=None)
+    path.with_suffix(".prj").write_text(words)
+    with Raster(path) as raster:
+        assert raster.unplaced == "has no coordinate system"
+
+
+@pytest.mark.parametrize("pixel", [1e16, 1e150, 1e200, 1e300])
+def test_areas_beyond_all_numbers_are_not_told(write: Write, bands: np.ndarray, pixel: float) -> None:
+    for system in ("EPSG:32640", 'LOCAL_CS["site",UNIT["metre",1]]'):
+        with Raster(write(bands[:3], crs=system, transform=Affine(pixel, 0, 0, 0, -pixel, 0))) as raster:
+            areas = raster.pixel_areas()
+            assert areas is None or np.isfinite(areas.total)
+
+
+def test_a_place_whose_end_is_beyond_all_numbers_is_none(write: Write, bands: np.ndarray) -> None:
+    with Raster(write(bands[:3], transform=Affine(1e307, 0, 0, 0, -1e307, 0))) as raster:
+        assert raster.unplaced == "has a place that is not a number"
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 5, 6, 7])
+def test_the_brightest_value_of_few_bits_is_white(write: Write, bands: np.ndarray, bits: int) -> None:
+    with Raster(write(bands[:1] >> (8 - bits), nbits=bits)) as raster:
+        assert raster.read(0, HEIGHT).max() == 255
+
+
+def test_a_wide_image_of_floats_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    """As numbers of 64 bits, a row of windows of it would take more than the reader may have."""
+    path, (rows, columns) = tmp_path / "wide.tif", (400, 100_000)
+    layout = {"crs": "EPSG:32640", "transform": Affine(1, 0, 3e5, 0, -1, 2e6), "tiled": True, "compress": "zstd"}
+    with rasterio.open(path, "w", "GTiff", columns, rows, 3, dtype="float32", **layout) as file:
+        file.write(np.full((3, rows, columns), 2, np.float32))
+    with Raster(path) as raster:
+        assert raster.read(0, rows).shape == (rows, columns, 3)
+        assert raster.valid(0, rows).all()
+
+
+def test_whoever_waits_is_told_that_a_file_takes_too_long(write: Write, bands: np.ndarray) -> None:
+    with Raster(write(bands[:3]), patience=60) as raster:
+        os.kill(raster.reader, signal.SIGSTOP)  # as if it were busy
+        raster._patience = 0.05
+        with pytest.raises(ImageFileError, match="takes longer than"):
+            raster.read(0, HEIGHT)
+        with pytest.raises(ImageFileError, match="damaged"):
+            raster.read(0, HEIGHT)
+
+
+LIMITED = ("Max open files", "Max address space")
+
+
 def test_the_reader_can_open_nothing(write: Write, bands: np.ndarray, secret: Path) -> None:
-    """Neither files nor sockets nor programs, whatever it is made to try."""
+    """Neither files nor sockets nor programs, whatever it is made to try; nor take more than 1.5 GB."""
     with Raster(write(bands[:3])) as raster:
         limits = Path(f"/proc/{raster.reader}/limits")
         if not limits.exists():
             pytest.skip("the limits of another process can be seen on Linux only")
-        (line,) = [line for line in limits.read_text().splitlines() if line.startswith("Max open files")]
-        assert line.split()[3:5] == ["0", "0"]
+        lines = limits.read_text().splitlines()
+        found = {name: line.split()[3:5] for line in lines if (name := line[:18].strip()) in LIMITED}
+        assert found["Max open files"] == ["0", "0"]
+        assert all(int(limit) <= 1.5 * 2**30 for limit in found["Max address space"])
 
 
 def test_a_reader_that_dies_is_a_sentence(write: Write, bands: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """An orthophoto becomes a map that lies where it lies."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -233,3 +234,26 @@ def test_not_a_number_gets_neither_class_nor_area(predictor: Predictor, image: n
     with rasterio.open(tmp_path / "classes.tif") as file:
         assert (file.read(1) == 255).sum() == 100
     assert table["pixels"].sum() == HEIGHT * WIDTH - 100
+
+
+def test_polygons_are_not_held_at_once(tmp_path: Path) -> None:
+    """As lists of Python's numbers, those of this map take 100 MB."""
+    path, side = tmp_path / "map.tif", 330
+    rows, columns = np.indices((side, side))
+    layout = {"crs": "EPSG:32640", "transform": Affine(1, 0, 3e5, 0, -1, 2e6)}
+    with rasterio.open(path, "w", "GTiff", side, side, 1, dtype="uint8", **layout) as file:
+        file.write(((rows % 2 * 2 + columns % 2) % 3).astype(np.uint8)[None])
+    most = 0
+
+    def watch(done: int, count: int) -> None:
+        nonlocal most
+        most = max(most, tracemalloc.get_traced_memory()[0])
+        assert done < count
+
+    tracemalloc.start()
+    with Raster(path) as raster:
+        write_polygons(path, raster, PALETTE, tmp_path / "map.geojson", watch)
+    tracemalloc.stop()
+    polygons = json.loads((tmp_path / "map.geojson").read_text())["features"]
+    assert len(polygons) > 50_000
+    assert most < 20_000_000

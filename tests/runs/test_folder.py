@@ -347,6 +347,13 @@ def test_reading_runs_does_not_import_tensorflow() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=project, check=False).returncode == 0
 
 
+def test_without_a_configuration_patches_have_no_confusion_matrices(whole: Path) -> None:
+    (whole / "config.json").unlink()
+    run = Run(whole)
+    assert run.patches is not None
+    assert run.confusion_matrices is None
+
+
 def test_a_table_from_before_confusion_matrices_were_kept_has_none(whole: Path) -> None:
     assert Run(whole).patches is not None
     assert Run(whole).confusion_matrices is None

@@ -1,0 +1,474 @@
+"""Damaged maps, logs and run folders, at random: none may crash, hang or take much memory.
+
+Good files are made, and something in each is changed where it hurts: the tags, values and pixels of a GeoTIFF, the
+cells and lines of a log, the values of a run's JSON and CSV files. Each is then read as the pages and commands read it.
+Whatever is raised but a sentence for the user is a failure, and so is a case of more than 20 seconds, a child of more
+than 1.5 GB, or growth of this process by more than 400 MB. A case is known by the seed, its kind and its number.
+"""
+
+import copy
+import json
+import os
+import re
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import rasterio
+import rasterio.shutil
+import tyro
+
+from benchmarks.measuring import megabytes, print_header, print_row
+from segmentation.data.raster import Raster
+from segmentation.errors import SegmentationError
+from segmentation.runs.folder import SHIPPED, Run, check_run_allowed, find_runs
+from segmentation.runs.history import read_history
+
+PATIENCE, CHILD, GROWTH = 20, 1500, 400
+"""Seconds, megabytes and megabytes."""
+
+MAPPED = 250_000
+"""Pixels: larger maps are looked at but not predicted."""
+
+SHARES = {"maps": 8, "runs": 2, "logs": 1}
+"""Parts of the time for each kind."""
+
+NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    7,
+    8,
+    16,
+    32,
+    255,
+    256,
+    32_767,
+    32_768,
+    65_535,
+    1 << 24,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+)
+
+VALUES = (
+    *(None, True, False, "", "x", "nan", "1", "\ud800", "\0", "x" * 70_000, [], {}, [[]], {"": {}}),
+    *(0, -1, 0.5, 2**31, 2**63, 10**400, -(10**40), 1e308, float("nan"), float("inf"), float("-inf")),
+)
+"""What takes the place of a value in JSON."""
+
+CELLS = (
+    "",
+    " ",
+    "NA",
+    "nan",
+    "inf",
+    "-1e999",
+    "1e308",
+    "9" * 400,
+    "0x1",
+    "1_0",
+    "epoch",
+    "loss",
+    '"',
+    "'",
+    "=1+1",
+    "é\u2028",
+    "1,5",
+)
+"""What takes the place of a cell in CSV."""
+
+
+class Hang(BaseException):
+    """A case takes too long; no handler of errors may take it for one."""
+
+
+def hang(number: int, frame: object) -> None:
+    """Say that the case under way takes too long."""
+    raise Hang
+
+
+@dataclass
+class Tally:
+    """What came of the cases of a kind."""
+
+    sound: int = 0
+    refused: int = 0
+    failures: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+
+    @property
+    def cases(self) -> int:
+        """How many there were."""
+        return self.sound + self.refused + len(self.failures)
+
+
+def base_maps() -> list[bytes]:
+    """Return good GeoTIFFs of many kinds."""
+    colors = np.random.default_rng(0).integers(0, 256, (4, 40, 48), dtype=np.uint8)
+    dubai = {"crs": "EPSG:32640", "transform": rasterio.Affine(0.5, 0, 300_000, 0, -0.5, 2_700_000)}
+    degrees = {"crs": "EPSG:4326", "transform": rasterio.Affine(1e-5, 0, 55, 0, -1e-5, 25)}
+    britain = {"crs": "EPSG:27700", "transform": rasterio.Affine(1, 0, 4e5, 0, -1, 3e5)}
+    tiles = {"TILED": True, "BLOCKXSIZE": 16, "BLOCKYSIZE": 16}
+    made = [
+        _map(colors[:3], **dubai),
+        _map(colors[:3], **degrees, COMPRESS="DEFLATE", **tiles),
+        _map(colors[:3], **britain, COMPRESS="LZW", INTERLEAVE="BAND"),
+        _map(colors, **dubai, COMPRESS="ZSTD", ALPHA="YES"),
+        _map(colors[:3], **dubai, COMPRESS="JPEG", photometric="YCBCR", **tiles),
+        _map(colors[:1], **dubai, COMPRESS="PACKBITS", photometric="MINISWHITE"),
+        _map(colors[:1] >> 4, **dubai, nbits=4),
+        _map(colors[:1] >> 7, **dubai, COMPRESS="CCITTFAX4", nbits=1),
+        _map(colors[:3].astype(np.uint16) * 99, **dubai, nodata=0, PREDICTOR=2, COMPRESS="LZW"),
+        _map(colors[:3].astype(np.float32), **degrees, nodata=np.nan, PREDICTOR=3, COMPRESS="DEFLATE"),
+        _map(colors[:2].astype(np.int16) - 99, **britain, COMPRESS="LERC"),
+        _map(colors[:3], **dubai, COMPRESS="WEBP"),
+        _map(colors[:1], **dubai, colors={index: (index, 0, 9, 255) for index in range(256)}),
+        _map(np.tile(colors[:3], (1, 8, 8)), **dubai, optimised=True),
+    ]
+    site = 'LOCAL_CS["site",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+    systems = (site, "+proj=geos +h=35785831 +ellps=GRS80", "+proj=laea +lat_0=52 +lon_0=10 +ellps=GRS80", "EPSG:3413")
+    return made + [_map(colors[:1], crs=system, transform=dubai["transform"]) for system in systems]
+
+
+def _map(bands: np.ndarray, colors: dict | None = None, optimised: bool = False, **layout: object) -> bytes:
+    count, height, width = bands.shape
+    shape = {"count": count, "height": height, "width": width, "dtype": bands.dtype}
+    with rasterio.MemoryFile() as memory:
+        with memory.open(driver="GTiff", **shape, **layout) as file:
+            if colors:
+                file.write_colormap(1, colors)
+            file.write(bands)
+        if not optimised:
+            return memory.read()
+        with memory.open() as file, rasterio.MemoryFile() as made:
+            rasterio.shutil.copy(file, made.name, driver="COG", blocksize=128)
+            return made.read()
+
+
+def damaged_map(content: bytes, random: np.random.Generator) -> bytes:
+    """Return a GeoTIFF (classic, little-endian) in which one to four things are changed."""
+    content = bytearray(content)
+    for _ in range(random.integers(1, 5)):
+        way = random.choice([_change_entry] * 5 + [_change_values] * 3 + [_turn_bits, _overwrite, _cut])
+        content = way(content, random)
+    return bytes(content)
+
+
+def _entries(content: bytearray) -> list[int]:
+    """Return where the entries of a TIFF's first directory begin."""
+    if len(content) < 10:
+        return []
+    (at,) = struct.unpack_from("<I", content, 4)
+    count = struct.unpack_from("<H", content, at)[0] if at + 2 <= len(content) else 0
+    return [place for place in range(at + 2, at + 2 + 12 * count, 12) if place + 12 <= len(content)]
+
+
+def _change_entry(content: bytearray, random: np.random.Generator) -> bytearray:
+    """Change the name, kind, count or value of a tag."""
+    places = _entries(content)
+    if places:
+        at, part = int(random.choice(places)), random.choice(["name", "kind", "count", "value", "value", "value"])
+        number = int(random.choice(NUMBERS)) if random.random() < 0.7 else int(random.integers(1 << 16))
+        if part == "name":
+            struct.pack_into("<H", content, at, number & 0xFFFF)
+        elif part == "kind":
+            struct.pack_into("<H", content, at + 2, int(random.integers(0, 19)))
+        else:
+            struct.pack_into("<I", content, at + (4 if part == "count" else 8), number)
+    return content
+
+
+def _change_values(content: bytearray, random: np.random.Generator) -> bytearray:
+    """Change one of the values that a tag points to: places of tiles, keys and numbers of the coordinate system."""
+    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8, 16: 8}
+    places = [at for at in _entries(content) if struct.unpack_from("<H", content, at + 2)[0] in sizes]
+    if places:
+        kind, count, start = struct.unpack_from("<HII", content, int(random.choice(places)) + 2)
+        at = start + sizes[kind] * int(random.integers(max(1, min(count, 1 << 16))))
+        number = [float("nan"), float("inf"), 0.0, -1.0, 1e-300, 1e300, 1e16, 90.0][random.integers(8)]
+        value = struct.pack("<d", number) if kind == 12 else random.choice(NUMBERS).astype("<u8").tobytes()
+        if count * sizes[kind] > 4 and at + sizes[kind] <= len(content):
+            content[at : at + sizes[kind]] = value[: sizes[kind]]
+    return content
+
+
+def _turn_bits(content: bytearray, random: np.random.Generator) -> bytearray:
+    for at in random.integers(0, len(content), 8):
+        content[at] ^= 1 << int(random.integers(8))
+    return content
+
+
+def _overwrite(content: bytearray, random: np.random.Generator) -> bytearray:
+    length = int(random.integers(1, 200))
+    at = int(random.integers(len(content)))
+    noise = random.bytes(length) if random.random() < 0.5 else bytes([int(random.choice([0, 255]))]) * length
+    content[at : at + length] = noise
+    return content
+
+
+def _cut(content: bytearray, random: np.random.Generator) -> bytearray:
+    return (
+        content[: max(12, int(random.integers(len(content))))] if random.random() < 0.5 else content + random.bytes(99)
+    )
+
+
+reader_megabytes = [0.0]
+"""The most that a process that reads a map was seen to take."""
+
+
+@contextmanager
+def watched(reader: int) -> Iterator[None]:
+    """Note the most memory that a process took in the block."""
+    try:
+        yield
+    finally:
+        with suppress(OSError, TypeError):  # it has died, or this is not Linux
+            status = Path(f"/proc/{reader}/status").read_text(encoding="ascii")
+            reader_megabytes.append(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+
+
+def read_map(content: bytes, folder: Path) -> None:
+    """Look at a map as a page does, and predict it as the command does if it is small."""
+    from segmentation.inference.maps import map_raster, write_polygons
+
+    path = folder / "a.tif"
+    path.write_bytes(content)
+    with Raster(path) as raster, watched(raster.reader):
+        raster.overview(200)
+        raster.indices(200)
+        raster.corners()
+        areas = raster.pixel_areas()
+        if areas and not np.isfinite(areas.total):
+            raise ArithmeticError(areas.total)
+        if raster.unplaced is None and raster.height * raster.width <= MAPPED:
+            predictor, palette = _model()
+            map_raster(predictor, raster, palette, folder / "b.tif", confidence=folder / "c.tif")
+            write_polygons(folder / "b.tif", raster, palette, folder / "b.geojson")
+            json.loads((folder / "b.geojson").read_text(encoding="utf-8"))
+
+
+@cache
+def _model() -> tuple:
+    from segmentation.inference.predictor import Predictor
+
+    run = Run(SHIPPED / "demo-unet")
+    return Predictor(run.model), run.palette
+
+
+def base_logs() -> list[bytes]:
+    """Return good logs."""
+    epochs = np.arange(30)
+    table = pd.DataFrame({"epoch": epochs, "loss": 1 / (1 + epochs), "val_loss": 1.1 / (1 + epochs), "accuracy": 0.5})
+    rows = table.to_csv(index=False)
+    shipped = [(run.folder / "history.csv").read_bytes() for run in find_runs(SHIPPED)]
+    return [
+        *shipped,
+        rows.encode(),
+        (rows + rows).encode(),
+        table.to_csv(index=False, sep=";").encode(),
+        b"epoch,loss\n",
+    ]
+
+
+def damaged_table(content: bytes, random: np.random.Generator) -> bytes:
+    """Return a CSV file in which one to six cells, lines or bytes are changed."""
+    rows = [line.split(b",") for line in content.split(b"\n")]
+    for _ in range(random.integers(1, 7)):
+        row = int(random.integers(len(rows))) if random.random() < 0.7 else 0
+        column = int(random.integers(len(rows[row])))
+        way = random.integers(9)
+        if way <= 2:
+            rows[row][column] = CELLS[random.integers(len(CELLS))].encode()
+        elif way == 3:
+            rows.insert(row, list(rows[random.integers(len(rows))]))
+        elif way == 4 and len(rows) > 1:
+            del rows[row]
+        elif way == 5:
+            rows[row] = rows[row][: column + 1] * int(random.choice([0, 1, 2, 50]) or 1)
+        elif way == 6:
+            rows.insert(row, list(rows[0]))
+        elif way == 7:
+            rows[row][column] = random.bytes(int(random.integers(1, 9)))
+        else:
+            rows = [cells[:column] + cells[column + 1 :] or [b""] for cells in rows]
+    content = b"\n".join(b",".join(cells) for cells in rows)
+    way = random.integers(12)
+    if way == 0:
+        return content.decode("utf-8", "replace").encode("utf-16")
+    if way == 1:
+        return content[: int(random.integers(len(content) + 1))]
+    if way == 2:
+        return content.replace(b",", [b";", b"\t", b"|", b" "][random.integers(4)])
+    return bytes(_turn_bits(bytearray(content), random)) if way == 3 and content else content
+
+
+def read_log(content: bytes, folder: Path) -> None:
+    """Read a log, and all that is known of it."""
+    _look(read_history(content))
+
+
+def _look(subject: object) -> None:
+    """Ask for every property."""
+    for name, kind in vars(type(subject)).items():
+        if isinstance(kind, property | cached_property):
+            getattr(subject, name)
+
+
+def base_runs() -> list[dict[str, bytes]]:
+    """Return the files of the shipped runs, models left out."""
+    names = ("config.json", "metrics.json", "status.json", "history.csv", "patches.csv")
+    return [{name: (run.folder / name).read_bytes() for name in names} for run in find_runs(SHIPPED)]
+
+
+def damaged_run(files: dict[str, bytes], random: np.random.Generator) -> dict[str, bytes | str]:
+    """Return a run's files, one to three of them damaged, or in words what stands in their place."""
+    files = dict(files)
+    for name in map(str, random.choice(list(files), random.integers(1, 4), replace=False)):
+        way = random.random()
+        if way < 0.08:
+            files[name] = str(random.choice(["pipe", "folder", "loop", "nothing", "unreadable"]))
+        elif way < 0.16:
+            files[name] = [b"", b"[" * 200_000, b'{"a":' * 100_000, b"\xff\xfe", b"\0" * 99, b"NaN", b"9" * 5000][
+                random.integers(7)
+            ]
+        elif name.endswith(".csv"):
+            lines = files[name].split(b"\n")
+            files[name] = damaged_table(b"\n".join(lines[:40]), random)
+        else:
+            content = json.loads(files[name])
+            for _ in range(random.integers(1, 5)):
+                _change_value(content, random)
+            files[name] = json.dumps(content).encode()
+    return files
+
+
+def _change_value(content: dict | list, random: np.random.Generator) -> None:
+    """Change one value, or take one out, somewhere in what a JSON file holds."""
+    while content:
+        place = int(random.integers(len(content)))
+        key = list(content)[place] if isinstance(content, dict) else place
+        if isinstance(content[key], dict | list) and content[key] and random.random() < 0.8:
+            content = content[key]
+            continue
+        way = random.random()
+        if way < 0.15:
+            del content[key]
+        elif way < 0.25 and isinstance(content, dict):
+            content[str(VALUES[random.integers(len(VALUES))])] = content.pop(key)
+        elif way < 0.35 and isinstance(content, list):
+            content += content[:1] * int(random.choice([1, 5000]))
+        else:
+            content[key] = copy.deepcopy(VALUES[random.integers(len(VALUES))])  # it may be changed in its turn
+        return
+
+
+def read_run(files: dict[str, bytes | str], folder: Path) -> None:
+    """Read all that a run folder says."""
+    target = folder / "run"
+    target.mkdir()
+    for name, content in files.items():
+        path = target / name
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content == "pipe":
+            os.mkfifo(path)
+        elif content == "folder":
+            path.mkdir()
+        elif content == "loop":
+            path.symlink_to(path)
+        elif content == "unreadable":
+            path.write_bytes(b"{}")
+            path.chmod(0)
+    for run in find_runs(folder):
+        _look(run)
+        json.dumps(run.status)
+        str(run.problems).encode()
+        check_run_allowed(run, [folder])
+
+
+KINDS: dict[str, tuple[Callable, Callable, Callable]] = {
+    "maps": (base_maps, damaged_map, read_map),
+    "logs": (base_logs, damaged_table, read_log),
+    "runs": (base_runs, damaged_run, read_run),
+}
+"""For each kind what makes good ones, what damages one, and what reads it."""
+
+
+@contextmanager
+def bounded(tally: Tally, name: str, start: float) -> Iterator[None]:
+    """Count what comes of a case, whose name is printed with its traceback if it fails."""
+    begun, problem = time.perf_counter(), ""
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        yield
+        tally.sound += 1
+    except SegmentationError as error:
+        tally.refused += 1
+        str(error).encode()
+    except (Exception, Hang):
+        problem = traceback.format_exc()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    tally.slowest = max(tally.slowest, time.perf_counter() - begun)
+    growth, child = megabytes() - start, max(reader_megabytes)
+    if growth > GROWTH or child > CHILD:
+        problem += f"this process grew by {growth:,.0f} MB, a child took {child:,.0f} MB"
+    if problem:
+        tally.failures.append(name)
+        print(f"{name}\n{problem}", file=sys.stderr, flush=True)
+
+
+def main(minutes: float = 20, seed: int = 0, kinds: tuple[str, ...] = tuple(KINDS), only: int | None = None) -> None:
+    """Print a row for each kind, and each failure's case and traceback on standard error; exit with 1 if any failed.
+
+    Args:
+        minutes: How long.
+        seed: Of the first case and all others: the same seed gives the same cases.
+        kinds: Of maps, logs and runs.
+        only: Read only the case of this number of each kind, to look into a failure.
+    """
+    signal.signal(signal.SIGALRM, hang)
+    tallies = {kind: Tally() for kind in kinds}
+    if "maps" in kinds:
+        _model()
+    bases = {kind: KINDS[kind][0]() for kind in kinds}
+    start = megabytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the most that was resident
+    spent, until = dict.fromkeys(kinds, 0.0), time.monotonic() + 60 * minutes
+    while time.monotonic() < until:
+        kind = min(kinds, key=lambda kind: spent[kind] / SHARES[kind])
+        tally, (_, damage, read) = tallies[kind], KINDS[kind]
+        number = tally.cases if only is None else only
+        random = np.random.default_rng([seed, list(KINDS).index(kind), number])
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder, bounded(tally, f"{kind}, seed {seed}, case {number}", start):
+            base = bases[kind][random.integers(len(bases[kind]))]
+            read(damage(base, random), Path(folder))
+        spent[kind] += time.monotonic() - begun
+        if only is not None and all(tally.cases for tally in tallies.values()):
+            break
+    print_header(["kind", "seed", "cases", "used", "refused", "failures", "slowest, s"])
+    for kind, tally in tallies.items():
+        print_row(kind, seed, tally.cases, tally.sound, tally.refused, len(tally.failures), f"{tally.slowest:.1f}")
+    print(
+        f"\nThis process grew by {megabytes() - start:,.0f} MB at most, a reader took {max(reader_megabytes):,.0f} MB."
+    )
+    sys.exit(any(tally.failures for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
