@@ -16,7 +16,7 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
-from segmentation.backend import load_tensorflow
+from segmentation.backend import load_backend
 from segmentation.data.images import SUFFIXES
 from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder, runs_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
@@ -142,7 +142,7 @@ def summary(architecture: str = "unet", patch_size: int = PATCH_SIZE, classes: i
         patch_size: Side of a patch, in pixels.
         classes: Number of classes.
     """
-    load_tensorflow()
+    load_backend()
     from segmentation.model.diagram import describe, draw
     from segmentation.model.registry import build
 
@@ -159,8 +159,11 @@ def train(
     runs: Path = RUNS,
     patches: Path | None = None,
     resume: bool = False,
+    devices: int | None = None,
 ) -> int:
     """Train a network into a run folder and evaluate its best epoch. Ctrl-C stops it; --resume goes on.
+
+    Keras trains with TensorFlow, or with what the environment variable KERAS_BACKEND names: jax or torch.
 
     Args:
         name: Name of the run, which is its folder's name.
@@ -170,16 +173,17 @@ def train(
         patches: CSV file with a column patch, such as the gallery's rankings: train only on these, as far as they are
             not held out.
         resume: Go on where a training of this name was cut.
+        devices: With JAX, train on so many devices at once, each on its share of every batch; 0 for all.
     """
     check_run_name(name)
     dataset = find_dataset(dataset_folder(data))
     selection = read_selection(patches) if patches else ()
-    load_tensorflow()
+    load_backend()
     from segmentation.training.fit import train as fit
 
     verbose = "auto" if sys.stderr.isatty() else 2
     with progress_bar("done") as progress:
-        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection)
+        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, devices)
     if run.metrics is None:
         raise RunError(
             f"{name} has ended, but {METRICS} cannot be read: python -m segmentation evaluate --save writes it."
@@ -236,7 +240,7 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
     """
     chosen = find_run(run, runs)
     dataset = find_dataset(dataset_folder(data))
-    load_tensorflow()
+    load_backend()
     from segmentation.training.ship import ship as pack
 
     with progress_bar("done") as progress:

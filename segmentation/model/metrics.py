@@ -63,14 +63,18 @@ class Jaccard(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="segmentation")
 class ImageJaccard(keras.metrics.Mean):
-    """The article's mean IoU coefficient: the soft Jaccard index of each image, averaged over the images."""
+    """The article's mean IoU coefficient: the soft Jaccard index of each image, averaged over the images.
+
+    An image without any label is left out: so are those that only fill up a batch for several devices.
+    """
 
     def __init__(self, name: str = "image_jaccard", **kwargs: object) -> None:
         super().__init__(name=name, **kwargs)
 
     def update_state(self, y_true: object, y_pred: object, sample_weight: object = None) -> None:
         """Add a batch: labels (batch, height, width), probabilities (batch, height, width, classes)."""
-        super().update_state(_jaccard(*soft_overlap(y_true, y_pred)))
+        labelled = ops.any(ops.cast(y_true, "int32") != VOID, axis=(1, 2))
+        super().update_state(_jaccard(*soft_overlap(y_true, y_pred)), sample_weight=ops.cast(labelled, "float32"))
 
 
 class _ConfusionMetric(keras.metrics.Metric):
