@@ -7,9 +7,11 @@ is the folder's.
 Only plain files under plain names are read, one after another: a pack cannot unfold to more than its own size.
 """
 
+import csv
 import hashlib
 import io
 import json
+import os
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -23,17 +25,18 @@ from PIL import Image
 from segmentation.data.images import SUFFIXES
 from segmentation.data.palette import CLASS_FILE, VOID, VOID_COLOR, Palette
 from segmentation.data.patches import Progress
-from segmentation.data.scenes import DEMO_MARKER, PACK, Dataset, read_scene
+from segmentation.data.scenes import DEMO_MARKER, MOST_NOTES, PACK, Dataset, read_scene
 from segmentation.errors import ConfigurationError, DatasetNotFoundError, ImageFileError, printable
 from segmentation.files import replacing, writing
 
 FORMAT = 1
 
 MOST_FILES = 1_000_000
-"""A pack of more is refused, and so are notes of more bytes than these:"""
-MOST_NOTES = 1 << 28
+"""A pack of more is refused."""
 
 _BLOCK = tarfile.BLOCKSIZE
+
+_SCRATCH = ".unpacking"
 
 
 def pack(dataset: Dataset, target: Path, progress: Progress | None = None) -> None:
@@ -52,10 +55,7 @@ def pack(dataset: Dataset, target: Path, progress: Progress | None = None) -> No
     """
     masks = {}
     with replacing(target) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-        # The class file of the folder that wraps all tiles counts, too.
-        class_file = dataset.class_file
-        if class_file.is_file():
-            _add(archive, CLASS_FILE, class_file.read_bytes())
+        _add(archive, CLASS_FILE, _class_file(dataset.palette))
         if (dataset.root / DEMO_MARKER).is_file():
             _add(archive, DEMO_MARKER, (dataset.root / DEMO_MARKER).read_bytes())
         for done, scene in enumerate(dataset.scenes, 1):
@@ -68,13 +68,20 @@ def pack(dataset: Dataset, target: Path, progress: Progress | None = None) -> No
             else:
                 mask = str(PurePosixPath(mask).with_suffix(".png"))
                 packed = _indexed_png(indices, dataset.palette)
-            masks[mask] = hashlib.sha256(content).hexdigest()
+            masks[mask] = [hashlib.sha256(of).hexdigest() for of in (packed, content)]
             _add(archive, image, scene.image.read_bytes())
             _add(archive, mask, packed)
             if progress:
                 progress(done, len(dataset.scenes))
         notes = {"format": FORMAT, "name": dataset.root.resolve().name, "masks": masks}
         _add(archive, PACK, json.dumps(notes).encode())
+
+
+def _class_file(palette: Palette) -> bytes:
+    rows = [(name, *color) for name, color in zip(palette.names, palette.colors, strict=True)]
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows([("name", "r", "g", "b"), *rows])
+    return buffer.getvalue().encode()
 
 
 def _indexed_png(indices: np.ndarray, palette: Palette) -> bytes:
@@ -108,7 +115,7 @@ def unpacked(source: Path) -> Iterator[Path]:
         StorageError: If the temporary folder has no room for it.
     """
     with tempfile.TemporaryDirectory(prefix="data-set-") as temporary:
-        scratch = Path(temporary) / "unpacked"
+        scratch = Path(temporary) / _SCRATCH
         with writing(scratch), source.open("rb") as file:
             scratch.mkdir()
             _unpack(file, source, scratch)
@@ -165,13 +172,11 @@ def _name(notes: Path, source: Path) -> str:
         if notes.stat().st_size > MOST_NOTES:
             raise _damaged(source)
         content = json.loads(notes.read_bytes())
-        name, masks = content["name"], content["masks"]
-        texts = [name, *masks, *masks.values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        name, number = content["name"], content["format"]
+        sound = number == FORMAT and "/" not in name and "\0" not in name and len(os.fsencode(name)) <= 255
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # UnicodeError is a ValueError
         raise _damaged(source) from error
-    if content.get("format") != FORMAT or not all(isinstance(text, str) for text in texts):
-        raise _damaged(source)
-    if name in ("", ".", "..", "unpacked") or "/" in name or "\0" in name or len(name.encode(errors="replace")) > 255:
+    if not sound or name in ("", ".", "..", _SCRATCH):
         raise _damaged(source)
     return name
 
