@@ -14,12 +14,10 @@ from PIL import Image
 
 from segmentation.data.images import read_image, read_mask_colors, read_size
 from segmentation.data.palette import Palette
-from segmentation.data.raster import Raster, is_georeferenced
 from segmentation.data.scenes import check_same_size
 from segmentation.errors import ConfigurationError, ImageFileError, SegmentationError
 from segmentation.evaluation import scores
 from segmentation.files import remove_unfinished, replacing, write_json
-from segmentation.inference.maps import map_raster
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.windows import check_overlap
 
@@ -190,7 +188,7 @@ def predict_file(
     if len(os.fsencode(image.stem + LONGEST_ENDING)) > LONGEST_NAME:
         raise ImageFileError(f"{image.name} has too long a name for {LONGEST_ENDING} to be added: shorten it.")
     settings = job.settings(image)
-    write = _write_map if is_georeferenced(image) else _write_masks
+    write = _write_map if _is_georeferenced(image) else _write_masks
     row, files = write(job, image, (load or _predictor)(job.model, job.bfloat16), progress)
     row = {"image": image.name, "problem": None, **row}
     # Written last: it says that everything before is complete.
@@ -236,12 +234,26 @@ def map_files(job: Job, image: Path) -> list[str]:
     return [f"{image.stem}-{name}" for name, wanted in asked.items() if wanted]
 
 
+def _is_georeferenced(image: Path) -> bool:
+    """Tell whether an image is a TIFF that says where it lies: GDAL, which knows, is imported for such files only."""
+    if image.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        from segmentation.data.raster import is_georeferenced
+    except ImportError as error:
+        raise ImageFileError(f"{image.name} needs a package that is not installed: pip install rasterio") from error
+    return is_georeferenced(image)
+
+
 def _write_map(
     job: Job, path: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
 ) -> tuple[dict, list[str]]:
     """Predict an orthophoto: a map, and if asked for its confidence and its polygons."""
     files = map_files(job, path)
     further = iter(job.output / name for name in files[1:])
+    from segmentation.data.raster import Raster
+    from segmentation.inference.maps import map_raster
+
     with Raster(path) as raster:
         table = map_raster(
             predictor,
