@@ -22,7 +22,8 @@ from segmentation.data.scenes import Dataset
 from segmentation.inference.engine import onnx_engine
 from segmentation.runs.folder import Run
 
-DEVICES = "--xla_force_host_platform_device_count=4"
+XLA = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+"""Two devices where there is one, and less time to compile than to compute."""
 
 TASKS = (
     ("tensorflow", 0, ("first", "plain")),
@@ -58,16 +59,19 @@ def runs(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def run_tasks(backend: str, code: int, tasks: tuple[str, ...], folder: Path, dataset: Dataset) -> None:
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": backend,
-        "XLA_FLAGS": DEVICES if backend == "jax" else "",
-        "JAX_COMPILATION_CACHE_DIR": str(folder.with_name("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    environment = os.environ | backend_environment(backend, folder)
     command = [sys.executable, "-m", "tests.training.on_backend", folder, dataset.root, *tasks]
     done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
+
+
+def backend_environment(backend: str, folder: Path) -> dict[str, str]:
+    return {
+        "KERAS_BACKEND": backend,
+        "XLA_FLAGS": XLA if backend == "jax" else "",
+        "JAX_COMPILATION_CACHE_DIR": str(folder.with_name("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
 
 def history(folder: Path) -> pd.DataFrame:
@@ -121,7 +125,7 @@ def test_networks_of_all_backends_are_predicted_alike_by_the_runtime(
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_training_killed_and_resumed_ends_as_if_never_cut(runs: Path, backend: str) -> None:
-    """On JAX it was killed and resumed on four devices, and was never cut on one.
+    """On JAX it was killed and resumed on two devices, and was never cut on one.
 
     The loss of an epoch is the mean of its batches' by their sizes, and there the last batch was filled up.
     """
@@ -145,3 +149,68 @@ def test_mixed_precision_by_keras_own_policy_leaves_a_file_in_single_precision(
     mixed, single = history(run.folder), history(runs / "torch")
     assert mixed["loss"].tolist() == pytest.approx(single["loss"].tolist(), rel=0.02)
     assert mixed["loss"].tolist() != pytest.approx(single["loss"].tolist(), rel=1e-6)
+
+
+ABSENT = ("tensorflow", "torch", "rasterio", "streamlit", "plotly", "cachetools", "distributed", "kagglehub")
+"""What a training does not need: packages that break when they are imported."""
+
+
+def test_where_tensorflow_is_absent_a_packed_data_set_is_trained_evaluated_and_predicted_on_jax(
+    runs: Path, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    """With Keras, JAX, NumPy, Pillow, pandas, h5py, tyro, tqdm and ONNX with its runtime."""
+    for package in ABSENT:
+        (tmp_path / "absent" / package).mkdir(parents=True)
+        (tmp_path / "absent" / package / "__init__.py").write_text(f"raise ImportError('No module named {package}')")
+    code = """
+import json, sys
+import tests.training.on_backend  # knows the network "tiny"
+from segmentation.__main__ import main
+
+for words in map(json.loads, sys.stdin):
+    sys.argv[1:] = words
+    assert main() == 0, words
+"""
+    data, output, scene = tmp_path / "data.tar", tmp_path / "output", small_dataset.scenes[-1]
+    run = ["--run", "bare", "--runs", tmp_path]
+    network = ["--architecture", "tiny", "--patch-size", "32", "--protocol", "scene"]
+    commands = [
+        ["pack", small_dataset.root, data],
+        ["train", "--name", "bare", *network, "--epochs", "2", "--batch-size", "7", "--data", data, "--runs", tmp_path],
+        ["evaluate", *run, "--data", small_dataset.root],
+        ["predict", scene.image, *run, "--output", output],
+    ]
+    environment = os.environ | backend_environment("jax", runs) | {"PYTHONPATH": str(tmp_path / "absent")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=environment,
+        input="\n".join(json.dumps(list(map(str, words))) for words in commands),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    run = Run(tmp_path / "bare")
+    assert (run.problems, run.status["state"], run.config["backend"]) == ([], "finished", "jax")
+    assert (run.fingerprint, run.config["dataset"]["name"]) == (small_dataset.fingerprint(), small_dataset.root.name)
+    assert (output / f"{scene.image.stem}-indices.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("backend", "devices", "sentence"),
+    [
+        ("tensorflow", 2, "Only JAX trains on several devices: set KERAS_BACKEND=jax, or leave --devices out."),
+        ("jax", 3, "Expected 0 to 2 devices, as many as are here. Received: 3"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused_in_one_sentence(
+    runs: Path, small_dataset: Dataset, tmp_path: Path, backend: str, devices: int, sentence: str
+) -> None:
+    command = [sys.executable, "-m", "segmentation", "train", "--name", "new", "--patch-size", "32"]
+    where = ["--data", small_dataset.root, "--runs", tmp_path / "runs", f"--devices={devices}"]
+    environment = os.environ | backend_environment(backend, runs)
+    done = subprocess.run([*command, *where], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == sentence
+    assert not (tmp_path / "runs").exists()
