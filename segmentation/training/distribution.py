@@ -39,5 +39,6 @@ def data_parallel(devices: int | None) -> Iterator[Share]:
     if jax.process_count() > 1 and devices not in (0, len(found)):
         raise ConfigurationError(f"Several machines train on all their {len(found)} devices. Received: {devices}")
     chosen = found[: devices or None]
-    with keras.distribution.DataParallel(devices=chosen).scope():
+    # Each process makes its own share of a batch.
+    with keras.distribution.DataParallel(devices=chosen, auto_shard_dataset=False).scope():
         yield Share(len(chosen), jax.process_index(), jax.process_count())

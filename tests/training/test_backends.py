@@ -2,6 +2,7 @@
 
 import fcntl
 import importlib.util
+import json
 import os
 import shutil
 import signal
