@@ -157,6 +157,7 @@ def _train(
             _fit(model, patches, part, test, configuration, folder, verbose, share)
         if share.process:
             return Run(folder)
+        keras.distribution.set_distribution(None)  # the others have gone: nobody would answer
         evaluated(0, len(test))
         _finish(folder, patches, test, dataset, configuration, evaluated)
     except KeyboardInterrupt:
