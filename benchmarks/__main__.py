@@ -35,6 +35,7 @@ class Section(NamedTuple):
 SECTIONS = (
     Section("Preparing patches", ("preparation",)),
     Section("Training", ("training",)),
+    Section("Backends", ("backends",)),
     Section("Data sets of any size", ("growth",)),
     Section("Scenes", ("scenes",)),
     Section("Orthophotos", ("maps",)),

@@ -27,7 +27,7 @@ def train(root: Path) -> tuple[int, float, float, float, float]:
     from segmentation.model.registry import build
     from segmentation.training.configuration import Configuration
     from segmentation.training.fit import compile_model
-    from segmentation.training.pipeline import training_batches
+    from segmentation.training.pipeline import feed, training_batches
 
     before = megabytes("RssAnon")
     with watched_memory() as preparing:
@@ -39,7 +39,7 @@ def train(root: Path) -> tuple[int, float, float, float, float]:
     configuration = Configuration(epochs=1, batch_size=16, random_windows=True)
     model = build(configuration.architecture, configuration.patch_size, len(dataset.palette))
     compile_model(model, configuration)
-    batches = training_batches(patches, np.arange(len(patches.masks)), configuration)
+    batches = feed(training_batches(patches, np.arange(len(patches.masks)), configuration))
     with watched_memory() as training:
         model.fit(batches, steps_per_epoch=STEPS, verbose=0)
     return len(patches.masks), finding, loading, preparing[0] - before, training[0] - before

@@ -44,7 +44,7 @@ def ours(root: Path, architecture: str, count: int, mixed_precision: bool = Fals
     from segmentation.model.registry import build
     from segmentation.training.configuration import Configuration
     from segmentation.training.fit import compile_model
-    from segmentation.training.pipeline import training_batches
+    from segmentation.training.pipeline import feed, training_batches
 
     patches = load_patches(find_dataset(root), protocol="patch")
     configuration = Configuration(
@@ -52,7 +52,7 @@ def ours(root: Path, architecture: str, count: int, mixed_precision: bool = Fals
     )
     model = build(architecture, configuration.patch_size, 6)
     compile_model(model, configuration)
-    batches = training_batches(patches, np.arange(count), configuration)
+    batches = feed(training_batches(patches, np.arange(count), configuration))
     steps = math.ceil(count / BATCH)
     fit = lambda callback: model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[callback])  # noqa: E731
     return _speed(fit), megabytes()

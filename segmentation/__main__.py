@@ -16,12 +16,12 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
-from segmentation.backend import load_tensorflow
+from segmentation.backend import load_backend
 from segmentation.data.images import SUFFIXES
 from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder, runs_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
 from segmentation.data.protocols import Protocol
-from segmentation.data.scenes import find_dataset, natural_key
+from segmentation.data.scenes import Dataset, find_dataset, natural_key
 from segmentation.errors import (
     DONE,
     PARTLY,
@@ -84,6 +84,18 @@ def dataset_folder(data: Path | None) -> Path:
     return folder
 
 
+@contextmanager
+def dataset_at(data: Path | None) -> Iterator[Dataset]:
+    """Yield the data set in a folder, by default this machine's, or in a file that `pack` has written."""
+    if data and data.is_file():
+        from segmentation.data.packed import unpacked
+
+        with unpacked(data) as folder:
+            yield find_dataset(folder)
+    else:
+        yield find_dataset(dataset_folder(data))
+
+
 def data(folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size: int = PATCH_SIZE) -> int:
     """Print the table of tiles (sizes and patches), the class shares and the health report.
 
@@ -129,6 +141,24 @@ def demo(folder: Annotated[Path, tyro.conf.Positional] = DEMO_FOLDER) -> int:
     return DONE
 
 
+def pack(data: Annotated[Path, tyro.conf.Positional], file: Annotated[Path, tyro.conf.Positional]) -> int:
+    """Write a data set into one file, for carrying it to another machine: train and evaluate take it as --data.
+
+    Images keep their bytes, masks their classes. A run trained on it belongs to the folder.
+
+    Args:
+        data: Folder of the data set.
+        file: The new file.
+    """
+    from segmentation.data.packed import pack as write
+
+    dataset = find_dataset(data)
+    with progress_bar("scenes") as progress:
+        write(dataset, file, progress)
+    print(f"{len(dataset.scenes)} scenes are in {printable(str(file))}, {file.stat().st_size / 1e6:,.1f} MB")
+    return DONE
+
+
 def download(folder: Path = PROJECT / "data") -> int:
     """Download the MBRSC aerial imagery of Dubai (CC0, 33 MB); no account is needed.
 
@@ -150,7 +180,7 @@ def summary(architecture: str = "unet", patch_size: int = PATCH_SIZE, classes: i
         patch_size: Side of a patch, in pixels.
         classes: Number of classes.
     """
-    load_tensorflow()
+    load_backend()
     from segmentation.model.diagram import describe, draw
     from segmentation.model.registry import build
 
@@ -167,27 +197,30 @@ def train(
     runs: Path = RUNS,
     patches: Path | None = None,
     resume: bool = False,
+    devices: int | None = None,
 ) -> int:
     """Train a network into a run folder and evaluate its best epoch. Ctrl-C stops it; --resume goes on.
+
+    Keras trains with TensorFlow, or with what the environment variable KERAS_BACKEND names: jax or torch.
 
     Args:
         name: Name of the run, which is its folder's name.
         configuration: The hyper-parameters.
-        data: Folder of the data set; by default SEGMENTATION_DATA, data/ or the demo set.
+        data: Folder of the data set, or a packed one; by default SEGMENTATION_DATA, data/ or the demo set.
         runs: Folder that holds the runs.
         patches: CSV file with a column patch, such as the gallery's rankings: train only on these, as far as they are
             not held out.
         resume: Go on where a training of this name was cut.
+        devices: With JAX, train on so many devices at once, each on its share of every batch; 0 for all.
     """
     check_run_name(name)
-    dataset = find_dataset(dataset_folder(data))
-    selection = read_selection(patches) if patches else ()
-    load_tensorflow()
-    from segmentation.training.fit import train as fit
-
     verbose = "auto" if sys.stderr.isatty() else 2
-    with progress_bar("done") as progress:
-        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark)
+    with dataset_at(data) as dataset, progress_bar("done") as progress:
+        selection = read_selection(patches) if patches else ()
+        load_backend()
+        from segmentation.training.fit import train as fit
+
+        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark, devices)
     if run.metrics is None:
         raise RunError(
             f"{name} has ended, but {METRICS} cannot be read: python -m segmentation evaluate --save writes it."
@@ -210,7 +243,7 @@ def evaluate(
 
     Args:
         run: Name of a run, or the path of its folder.
-        data: Folder of the data set; by default SEGMENTATION_DATA, data/ or the demo set.
+        data: Folder of the data set, or a packed one; by default SEGMENTATION_DATA, data/ or the demo set.
         runs: Folder that holds the runs.
         protocol: What is held out; by default what the run was trained with.
         held_out_tile: The tile to score under the tile protocol.
@@ -223,10 +256,9 @@ def evaluate(
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.config is None:
         raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
-    dataset = find_dataset(dataset_folder(data))
     from segmentation.evaluation.evaluate import evaluate_run
 
-    with progress_bar("done") as progress:
+    with dataset_at(data) as dataset, progress_bar("done") as progress:
         metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta, bfloat16, remark)
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
     print_scores("".join([chosen.name, *ways]), metrics)
@@ -244,11 +276,11 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
     """
     chosen = find_run(run, runs)
     dataset = find_dataset(dataset_folder(data))
-    load_tensorflow()
-    from segmentation.training.ship import ship as pack
+    load_backend()
+    from segmentation.training.ship import ship as copy
 
     with progress_bar("done") as progress:
-        shipped = pack(chosen, dataset, target / chosen.name, progress)
+        shipped = copy(chosen, dataset, target / chosen.name, progress)
     print_scores(shipped.name, shipped.metrics)
     return DONE
 
@@ -412,6 +444,7 @@ COMMANDS = {
     "data": data,
     "demo": demo,
     "download": download,
+    "pack": pack,
     "summary": summary,
     "train": train,
     "evaluate": evaluate,

@@ -1,6 +1,7 @@
 """Labelled scenes on disk: every image with its mask, in tiles, in a stable order."""
 
 import hashlib
+import json
 import math
 import os
 import re
@@ -21,6 +22,12 @@ from segmentation.errors import DatasetNotFoundError, ImageFileError, printable
 
 DEMO_MARKER = "demo.json"
 """The file in a demo set's root that holds its version."""
+
+PACK = "pack.json"
+"""The file in the root of a data set that was packed: what its masks' files were before that."""
+
+MOST_NOTES = 1 << 28
+"""More bytes than this are not read of it."""
 
 
 SAMPLED, SAMPLE = 32, 256
@@ -105,19 +112,23 @@ class Dataset:
     def fingerprint(self) -> str:
         """Return the SHA-256 of every scene's name and file contents: the same data give the same mark anywhere.
 
-        A demo set is marked by its version instead: processors round a few of its pixels differently.
+        A demo set is marked by its version instead: processors round a few of its pixels differently. A packed mask
+        counts as the file that it was packed from, for as long as nobody changes it.
         """
         digest = hashlib.sha256()
         marker = self.root / DEMO_MARKER
         if marker.is_file():
             digest.update(marker.read_bytes())
+        before_packing = packed_masks(self.root)
         for scene in self.scenes:
             digest.update(scene.name.encode())
             if marker.is_file():
                 continue
             for path in (scene.image, scene.mask):
                 with suppress(OSError):  # what cannot be read is left out, as it is in training
-                    digest.update(hashlib.sha256(path.read_bytes()).digest())
+                    content = hashlib.sha256(path.read_bytes()).hexdigest()
+                    packed, original = before_packing.get(path.relative_to(self.root).as_posix(), (None, None))
+                    digest.update(bytes.fromhex(original if content == packed else content))
         return digest.hexdigest()
 
 
@@ -131,6 +142,18 @@ def _stretch_of(marks: tuple[tuple[Path, int, int], ...]) -> Stretch | None:
                 samples.append(read_sample(path, SAMPLE))
     bands = Counter(len(sample) for sample in samples)
     return Stretch.of([sample for sample in samples if len(sample) == max(bands, key=bands.get)]) if samples else None
+
+
+def packed_masks(root: Path) -> dict[str, tuple[str, str]]:
+    """Return the SHA-256 of each packed mask and of the file it was packed from, by its path; empty if none was."""
+    try:
+        with (root / PACK).open("rb") as file:
+            masks = json.loads(file.read(MOST_NOTES))["masks"]
+        digests = {path: (packed, original) for path, (packed, original) in masks.items()}
+        sound = all(re.fullmatch("[0-9a-f]{64}", digest) for pair in digests.values() for digest in pair)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return digests if sound else {}
 
 
 def mosaic(dataset: Dataset, tile: str) -> list[list[Scene]]:

@@ -1,9 +1,10 @@
-"""What computes a network: ONNX Runtime where the network is of our layers, TensorFlow where it is not.
+"""What computes a network: ONNX Runtime where the network is of our layers, Keras where it is not.
 
 On request OpenVINO, less exactly and faster.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import onnxruntime
 
+from segmentation.backend import load_backend
 from segmentation.errors import BackendError, SegmentationError
 from segmentation.inference.model_file import load_keras_model
 from segmentation.inference.onnx_graph import read_as_onnx
@@ -123,13 +125,22 @@ def bfloat16_engine(path: Path, size: int | None = None) -> Engine:
 
 
 def keras_engine(path: Path) -> Engine:
-    """Return any network, computed by TensorFlow.
+    """Return any network, computed by Keras and its backend.
 
     Raises:
-        BackendError: If that cannot be loaded.
+        BackendError: If these cannot be loaded.
         RunError: If the network cannot be.
     """
+    backend = load_backend()
     model = load_keras_model(path)
+    if backend != "tensorflow":
+        lock = threading.Lock()  # Keras keeps a call's state in the model
+
+        def forward_alone(batch: np.ndarray) -> np.ndarray:
+            with lock:
+                return model.predict_on_batch(batch)
+
+        return Engine(model.input_shape[1:], model.output_shape[1:], forward_alone)
     import tensorflow as tf
 
     # One traced call costs milliseconds where `model.predict` costs a tenth of a second, and grows no memory.

@@ -19,7 +19,6 @@ from segmentation.data.scenes import check_same_size
 from segmentation.errors import ConfigurationError, ImageFileError, NotRasterError, SegmentationError, printable
 from segmentation.evaluation import scores
 from segmentation.files import remove_unfinished, replacing, write_json
-from segmentation.inference.maps import map_raster, write_polygons
 from segmentation.inference.predictor import Predictor
 from segmentation.inference.windows import check_overlap
 
@@ -298,6 +297,8 @@ def _write_map(
     job: Job, path: Path, raster: Raster, predictor: "Predictor", progress: Callable[[int, int], None] | None
 ) -> tuple[dict, list[str]]:
     """Predict an orthophoto: a map, and if asked for its confidence and its polygons."""
+    from segmentation.inference.maps import map_raster, write_polygons  # GDAL: only where it is needed
+
     classes, *further = files = map_files(job, path)
     confidence = job.output / further[0] if job.confidence else None
     table = map_raster(predictor, raster, job.palette, job.output / classes, job.overlap, job.tta, confidence, progress)

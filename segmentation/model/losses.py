@@ -43,7 +43,7 @@ def dice(labels: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
 def _of_truth(labels: Tensor, probabilities: Tensor) -> Tensor:
     """Each pixel's probability of its true class, (batch, height, width); nearly 0 where void."""
     # A product with one-hot labels, not `take_along_axis`: that one's gradient is four times as slow.
-    p = ops.sum(_truth_by_class(labels, probabilities.shape[-1]) * probabilities, axis=-1)
+    p = ops.sum(truth_by_class(labels, probabilities.shape[-1]) * probabilities, axis=-1)
     return ops.clip(p, keras.config.epsilon(), 1.0)
 
 
@@ -53,14 +53,15 @@ def _pixel_mean(labels: Tensor, weights: Tensor, values: Tensor) -> Tensor:
     return ops.divide_no_nan(ops.sum(weight * values), ops.sum(weight))
 
 
-def _truth_by_class(labels: Tensor, classes: int) -> Tensor:
-    """One-hot labels (batch, height, width, classes); all zeros where void."""
-    return ops.one_hot(labels, classes, dtype="float32")
+def truth_by_class(labels: Tensor, classes: int) -> Tensor:
+    """One-hot labels (batch, height, width, classes) float32; all zeros where void."""
+    # PyTorch refuses what is no class, unless it is negative.
+    return ops.one_hot(ops.where(labels == VOID, -1, labels), classes, dtype="float32")
 
 
 def _overlap_by_class(labels: Tensor, probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """Each class's soft intersection and soft total over the batch, (classes,), in pixels."""
-    truth = _truth_by_class(labels, probabilities.shape[-1])
+    truth = truth_by_class(labels, probabilities.shape[-1])
     predicted = probabilities * ops.cast(labels != VOID, "float32")[..., None]
     axes = (0, 1, 2)
     return ops.sum(truth * predicted, axes), ops.sum(truth, axes) + ops.sum(predicted, axes)
@@ -68,7 +69,7 @@ def _overlap_by_class(labels: Tensor, probabilities: Tensor) -> tuple[Tensor, Te
 
 def _class_mean(labels: Tensor, weights: Tensor, values: Tensor) -> Tensor:
     """Mean over the classes that the labels hold, each with its weight."""
-    present = ops.cast(ops.any(_truth_by_class(labels, weights.shape[0]) > 0, axis=(0, 1, 2)), "float32")
+    present = ops.cast(ops.any(truth_by_class(labels, weights.shape[0]) > 0, axis=(0, 1, 2)), "float32")
     return ops.divide_no_nan(ops.sum(present * weights * values), ops.sum(present * weights))
 
 

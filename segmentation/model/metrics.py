@@ -4,6 +4,10 @@ import keras
 from keras import ops
 
 from segmentation.data.palette import VOID
+from segmentation.model.losses import truth_by_class
+
+CARRY = 2**30
+"""Cells of a confusion matrix hold fewer pixels than this; the rest is counted by the so many."""
 
 SMOOTHING = 1.0
 """The article adds one to intersection and union, so that empty masks do not divide by zero."""
@@ -23,7 +27,7 @@ def soft_overlap(
     """
     labels = ops.cast(labels, "int32")
     labelled = ops.cast(labels != VOID, "float32")
-    truth = ops.one_hot(labels, probabilities.shape[-1], dtype="float32")  # all zeros where void
+    truth = truth_by_class(labels, probabilities.shape[-1])
     probabilities = ops.cast(probabilities, "float32")
     intersection = ops.sum(truth * probabilities, axis=(1, 2, 3))
     predicted = ops.sum(probabilities * labelled[..., None], axis=(1, 2, 3))
@@ -59,23 +63,31 @@ class Jaccard(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="segmentation")
 class ImageJaccard(keras.metrics.Mean):
-    """The article's mean IoU coefficient: the soft Jaccard index of each image, averaged over the images."""
+    """The article's mean IoU coefficient: the soft Jaccard index of each image, averaged over the images.
+
+    An image without any label is left out: so are those that only fill up a batch for several devices.
+    """
 
     def __init__(self, name: str = "image_jaccard", **kwargs: object) -> None:
         super().__init__(name=name, **kwargs)
 
     def update_state(self, y_true: object, y_pred: object, sample_weight: object = None) -> None:
         """Add a batch: labels (batch, height, width), probabilities (batch, height, width, classes)."""
-        super().update_state(_jaccard(*soft_overlap(y_true, y_pred)))
+        labelled = ops.any(ops.cast(y_true, "int32") != VOID, axis=(1, 2))
+        super().update_state(_jaccard(*soft_overlap(y_true, y_pred)), sample_weight=ops.cast(labelled, "float32"))
 
 
 class _ConfusionMetric(keras.metrics.Metric):
-    """A score read off the confusion matrix of the whole epoch, rows true and columns predicted."""
+    """A score read off the confusion matrix of the whole epoch, rows true and columns predicted.
+
+    JAX has no 64-bit integers by default: the matrix is kept in two of 32 bits, exact up to 2^61 pixels.
+    """
 
     def __init__(self, classes: int, name: str, **kwargs: object) -> None:
         super().__init__(name=name, **kwargs)
         self.classes = classes
-        self.matrix = self.add_variable((classes, classes), "zeros", dtype="int64", name="matrix")
+        self.matrix = self.add_variable((classes, classes), "zeros", dtype="int32", name="matrix")
+        self.carried = self.add_variable((classes, classes), "zeros", dtype="int32", name="carried")
 
     def update_state(self, y_true: object, y_pred: object, sample_weight: object = None) -> None:
         """Add a batch: labels (batch, height, width), probabilities (batch, height, width, classes)."""
@@ -83,8 +95,15 @@ class _ConfusionMetric(keras.metrics.Metric):
         predicted = ops.reshape(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), (-1,))
         # Void falls into one more cell behind the matrix, and is cut off there.
         cells = ops.where(truth == VOID, self.classes**2, truth * self.classes + predicted)
-        counts = ops.bincount(cells, minlength=self.classes**2 + 1)[: self.classes**2]
-        self.matrix.assign_add(ops.cast(ops.reshape(counts, (self.classes, self.classes)), "int64"))
+        # Not `bincount`, whose length compiled code (JAX, XLA) would have to know beforehand.
+        counts = ops.segment_sum(ops.ones_like(cells), cells, num_segments=self.classes**2 + 1)
+        total = self.matrix + ops.reshape(counts[: self.classes**2], (self.classes, self.classes))
+        self.carried.assign_add(total // CARRY)
+        self.matrix.assign(total % CARRY)
+
+    def counts(self) -> keras.KerasTensor:
+        """Return the confusion matrix (classes, classes) float32, in pixels."""
+        return ops.cast(self.matrix, "float32") + ops.cast(self.carried, "float32") * CARRY
 
     def get_config(self) -> dict:
         """Return what rebuilds the metric."""
@@ -100,7 +119,7 @@ class PixelAccuracy(_ConfusionMetric):
 
     def result(self) -> keras.KerasTensor:
         """Return the accuracy over everything seen since the last reset; 0 if nothing was."""
-        matrix = ops.cast(self.matrix, "float32")
+        matrix = self.counts()
         return ops.divide_no_nan(ops.trace(matrix), ops.sum(matrix))
 
 
@@ -113,7 +132,7 @@ class MacroMeanIoU(_ConfusionMetric):
 
     def result(self) -> keras.KerasTensor:
         """Return the mean over everything seen since the last reset; 0 if nothing was."""
-        matrix = ops.cast(self.matrix, "float32")
+        matrix = self.counts()
         intersection = ops.diagonal(matrix)
         union = ops.sum(matrix, axis=0) + ops.sum(matrix, axis=1) - intersection
         counted = ops.sum(ops.cast(union > 0, "float32"))

@@ -1,1 +1,1 @@
-"""Training: the configuration, the tf.data pipeline, the callbacks, and fit with resume."""
+"""Training: the configuration, the pipeline, the callbacks, and fit with resume."""

@@ -1,5 +1,7 @@
 """Changes to training patches that leave a nadir image plausible. Masks follow in place, never in value."""
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -8,6 +10,14 @@ from segmentation.data.patches import Patches, join
 from segmentation.training.configuration import Configuration
 
 Batch = tuple[np.ndarray, np.ndarray]
+
+
+class Places(NamedTuple):
+    """Where a window lies in the scene of each patch of a batch, (batch,) int each, in pixels."""
+
+    tops: np.ndarray
+    lefts: np.ndarray
+    sides: np.ndarray
 
 
 class Windows:
@@ -40,22 +50,69 @@ class Windows:
         masks[self.hidden[among]] = VOID
         return tuple(join(array, len(rows), len(columns))[window] for array in (self.images[among], masks))
 
-    def draw(self, index: int, configuration: Configuration, rng: np.random.Generator) -> Batch:
-        """Return a window at a random place and scale around patch `index`, resized to a patch: masks by nearest."""
-        size = self.images.shape[1]
-        height, width = self.rows[index] * size, self.columns[index] * size
+    def place(self, indices: np.ndarray, configuration: Configuration, rng: np.random.Generator) -> Places:
+        """Draw a window at a random place and scale around each of the patches `indices`, within its scene."""
+        size, count = self.images.shape[1], len(indices)
+        height, width = self.rows[indices] * size, self.columns[indices] * size
         reach = np.log1p(configuration.zoom)
-        side = min(round(size * np.exp(rng.uniform(-reach, reach))), height, width)
-        shift = rng.uniform(-size / 2, size / 2, 2) if configuration.random_windows else (0, 0)
-        top = round((self.row[index] + 0.5) * size + shift[0] - side / 2)
-        left = round((self.column[index] + 0.5) * size + shift[1] - side / 2)
-        image, mask = self.cut(index, min(max(top, 0), height - side), min(max(left, 0), width - side), side)
+        sides = np.rint(size * np.exp(rng.uniform(-reach, reach, count))).astype(int)
+        sides = np.minimum(sides, np.minimum(height, width))
+        shift = rng.uniform(-size / 2, size / 2, (2, count)) if configuration.random_windows else np.zeros((2, count))
+        tops = np.rint((self.row[indices] + 0.5) * size + shift[0] - sides / 2).astype(int)
+        lefts = np.rint((self.column[indices] + 0.5) * size + shift[1] - sides / 2).astype(int)
+        return Places(np.clip(tops, 0, height - sides), np.clip(lefts, 0, width - sides), sides)
+
+    def view(self, index: int, top: int, left: int, side: int) -> Batch:
+        """Return a window as `cut` does, resized to a patch: masks by nearest."""
+        size = self.images.shape[1]
+        image, mask = self.cut(index, top, left, side)
         if side == size:
             return image, mask
         return (
             np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)),
             np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)),
         )
+
+    def draw(self, index: int, configuration: Configuration, rng: np.random.Generator) -> Batch:
+        """Return a window at a random place and scale around patch `index`, resized to a patch."""
+        places = self.place(np.array([index]), configuration, rng)
+        return self.view(index, *(int(values[0]) for values in places))
+
+
+class Changes(NamedTuple):
+    """How each patch of a batch is changed, (batch,) each; what would change nothing is 0, and 1 for `gain`.
+
+    Args:
+        turns: Quarter turns, counter-clockwise.
+        flipped: 1 where left and right change places after that.
+        hue: Share of the colour circle by which colours turn.
+        blur: Radius of a Gaussian, in pixels.
+        gain: Factor about mid-grey.
+        shift: Added after that, in grey values.
+        haze: Share of white blended in after that.
+    """
+
+    turns: np.ndarray
+    flipped: np.ndarray
+    hue: np.ndarray
+    blur: np.ndarray
+    gain: np.ndarray
+    shift: np.ndarray
+    haze: np.ndarray
+
+
+def draw_changes(count: int, configuration: Configuration, rng: np.random.Generator) -> Changes:
+    """Draw for so many patches, within what the configuration asks for."""
+    turning = int(configuration.flips_and_rotations)
+    return Changes(
+        turns=turning * rng.integers(4, size=count),
+        flipped=turning * rng.integers(2, size=count),
+        hue=rng.uniform(-configuration.hue, configuration.hue, count),
+        blur=rng.uniform(0, configuration.blur, count),
+        gain=1 + rng.uniform(-configuration.contrast, configuration.contrast, count),
+        shift=255 * rng.uniform(-configuration.brightness, configuration.brightness, count),
+        haze=rng.uniform(0, configuration.haze, count),
+    )
 
 
 def augment(images: np.ndarray, masks: np.ndarray, configuration: Configuration, rng: np.random.Generator) -> Batch:
@@ -70,27 +127,31 @@ def augment(images: np.ndarray, masks: np.ndarray, configuration: Configuration,
     Returns:
         New arrays of the same shapes and types.
     """
+    return change(images, masks, draw_changes(len(images), configuration, rng))
+
+
+def change(images: np.ndarray, masks: np.ndarray, changes: Changes) -> Batch:
+    """Return a batch changed as drawn, in new arrays."""
     images, masks = images.copy(), masks.copy()
-    for i in range(len(images)):
-        if configuration.flips_and_rotations:
-            turns, flip = rng.integers(4), rng.integers(2)
+    for i, (turns, flipped, hue, blur, *light) in enumerate(zip(*changes, strict=True)):
+        if turns or flipped:
             for array in (images, masks):
                 turned = np.rot90(array[i], turns)
-                array[i] = turned[:, ::-1] if flip else turned
-        if configuration.hue:
-            images[i] = _turn_hue(images[i], rng.uniform(-configuration.hue, configuration.hue))
-        if configuration.blur:
-            blurred = Image.fromarray(images[i]).filter(ImageFilter.GaussianBlur(rng.uniform(0, configuration.blur)))
-            images[i] = np.asarray(blurred)
-        if configuration.brightness or configuration.contrast or configuration.haze:
-            gain = 1 + rng.uniform(-configuration.contrast, configuration.contrast)
-            shift = 255 * rng.uniform(-configuration.brightness, configuration.brightness)
-            # A look-up over the 256 values costs less than arithmetic on every pixel.
-            values = (np.arange(256) - 127.5) * gain + 127.5 + shift
-            if configuration.haze:
-                values += (255 - values) * rng.uniform(0, configuration.haze)
-            images[i] = np.clip(values, 0, 255).astype(np.uint8)[images[i]]
+                array[i] = turned[:, ::-1] if flipped else turned
+        if hue:
+            images[i] = _turn_hue(images[i], hue)
+        if blur:
+            images[i] = np.asarray(Image.fromarray(images[i]).filter(ImageFilter.GaussianBlur(float(blur))))
+        if light != [1, 0, 0]:
+            images[i] = relit(*light)[images[i]]
     return images, masks
+
+
+def relit(gain: float, shift: float, haze: float) -> np.ndarray:
+    """Return what becomes of each of the 256 values, uint8: a look-up costs less than arithmetic on every pixel."""
+    values = (np.arange(256) - 127.5) * gain + 127.5 + shift
+    values += (255 - values) * haze
+    return np.clip(values, 0, 255).astype(np.uint8)
 
 
 def _turn_hue(image: np.ndarray, share: float) -> np.ndarray:

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import FrameType
 
 import keras
+import numpy as np
 
 from segmentation.files import UNFINISHED, remove_unfinished, replacing
 from segmentation.runs.folder import BEST, HISTORY, LATEST, write_status
 from segmentation.runs.history import read_history
 from segmentation.training.configuration import Configuration
+from segmentation.training.precision import single_precision
 
 MONITOR = "val_accuracy"
 """The best epoch is the one with the highest of these, as in the article."""
@@ -128,7 +130,8 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         """Save if this epoch is the best, and move the file into place."""
         if self.average:
             self.average.on_test_begin()
-        super().on_epoch_end(epoch, logs)
+        with single_precision(self.model):
+            super().on_epoch_end(epoch, logs)
         if self.average:
             self.average.on_test_end()
         if self.aside.exists():
@@ -198,7 +201,7 @@ class Heartbeat(keras.callbacks.Callback):
 
 
 class StopBetweenBatches(keras.callbacks.Callback):
-    """Ctrl-C and a polite kill stop a fit after the batch under way: amid TensorFlow's code they can crash it.
+    """Ctrl-C and a polite kill stop a fit after the batch under way: amid a backend's code they can crash it.
 
     Used as a context manager around ``fit``. A second Ctrl-C does not wait.
     """
@@ -239,6 +242,28 @@ class StopBetweenBatches(keras.callbacks.Callback):
         self._stop_if_asked()
 
 
+class BatchSeed(keras.callbacks.Callback):
+    """Let PyTorch's generator begin every batch with a seed of its number.
+
+    Its dropout draws from one generator of the whole process, as do its data loaders, where the other backends' layers
+    have their own, which a snapshot holds.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed, self.epoch = seed, 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Remember the epoch, counted from 0."""
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Seed it."""
+        import torch
+
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch, batch]).generate_state(1)[0]))
+
+
 def training_callbacks(
     run: Path, configuration: Configuration, steps: int, learning_rate: Callable[[int], float]
 ) -> list[keras.callbacks.Callback]:
@@ -246,7 +271,7 @@ def training_callbacks(
 
     Args:
         run: The run folder, after `Snapshot.restore`.
-        configuration: Epochs, early stopping and averaging of the run.
+        configuration: Epochs, early stopping, averaging and seed of the run.
         steps: Steps an epoch.
         learning_rate: Function from the epoch, counted from 0, to its learning rate; also writes it to the log.
     """
@@ -256,6 +281,7 @@ def training_callbacks(
     average = keras.callbacks.SwapEMAWeights() if configuration.ema else None
     early_stopping = configuration.early_stopping
     return [
+        *([BatchSeed(configuration.seed)] if keras.config.backend() == "torch" else []),
         *([average] if average else []),
         keras.callbacks.LearningRateScheduler(learning_rate),
         keras.callbacks.CSVLogger(str(run / HISTORY), append=done is not None),

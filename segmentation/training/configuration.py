@@ -1,4 +1,4 @@
-"""Every hyper-parameter of a training run, with the article's values as defaults (no TensorFlow)."""
+"""Every hyper-parameter of a training run, with the article's values as defaults (no Keras)."""
 
 import dataclasses
 import json
@@ -69,7 +69,7 @@ class Configuration:
     early_stopping: int | None = None
     """Stop when the validation loss has not fallen for so many epochs (the article names 2, and had it off)."""
     mixed_precision: bool = False
-    """Convolve in bfloat16 where the processor can (AVX512-BF16, AMX): a U-Net then trains much faster."""
+    """Convolve in bfloat16: a GPU, and on TensorFlow a processor that can (AVX512-BF16, AMX), trains much faster."""
     seed: int = 42
     """Seed of the split, the initial weights, the order of patches and the augmentation."""
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import math
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from segmentation.backend import has_accelerator
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.patches import Patches, Progress, load_patches
 from segmentation.data.protocols import held_out
@@ -45,7 +46,10 @@ from segmentation.training.callbacks import (
     training_callbacks,
 )
 from segmentation.training.configuration import Configuration
-from segmentation.training.pipeline import held_out_batches, training_batches
+from segmentation.training.distribution import data_parallel
+from segmentation.training.on_device import fits
+from segmentation.training.pipeline import Share, feed, held_out_batches, steps_an_epoch, training_batches
+from segmentation.training.precision import use_mixed_precision
 
 
 def train(
@@ -57,6 +61,7 @@ def train(
     verbose: int | str = "auto",
     selection: Sequence[str] = (),
     tell: Callable[[str], None] = print,
+    devices: int | None = None,
 ) -> Run:
     """Train, keep the best epoch, evaluate it, and leave a complete run folder.
 
@@ -70,6 +75,7 @@ def train(
         selection: Names of the patches to train on, as far as they are not held out; all by default. The run folder
             keeps them, so that a resumed training need not be told again.
         tell: Called with a sentence for what of the data set is left out, before the first epoch.
+        devices: Train on so many devices at once, as `data_parallel` says; by default on one.
 
     Raises:
         RunError: If the folder exists and `resume` is off, it holds a run of other data or hyper-parameters, or
@@ -78,17 +84,20 @@ def train(
         StorageError: If the run cannot be written; what was written can be resumed.
         KeyboardInterrupt: If stopped; the run folder says so and can be resumed.
     """
-    with locked(folder.with_name(f".{folder.name}.lock")) as mine:
-        if not mine:
-            raise RunError(
-                f"{folder.name} is being trained by another process: wait until it ends, or choose another name."
-            )
-        if folder.exists() and not resume:
-            raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
-        return _train(dataset, configuration, folder, progress, verbose, selection, tell)
+    with data_parallel(devices) as share:
+        if share.process:
+            return _follow(dataset, configuration, folder, progress, verbose, selection, tell, share)
+        with locked(folder.with_name(f".{folder.name}.lock")) as mine:
+            if not mine:
+                raise RunError(
+                    f"{folder.name} is being trained by another process: wait until it ends, or choose another name."
+                )
+            if folder.exists() and not resume:
+                raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
+            return _train(dataset, configuration, folder, folder.parent, progress, verbose, selection, tell, share)
 
 
-def _train(
+def _follow(
     dataset: Dataset,
     configuration: Configuration,
     folder: Path,
@@ -96,6 +105,27 @@ def _train(
     verbose: int | str,
     selection: Sequence[str],
     tell: Callable[[str], None],
+    share: Share,
+) -> Run:
+    """Train along with the process that writes the run folder, in a copy of it that nobody keeps."""
+    with tempfile.TemporaryDirectory() as private:
+        copy = Path(private) / folder.name
+        if folder.exists():
+            shutil.copytree(folder, copy)
+        _train(dataset, configuration, copy, folder.parent, progress, verbose, selection, tell, share)
+    return Run(folder)
+
+
+def _train(
+    dataset: Dataset,
+    configuration: Configuration,
+    folder: Path,
+    runs: Path,
+    progress: Progress | None,
+    verbose: int | str,
+    selection: Sequence[str],
+    tell: Callable[[str], None],
+    share: Share,
 ) -> Run:
     """Train, or go on, as the only process that writes this run folder."""
     keras.utils.set_random_seed(configuration.seed)
@@ -105,7 +135,7 @@ def _train(
             f"Expected a class weight for each of the {len(dataset.palette)} classes. "
             f"Received: {configuration.class_weights}"
         )
-    first = _run_to_start_from(configuration.start_from, folder.parent) if configuration.start_from else None
+    first = _run_to_start_from(configuration.start_from, runs) if configuration.start_from else None
     if first:
         _start_from(model, first)
     patches = load_patches(dataset, configuration.patch_size, progress, configuration.protocol)
@@ -140,7 +170,10 @@ def _train(
     try:
         write_status(folder, "running", phase="starting", progress=0.0)
         with writing(folder):
-            _fit(model, patches, part, test, configuration, folder, verbose)
+            _fit(model, patches, part, test, configuration, folder, verbose, share)
+        if share.process:
+            return Run(folder)
+        keras.distribution.set_distribution(None)  # the others have gone: nobody would answer
         evaluated(0, len(test))
         _finish(folder, patches, test, dataset, configuration, evaluated)
     except KeyboardInterrupt:
@@ -226,18 +259,20 @@ def _fit(
     configuration: Configuration,
     folder: Path,
     verbose: int | str,
+    share: Share,
 ) -> None:
     """Compile and fit on the patches of `part`, from the last snapshot if there is one."""
     first_epoch = Snapshot.restore(folder)
-    steps = math.ceil(len(part) / configuration.batch_size)
     compile_model(model, configuration)
     if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
         return
+    steps = steps_an_epoch(part, configuration)
     callbacks = training_callbacks(folder, configuration, steps, lambda epoch: learning_rate(configuration, epoch))
+    on_device = has_accelerator() and share.devices == 1 and fits(patches)
     with StopBetweenBatches() as stop:
         model.fit(
-            training_batches(patches, part, configuration, first_epoch),
-            validation_data=held_out_batches(patches, np.flatnonzero(test), configuration),
+            feed(training_batches(patches, part, configuration, first_epoch, share, on_device)),
+            validation_data=feed(held_out_batches(patches, np.flatnonzero(test), configuration, share)),
             epochs=configuration.epochs,
             steps_per_epoch=steps,
             callbacks=[*callbacks, stop],
@@ -248,10 +283,7 @@ def _fit(
 
 def compile_model(model: keras.Model, configuration: Configuration) -> None:
     """Give a network the optimizer, loss and metrics of a configuration."""
-    # TensorFlow casts what convolutions take and give; variables, loss and the file stay in single precision.
-    tf.config.optimizer.set_experimental_options(
-        {"auto_mixed_precision_onednn_bfloat16": configuration.mixed_precision}
-    )
+    use_mixed_precision(model, configuration.mixed_precision)
     classes = model.output_shape[-1]
     model.compile(
         _optimizer(configuration),
@@ -320,8 +352,10 @@ def _config(
         "palette": dataset.palette.to_dict(),
         "architecture": describe(model),
         "versions": {
-            name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pandas", "pillow")
+            name: importlib.metadata.version(name)
+            for name in (keras.config.backend(), "keras", "numpy", "pandas", "pillow")
         },
+        "backend": keras.config.backend(),
         "commit": _commit(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

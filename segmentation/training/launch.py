@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, started and stopped from outside (no TensorFlow)."""
+"""Trainings in processes of their own, started and stopped from outside (no Keras)."""
 
 import dataclasses
 import os
@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+from segmentation.backend import VARIABLE
 from segmentation.data.locate import PROJECT
 from segmentation.errors import RunError
 from segmentation.log import event
@@ -45,7 +46,12 @@ def log_of(name: str, runs: Path) -> Path:
 
 
 def start(
-    name: str, configuration: Configuration, data: Path, runs: Path, patches: Path | None = None
+    name: str,
+    configuration: Configuration,
+    data: Path,
+    runs: Path,
+    patches: Path | None = None,
+    backend: str | None = None,
 ) -> subprocess.Popen:
     """Start a training, or go on with one that was cut, in a process that outlives this one.
 
@@ -55,6 +61,7 @@ def start(
         data: Folder of the data set.
         runs: Folder of the runs; NAME.log in it takes what the training prints.
         patches: A list of patches to train on, as the train command takes it.
+        backend: What Keras trains with; by default what this process's environment says.
 
     Raises:
         RunError: If the name is no folder's name, or the folder of the runs cannot be written.
@@ -66,6 +73,7 @@ def start(
             process = subprocess.Popen(  # noqa: S603 (our own command; every word is an argument of its own)
                 command(name, configuration, data, runs, patches),
                 cwd=PROJECT,
+                env=os.environ | ({VARIABLE: backend} if backend else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

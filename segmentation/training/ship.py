@@ -1,4 +1,4 @@
-"""Make a finished run small enough to come with the project. Keras reads and writes the model."""
+"""Make a finished run small enough to come with the project. Importing this imports Keras."""
 
 import shutil
 import zipfile

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from segmentation.backend import BACKENDS, installed_backends
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import PROTOCOLS
 from segmentation.data.scenes import Dataset
@@ -423,7 +424,9 @@ def controls(logs: list[Log]) -> None:
                 help="Go on where it was cut, on the data set in use.",
             ):
                 with one_sentence():
-                    _launch(run.name, Configuration.from_dict(run.config["configuration"]), data)
+                    backend = run.config.get("backend")
+                    known = backend if backend in installed_backends() else None
+                    _launch(run.name, Configuration.from_dict(run.config["configuration"]), data, known)
 
 
 def duration(seconds: float) -> str:
@@ -565,6 +568,13 @@ def train_form(dataset: Dataset | None) -> None:
         loss = cells.text_input(
             "Loss", "cross_entropy", key="train-loss", help='Or a sum such as "cross_entropy+0.5*jaccard".'
         )
+        backend = cells.selectbox(
+            "Backend",
+            installed_backends(),
+            format_func=BACKENDS.get,
+            key="train-backend",
+            help="What Keras trains with: those that are installed here.",
+        )
         size = cells.number_input("Patch size, px", 16, 1024, 160, step=16, key="train-size", help="Side of a patch.")
         start_from = cells.selectbox(
             "Start from",
@@ -603,12 +613,12 @@ def train_form(dataset: Dataset | None) -> None:
                     loss=loss,
                     mixed_precision=mixed,
                 )
-                _launch(name, configuration, dataset.root)
+                _launch(name, configuration, dataset.root, backend)
 
 
-def _launch(name: str, configuration: Configuration, data: Path) -> None:
+def _launch(name: str, configuration: Configuration, data: Path, backend: str | None) -> None:
     """Start a training in a process of its own, and draw the page again."""
-    process = launch.start(name, configuration, data, runs_folder())
+    process = launch.start(name, configuration, data, runs_folder(), backend=backend)
     st.session_state[STARTED] = name, process
     st.rerun()
 
@@ -626,7 +636,7 @@ def _await_start() -> None:
         st.rerun()
     if process.poll() is None:
         st.info(
-            f"{plain(name)} is starting: TensorFlow is loaded and the patches are prepared …",
+            f"{plain(name)} is starting: its backend is loaded and the patches are prepared …",
             icon=":material/hourglass_top:",
         )
         return

@@ -136,6 +136,25 @@ def test_a_metric_of_nothing_but_void_is_zero_and_no_error(name: str) -> None:
     assert feed(metric_named(name), [(labels, np.full((1, 8, 8, CLASSES), 0.25, np.float32))]) == 0
 
 
+def test_images_without_any_label_do_not_count_image_by_image() -> None:
+    data = batches(6)
+    labels, probabilities = data[0]
+    unlabelled = np.full_like(labels, VOID), probabilities
+    assert feed(ImageJaccard(), [*data, unlabelled]) == pytest.approx(plain_image_jaccard(data), abs=1e-5)
+    assert feed(ImageJaccard(), [unlabelled]) == 0
+
+
+def test_more_pixels_than_32_bits_count_are_counted() -> None:
+    """JAX has no integers of 64 bits unless it is told to."""
+    metric = PixelAccuracy(2)
+    for _ in range(3):
+        metric.matrix.assign(np.array([[2**30 - 1, 0], [0, 0]]))
+        metric.update_state(np.zeros((1, 1, 2), np.uint8), np.array([[[[1, 0], [1, 0]]]], np.float32))
+    assert np.asarray(metric.carried).tolist() == [[3, 0], [0, 0]]
+    metric.carried.assign(np.array([[9, 3], [0, 0]]))  # 12 thousand million
+    assert float(metric.result()) == pytest.approx(0.75)
+
+
 def test_a_class_in_neither_mask_nor_prediction_is_left_out_of_the_mean() -> None:
     labels = np.array([[[0, 0, 1, 1]]], np.uint8)
     predicted = np.array([[[0, 1, 1, 1]]])

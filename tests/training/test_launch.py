@@ -74,6 +74,12 @@ def test_what_a_training_prints_is_kept(small_dataset: Dataset, tmp_path: Path) 
     assert "unet needs a patch size divisible by 16" in launch.log_of("odd", tmp_path).read_text()
 
 
+def test_a_training_is_started_on_the_backend_that_is_chosen(small_dataset: Dataset, tmp_path: Path) -> None:
+    """One that cannot train says so, in the words of the process that was started."""
+    assert launch.start("odd", QUICK, small_dataset.root, tmp_path, backend="numpy").wait(60) == 1
+    assert "KERAS_BACKEND is 'numpy'" in launch.log_of("odd", tmp_path).read_text()
+
+
 @pytest.mark.parametrize("name", ["..", "../out", "a/b", ".hidden", "a\nb", "x" * 101, "-rf"])
 def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be a run's name"):

@@ -1,17 +1,19 @@
 """From patches to batches: what is shown, in which order, and how it is changed on the way."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 
+from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches
 from segmentation.training.configuration import Configuration
-from segmentation.training.pipeline import held_out_batches, training_batches
+from segmentation.training.pipeline import Batches, Share, feed, held_out_batches, training_batches
 
 SIZE = 8
 PART = np.array([1, 2, 4, 5, 7, 8, 9, 11, 12, 13])
-Batches = list[tuple[np.ndarray, np.ndarray]]
+Listed = list[tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +30,17 @@ def paint(masks: np.ndarray) -> np.ndarray:
     return np.stack([10 + 15 * masks, 12 + 15 * masks, 14 + 15 * masks], axis=-1).astype(np.uint8)
 
 
-def listed(dataset: tf.data.Dataset) -> Batches:
-    return [(images.numpy(), masks.numpy()) for images, masks in dataset]
+def listed(batches: Batches) -> Listed:
+    """What Keras gets of them."""
+    return [(images.numpy(), masks.numpy()) for images, masks in feed(batches)]
 
 
-def numbers(batches: Batches) -> list[int]:
+def numbers(batches: Listed) -> list[int]:
     """Which patches were shown, in order."""
     return [int(mask[0, 0]) for _, masks in batches for mask in masks]
 
 
-def assert_equal(one: Batches, other: Batches) -> None:
+def assert_equal(one: Listed, other: Listed) -> None:
     assert len(one) == len(other)
     for (images, masks), (other_images, other_masks) in zip(one, other, strict=True):
         assert np.array_equal(images, other_images)
@@ -112,7 +115,7 @@ def test_a_resumed_training_sees_what_it_would_have_seen(patches: Patches, first
 @pytest.mark.parametrize("first", [0, 1, 2])
 def test_keras_is_told_how_many_batches_there_are(patches: Patches, first: int) -> None:
     batches = training_batches(patches, PART, configuration(), first_epoch=first)
-    assert batches.cardinality().numpy() == 3 * (3 - first) == len(listed(batches))
+    assert feed(batches).cardinality().numpy() == len(batches) == 3 * (3 - first) == len(listed(batches))
 
 
 def test_the_held_out_part_is_shown_in_its_order_and_unchanged(patches: Patches) -> None:
@@ -125,12 +128,12 @@ def test_the_held_out_part_is_shown_in_its_order_and_unchanged(patches: Patches)
 @pytest.mark.parametrize("part", [PART, PART[:1], PART[:4]], ids=len)
 def test_the_number_of_held_out_batches_is_known(patches: Patches, part: np.ndarray) -> None:
     batches = held_out_batches(patches, part, configuration())
-    assert batches.cardinality().numpy() == len(listed(batches))
+    assert feed(batches).cardinality().numpy() == len(batches) == len(listed(batches))
 
 
 def test_autotune_is_off_for_it_makes_every_iterator_wait(patches: Patches) -> None:
     for batches in (training_batches(patches, PART, configuration()), held_out_batches(patches, PART, configuration())):
-        assert batches.options().autotune.enabled is False
+        assert feed(batches).options().autotune.enabled is False
 
 
 def test_image_and_mask_are_turned_together(patches: Patches) -> None:
@@ -144,3 +147,49 @@ def test_the_patches_themselves_are_not_changed(patches: Patches) -> None:
     listed(training_batches(patches, PART, configuration(**AUGMENTED)))
     assert np.array_equal(patches.images, images)
     assert np.array_equal(patches.masks, masks)
+
+
+@pytest.mark.parametrize("order", [range(9), reversed(range(9)), [0, 0, 5, 1, 8, 5, 0]], ids=["all", "back", "any"])
+def test_a_batch_is_the_same_in_whatever_order_batches_are_asked_for(patches: Patches, order: Iterable[int]) -> None:
+    """Some backends look at the first batch before they begin."""
+    whole = listed(training_batches(patches, PART, configuration(**AUGMENTED)))
+    asked = training_batches(patches, PART, configuration(**AUGMENTED))
+    for number in order:
+        assert_equal([asked[number]], [whole[number]])
+
+
+def test_batches_of_several_machines_are_together_those_of_one(patches: Patches) -> None:
+    """What the last batch of each epoch is filled up with has no labels."""
+    whole = listed(training_batches(patches, PART, configuration(**AUGMENTED)))
+    shares = [
+        listed(training_batches(patches, PART, configuration(**AUGMENTED), share=Share(4, process, 2)))
+        for process in (0, 1)
+    ]
+    for (images, masks), *parts in zip(whole, *shares, strict=True):
+        assert [len(part) for part, _ in parts] == [2, 2]
+        assert np.array_equal(np.concatenate([part for part, _ in parts])[: len(images)], images)
+        joined = np.concatenate([part for _, part in parts])
+        assert np.array_equal(joined[: len(masks)], masks)
+        assert (joined[len(masks) :] == VOID).all()
+
+
+def test_held_out_batches_are_filled_up_without_labels(patches: Patches) -> None:
+    (images, masks) = listed(held_out_batches(patches, PART, configuration(), Share(4)))[-1]
+    assert np.array_equal(images, patches.images[[12, 13, 12, 13]])
+    assert np.array_equal(masks[:2], patches.masks[[12, 13]])
+    assert (masks[2:] == VOID).all()
+
+
+@pytest.mark.parametrize("changed", [*AUGMENTED, "all"])
+def test_what_is_changed_on_the_device_is_what_would_be_changed_here(patches: Patches, changed: str) -> None:
+    """Masks to the last pixel; images to a few grey values, for Pillow rounds between its steps."""
+    options = AUGMENTED if changed == "all" else {changed: AUGMENTED[changed]}
+    here = listed(training_batches(patches, PART, configuration(**options)))
+    there = listed(training_batches(patches, PART, configuration(**options), on_device=True))
+    assert len(here) == len(there) == 9
+    for (images, masks), (device_images, device_masks) in zip(here, there, strict=True):
+        assert np.array_equal(device_masks, masks)
+        assert (device_images.shape, device_images.dtype) == (images.shape, np.uint8)
+        differences = np.abs(device_images.astype(int) - images)
+        assert differences.max() <= 8
+        assert differences.mean() <= 1

@@ -1,5 +1,6 @@
 """Every page does its main job, driven through Streamlit's own test harness on a small data set and a real run."""
 
+import importlib.util
 import io
 import json
 import os
@@ -465,6 +466,15 @@ def test_masks_without_a_class_are_refused_on_the_page_with_the_values_found(
     (error,) = at.error
     assert "they hold the grey values 0, 1, 2, 3, 4, 5, 255, and the classes are Building" in error.value
     assert not (tmp_path / "runs" / "indexed").exists()
+
+
+def test_the_monitor_offers_the_backends_that_are_installed(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that the environment names first, and none that would have to be installed."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    titles = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+    expected = [title for name, title in titles.items() if importlib.util.find_spec(name)]
+    box = open_page("monitor").selectbox(key="train-backend")
+    assert (box.options, box.value) == (expected, "tensorflow")
 
 
 def test_a_name_that_is_taken_is_refused_on_the_page(open_page: Open) -> None:
