@@ -219,8 +219,9 @@ class Raster:
         try:
             beside = (_world_file(path), _read_side_file(path.with_suffix(".prj"))) if path else (None, None)
             self._connection.send((*beside, stretch and (stretch.low, stretch.high)))
+            self._reader = self._receive()["reader"]
+            self._waiting = True
             about = self._receive()
-            self._reader = about["reader"]
             self.height: int = about["height"]
             self.width: int = about["width"]
             self.unplaced: str | None = about["unplaced"]

@@ -160,7 +160,7 @@ class Reader:
 
     def about(self) -> dict:
         """Return the image's size and where it lies: ``unplaced`` is why it does not say that, or None."""
-        about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced(), "reader": os.getpid()}
+        about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced()}
         if about["unplaced"]:
             return about | {"crs": None, "transform": None, "system": None, "geographic": False}
         code = self._crs.to_epsg()
@@ -400,6 +400,8 @@ def host(control: socket.socket) -> None:
 def serve(connection: Connection, descriptor: int) -> None:
     """Answer requests until the other side closes the connection."""
     how = connection.recv()
+    # First of all: one that is stuck in opening the file could not be ended otherwise.
+    connection.send_bytes(json.dumps({"value": {"reader": os.getpid()}}).encode())
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     # Nothing beside the file is looked for, and nothing that somebody else noted about it.
     with rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
