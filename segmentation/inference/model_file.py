@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from segmentation.backend import load_tensorflow
+from segmentation.backend import load_backend
 from segmentation.errors import RunError, SegmentationError
 
 if TYPE_CHECKING:
@@ -136,10 +136,10 @@ def load_keras_model(path: Path) -> "keras.Model":
 
     Raises:
         RunError: If it cannot be loaded.
-        BackendError: If TensorFlow cannot be.
+        BackendError: If Keras and its backend cannot be.
     """
     check_model_file(path)
-    load_tensorflow()
+    load_backend()
     import keras
 
     with loading(path):
