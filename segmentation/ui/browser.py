@@ -285,6 +285,7 @@ def show_one_scene(dataset: Dataset) -> None:
             help=f"Patches of {size} px; the strips that cropping drops are faded.",
         )
         outlined, indices = choose_mask_style(dataset.palette)
+    health = load_health(dataset)  # before a large scene is held: each is read for it
     try:
         image, mask = load_scene(dataset.scene(name), dataset.palette, dataset.stretch)
     except ImageFileError as error:
@@ -304,7 +305,6 @@ def show_one_scene(dataset: Dataset) -> None:
         pane = Pane(name, picture, smooth=outlined or opacity < 1)
         viewer(name, [pane], [Reading("Class", classes, dataset.palette)], key="scene-viewer", size=mask.shape)
     with right:
-        health = load_health(dataset)
         row = health.scenes[health.scenes["scene"] == name].iloc[0]
         rows, columns = grid(*mask.shape, size)
         dropped = 1 - rows * columns * size**2 / mask.size

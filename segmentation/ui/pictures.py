@@ -1,5 +1,6 @@
 """Arrays in, pictures out: overlays, grids, thumbnails and rows of pictures (no Streamlit)."""
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -8,6 +9,9 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.evaluation.scores import near_edges
+
+STRIP = 1 << 22
+"""Pixels of a picture that are shrunk at once."""
 
 LONGEST = 1400
 """Longest side of a picture sent to the browser, in pixels: Streamlit would smooth larger ones."""
@@ -25,10 +29,19 @@ def fit(pixels: np.ndarray, longest: int = LONGEST, smooth: bool = False) -> np.
     if max(height, width) <= longest:
         return pixels
     scale = longest / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(
-        Image.fromarray(pixels).resize(size, Image.Resampling.BOX if smooth else Image.Resampling.NEAREST)
-    )
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    shrunk = np.empty((rows, columns, *pixels.shape[2:]), np.uint8)
+    step = max(1, STRIP // width * rows // height)  # Pillow takes a copy of what it shrinks
+    for top in range(0, rows, step):
+        end = min(top + step, rows)
+        first, last = top * height / rows, end * height / rows
+        strip = pixels[int(first) : math.ceil(last)]
+        shrunk[top:end] = Image.fromarray(strip).resize(
+            (columns, end - top),
+            Image.Resampling.BOX if smooth else Image.Resampling.NEAREST,
+            (0, first - int(first), width, last - int(first)),
+        )
+    return shrunk
 
 
 def nearest(height: int, width: int, longest: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,10 @@
 """Pictures keep masks hard-edged and in register with their images."""
 
 import numpy as np
+import pytest
 
 from segmentation.data.palette import DUBAI, VOID
+from segmentation.ui import pictures
 from segmentation.ui.pictures import (
     draw_frame,
     draw_patch_grid,
@@ -138,3 +140,16 @@ def test_a_frame_leaves_the_square_as_it_is_and_fades_the_rest() -> None:
 def test_a_frame_at_the_corner_stays_in_the_picture() -> None:
     image = np.full((20, 20, 3), 7, np.uint8)
     assert (draw_frame(image, 0, 10, 10)[:10, 10:] == 7).all()
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_a_picture_is_shrunk_in_strips_as_it_is_in_one(smooth: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (301, 173, 3), dtype=np.uint8)
+    whole = pictures.fit(pixels, 60, smooth)
+    monkeypatch.setattr(pictures, "STRIP", 173 * 20)
+    assert np.abs(pictures.fit(pixels, 60, smooth).astype(int) - whole).max() <= (1 if smooth else 0)
+
+
+def test_the_rows_and_columns_kept_of_a_mask_are_those_of_its_picture() -> None:
+    mask = np.random.default_rng(4).integers(0, 256, (301, 173), dtype=np.uint8)
+    assert np.array_equal(mask[np.ix_(*pictures.nearest(301, 173, 60))], pictures.fit(mask, 60))
