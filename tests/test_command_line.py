@@ -171,9 +171,14 @@ def test_predict_makes_a_map_of_an_orthophoto(run: Run, trained: object, tmp_pat
         assert (file.crs.to_epsg(), file.transform) == (32640, place)
     with (tmp_path / "out" / "results.csv").open() as file:
         (row,) = csv.DictReader(file)
+    height, width = classes.shape
+    corners = [place @ corner for corner in ((0, 0), (width, 0), (width, height), (0, height))]
+    degrees = pyproj.Transformer.from_crs(32640, 4326, always_xy=True).transform(*zip(*corners, strict=True))
+    on_the_ground = abs(pyproj.Geod(ellps="WGS84").polygon_area_perimeter(*degrees)[0]) / classes.size
     for index, name in enumerate(trained.dataset.palette.names):
         assert int(row[f"pixels_{name}"]) == (classes == index).sum()
-        assert float(row[f"square_metres_{name}"]) == 0.25 * (classes == index).sum()
+        expected = on_the_ground * (classes == index).sum()
+        assert float(row[f"square_metres_{name}"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_overlap_out_of_range_is_refused_in_one_sentence(run: Run, trained: object, tmp_path: Path) -> None:
