@@ -96,16 +96,17 @@ def page(title: str, question: str) -> Iterator[None]:
     if address.arrive(file):
         st.session_state.pop(TURNED, None)
     st.html(STYLE)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.title(title, anchor=False)
-        with st.container(width="content"):
-            address.copy_button()
-    st.caption(question)
-    place = st.sidebar.container(key="pages").empty()
-    links = _link_pages(place, {})
     # What happens outside of a page's block, such as an import that fails, Streamlit logs there.
     if start_log(runs_folder(), "streamlit.error_util"):
         event("server start", address=st.get_option("server.address"), streamlit=st.__version__)
+    with one_sentence():
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.title(title, anchor=False)
+            with st.container(width="content"):
+                address.copy_button()
+        st.caption(question)
+    place = st.sidebar.container(key="pages").empty()
+    links = _link_pages(place, {})
     try:
         with one_sentence():
             yield
