@@ -395,11 +395,14 @@ def choose_run(dataset: Dataset | None) -> Run | None:
     name = st.sidebar.selectbox(
         "Run",
         list(runs),
-        format_func=lambda name: _with_state(runs[name]),
         key="run",
         on_change=_follow_run,
         help="A training run: its model predicts, its held-out part is scored. Yours come first.",
     )
+    # Not in the list itself: the browser names its choice by what it reads there, and a training's state changes.
+    unfinished = [f"{run.name} ({run.status['state']})" for run in runs.values() if run.status["state"] != "finished"]
+    if unfinished:
+        st.sidebar.caption(plain(f"Not finished: {', '.join(unfinished)}."))
     return runs[name]
 
 
@@ -424,12 +427,6 @@ def settle_run(dataset: Dataset | None) -> dict[str, Run]:
 def _follow_run() -> None:
     """Let the address name the run that was chosen."""
     st.query_params["run"] = address.settled()["run"] = st.session_state["run"]
-
-
-def _with_state(run: Run) -> str:
-    """Name a run, and say its state unless it is finished."""
-    state = run.status["state"]
-    return run.name if state == "finished" else f"{run.name} ({state})"
 
 
 def legend(palette: Palette, void: bool = False) -> None:

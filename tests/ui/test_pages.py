@@ -753,7 +753,7 @@ def test_the_gallery_turns_the_order_and_the_part(open_page: Open, trained: obje
 
 
 def test_the_gallery_filters_by_class(open_page: Open, trained: object) -> None:
-    at = open_page("gallery", **{"class": "Water"})
+    at = open_page("gallery", **{"class": "Water", "least-wrong": "0"})
     table = trained.run.patches
     expected = table[(table["part"] == "test") & table["iou_Water"].notna()]
     assert f"**{len(expected)}** of {len(table)} patches" in texts(at)
