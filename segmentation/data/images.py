@@ -161,9 +161,10 @@ def read_image(source: Source, name: str | None = None, stretch: Stretch | None 
                 return _rgb(_decode(source, name, orient=True))
             turn = _UPRIGHT.get(_orientation(image, applied=False))
     except _NoImageError as error:
-        # Pillow reads neither 16 bits in several planes nor seven bands.
-        with suppress(NotRasterError):
-            return _read_raster(source, name, stretch)
+        # Pillow reads neither 16 bits in several planes nor seven bands. What it refuses of other formats is a bomb.
+        if _tiff_size(source) is not None:
+            with suppress(NotRasterError):
+                return _read_raster(source, name, stretch)
         raise ImageFileError(str(error)) from error.__cause__
     pixels = _read_raster(source, name, stretch)
     return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
