@@ -157,14 +157,15 @@ def summarize(
     matrix = matrices.sum(0)
     by_class = scores.iou(matrix)
     pixels, confidence, right = calibration.T
+    image_by_image = scores.jaccard(intersection, total)[matrices.any((1, 2))]  # as `ImageJaccard`: those with a label
     return {
         "protocol": protocol,
         "part": "test",
         "patches": len(matrices),
         "pixels": int(matrix.sum()),
         "accuracy": _number(scores.accuracy(matrix)),
-        "jaccard": _number(scores.jaccard(intersection.sum(), total.sum())),
-        "image_jaccard": _number(scores.jaccard(intersection, total).mean()),
+        "jaccard": _number(scores.jaccard(intersection.sum(), total.sum())) if matrix.any() else None,
+        "image_jaccard": _number(image_by_image.mean()) if len(image_by_image) else None,
         "mean_iou": _number(scores.mean_iou(matrix)),
         "mean_iou_without_unlabeled": _number(scores.mean_iou(matrix, without=palette.unlabeled)),
         "iou": {name: _number(value) for name, value in zip(palette.names, by_class, strict=True)},

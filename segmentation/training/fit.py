@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import keras
@@ -84,36 +84,29 @@ def train(
         StorageError: If the run cannot be written; what was written can be resumed.
         KeyboardInterrupt: If stopped; the run folder says so and can be resumed.
     """
-    with data_parallel(devices) as share:
-        if share.process:
-            return _follow(dataset, configuration, folder, progress, verbose, selection, tell, share)
-        with locked(folder.with_name(f".{folder.name}.lock")) as mine:
-            if not mine:
-                raise RunError(
-                    f"{folder.name} is being trained by another process: wait until it ends, or choose another name."
-                )
-            if folder.exists() and not resume:
-                raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
-            return _train(dataset, configuration, folder, folder.parent, progress, verbose, selection, tell, share)
-
-
-def _follow(
-    dataset: Dataset,
-    configuration: Configuration,
-    folder: Path,
-    progress: Progress | None,
-    verbose: int | str,
-    selection: Sequence[str],
-    tell: Callable[[str], None],
-    share: Share,
-) -> Run:
-    """Train along with the process that writes the run folder, in a copy of it that nobody keeps."""
-    with tempfile.TemporaryDirectory() as private:
-        copy = Path(private) / folder.name
-        if folder.exists():
-            shutil.copytree(folder, copy)
-        _train(dataset, configuration, copy, folder.parent, progress, verbose, selection, tell, share)
+    with data_parallel(devices) as share, _folder_to_write(folder, resume, share) as own:
+        _train(dataset, configuration, own, folder.parent, progress, verbose, selection, tell, share)
     return Run(folder)
+
+
+@contextmanager
+def _folder_to_write(folder: Path, resume: bool, share: Share) -> Iterator[Path]:
+    """Give the run folder to one process alone; to each that trains along with it, a copy that nobody keeps."""
+    if share.process:
+        with tempfile.TemporaryDirectory() as private:
+            copy = Path(private) / folder.name
+            if folder.exists():
+                shutil.copytree(folder, copy)
+            yield copy
+        return
+    with locked(folder.with_name(f".{folder.name}.lock")) as mine:
+        if not mine:
+            raise RunError(
+                f"{folder.name} is being trained by another process: wait until it ends, or choose another name."
+            )
+        if folder.exists() and not resume:
+            raise RunError(f"There is a run {folder.name} already: choose another name, or resume it.")
+        yield folder
 
 
 def _train(
@@ -126,8 +119,8 @@ def _train(
     selection: Sequence[str],
     tell: Callable[[str], None],
     share: Share,
-) -> Run:
-    """Train, or go on, as the only process that writes this run folder."""
+) -> None:
+    """Train, or go on, as the only process that writes `folder`; a run to start from may be in `runs`."""
     keras.utils.set_random_seed(configuration.seed)
     model = build(configuration.architecture, configuration.patch_size, len(dataset.palette))
     if configuration.class_weights and len(configuration.class_weights) != len(dataset.palette):
@@ -150,7 +143,7 @@ def _train(
     config = _config(dataset, configuration, patches, test, part, model)
     _check_same_run(Run(folder), config)
     if Run(folder).status.get("state") == "finished":
-        return Run(folder)
+        return
     if Run(folder).config is None:
         write_json(folder / CONFIG, config)
     if selection:
@@ -172,7 +165,7 @@ def _train(
         with writing(folder):
             _fit(model, patches, part, test, configuration, folder, verbose, share)
         if share.process:
-            return Run(folder)
+            return
         keras.distribution.set_distribution(None)  # the others have gone: nobody would answer
         evaluated(0, len(test))
         _finish(folder, patches, test, dataset, configuration, evaluated)
@@ -187,7 +180,6 @@ def _train(
         raise
     write_status(folder, "finished")
     Snapshot(folder).discard()
-    return Run(folder)
 
 
 def _run_to_start_from(name: str, runs: Path) -> Run:

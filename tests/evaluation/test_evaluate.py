@@ -1,15 +1,19 @@
 """A trained run scored again, as it was and in other ways."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from segmentation.data.palette import VOID
+from segmentation.data.patches import load_patches
 from segmentation.data.scenes import find_dataset
 from segmentation.errors import ConfigurationError, RunError
-from segmentation.evaluation.evaluate import evaluate_run
+from segmentation.evaluation.evaluate import evaluate, evaluate_run
+from segmentation.inference.predictor import Predictor
 from segmentation.runs.folder import Run
 
 
@@ -52,6 +56,28 @@ def test_the_calibration_is_of_the_held_out_pixels(trained: tuple) -> None:
     assert sum(metrics["calibration"]["right"]) / metrics["pixels"] == pytest.approx(metrics["accuracy"], abs=1e-6)
     gaps = np.abs(np.subtract(metrics["calibration"]["right"], metrics["calibration"]["confidence"]))
     assert metrics["calibration_error"] == pytest.approx(gaps.sum() / metrics["pixels"], abs=1e-5)
+
+
+def test_a_patch_without_any_label_counts_in_no_score(trained: tuple, tmp_path: Path) -> None:
+    """Nor does it in Keras' own column of the log."""
+    palette, predictor = trained.dataset.palette, Predictor(trained.run.model)
+    drawn = load_patches(trained.dataset, 32, protocol="scene")
+    masks = drawn.masks[:6].copy()
+    held_out = np.ones(len(masks), bool)
+    first = replace(drawn, images=drawn.images[:6], masks=masks, table=drawn.table[:6])
+    fewer = replace(first, images=first.images[1:], masks=masks[1:], table=first.table[1:])
+    masks[0] = VOID
+    metrics = evaluate(predictor, first, held_out, palette, "scene")[0]
+    assert metrics.pop("patches") == 6
+    expected = evaluate(predictor, fewer, held_out[1:], palette, "scene")[0]
+    assert expected.pop("patches") == 5
+    assert metrics == expected
+
+    masks[:] = VOID
+    nothing = evaluate(predictor, first, held_out, palette, "scene")[0]
+    assert nothing["pixels"] == 0
+    for name in ("accuracy", "jaccard", "image_jaccard", "mean_iou", "calibration_error"):
+        assert nothing[name] is None
 
 
 def test_a_data_set_of_other_classes_is_refused(trained: tuple, tmp_path: Path) -> None:
