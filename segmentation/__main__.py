@@ -1,4 +1,4 @@
-"""The command line: ``python -m segmentation <command> --help``.
+"""The command line: ``segmentation <command> --help``, or ``python -m segmentation`` in its place.
 
 Exit codes: 0 done, 1 refused with one sentence, 2 wrong usage, 3 done but some files could not be used,
 130 stopped by the user.
@@ -18,7 +18,15 @@ from tqdm import tqdm
 
 from segmentation.backend import load_backend
 from segmentation.data.images import SUFFIXES
-from segmentation.data.locate import DEMO_FOLDER, PROJECT, default_folder, runs_folder
+from segmentation.data.locate import (
+    DASHBOARD,
+    DATA_FOLDER,
+    DEMO_FOLDER,
+    RUNS_VARIABLE,
+    VARIABLE,
+    default_folder,
+    runs_folder,
+)
 from segmentation.data.patches import PATCH_SIZE, Progress
 from segmentation.data.protocols import Protocol
 from segmentation.data.scenes import Dataset, find_dataset, natural_key
@@ -27,6 +35,7 @@ from segmentation.errors import (
     PARTLY,
     REFUSED,
     STOPPED,
+    BackendError,
     ConfigurationError,
     DatasetNotFoundError,
     RunError,
@@ -96,6 +105,37 @@ def dataset_at(data: Path | None) -> Iterator[Dataset]:
         yield find_dataset(dataset_folder(data))
 
 
+def dashboard(
+    data: Path | None = None,
+    runs: Path = RUNS,
+    port: int = 8501,
+    address: str = "localhost",
+    browser: bool = True,
+) -> int:
+    """Open the dashboard in the browser. Ctrl-C stops it.
+
+    Args:
+        data: Folder of the data set; by default SEGMENTATION_DATA, data/ or the demo set.
+        runs: Folder that holds the runs.
+        port: Where it listens.
+        address: Who is answered: this machine only, or 0.0.0.0 for everybody who can reach it.
+        browser: Open the browser.
+    """
+    try:
+        from streamlit.web import cli
+    except ImportError as error:
+        raise BackendError(
+            'The dashboard needs packages that are not installed: pip install "aerial-segmentation[dashboard]"'
+        ) from error
+    os.environ[RUNS_VARIABLE] = str(runs.absolute())
+    if data:
+        os.environ[VARIABLE] = str(data.absolute())
+    options = {"server.port": port, "server.address": address, "server.headless": str(not browser).lower()}
+    words = [f"--{name}={value}" for name, value in options.items()]
+    cli.main(["run", str(DASHBOARD / "app.py"), *words], standalone_mode=False)
+    return DONE
+
+
 def data(folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size: int = PATCH_SIZE) -> int:
     """Print the table of tiles (sizes and patches), the class shares and the health report.
 
@@ -159,7 +199,7 @@ def pack(data: Annotated[Path, tyro.conf.Positional], file: Annotated[Path, tyro
     return DONE
 
 
-def download(folder: Path = PROJECT / "data") -> int:
+def download(folder: Path = DATA_FOLDER) -> int:
     """Download the MBRSC aerial imagery of Dubai (CC0, 33 MB); no account is needed.
 
     Args:
@@ -441,6 +481,7 @@ def _image_files(paths: list[Path]) -> list[Path]:
 
 
 COMMANDS = {
+    "dashboard": dashboard,
     "data": data,
     "demo": demo,
     "download": download,
@@ -454,6 +495,11 @@ COMMANDS = {
 }
 
 
+def _name_of_the_program() -> str:
+    """Return what the user has typed: the installed command, or Python's way to run the package."""
+    return "segmentation" if Path(sys.argv[0]).stem == "segmentation" else "python -m segmentation"
+
+
 def main() -> int:
     """Run the command that was asked for and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -462,7 +508,7 @@ def main() -> int:
     # A polite kill ends a command as Ctrl-C does: nothing is left half done, and a training can be resumed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m segmentation", description=__doc__)
+        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog=_name_of_the_program(), description=__doc__)
     except SegmentationError as error:
         print(error, file=sys.stderr)
         return REFUSED

@@ -1,6 +1,5 @@
 """Writes that a reader can never meet half done."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -12,7 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from segmentation.errors import StorageError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that somebody has open cannot be removed anyway
+    fcntl = None
 
 UNFINISHED = ".writing-"
 """So begins the name of what is being written."""
@@ -35,40 +41,33 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def locked(path: Path, wait: bool = False) -> Iterator[bool]:
     """Hold the lock file `path` while the block runs, and yield whether it could be had.
 
     The system gives the lock back when its process ends, however it ends: a lock file that a kill has left locks
     nothing. Over NFS it holds for all machines.
 
+    Args:
+        path: The file. It is made, and removed in the end.
+        wait: Wait until it can be had.
+
     Raises:
         StorageError: If the file cannot be written.
     """
+    lock, mine = FileLock(path, mode=0o644), True
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, mine = _open_lock(path)
+        try:
+            lock.acquire(blocking=wait)
+        except Timeout:
+            mine = False
     try:
         yield mine
     finally:
         if mine:
-            path.unlink(missing_ok=True)
-        os.close(handle)
-
-
-def _open_lock(path: Path) -> tuple[int, bool]:
-    """Open a lock file; return its handle and whether the lock is ours now."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return handle, False
-        try:
-            if os.path.samestat(os.fstat(handle), path.stat()):
-                return handle, True
-        except FileNotFoundError:
-            pass
-        os.close(handle)  # its owner has removed it between the two steps: the file that counts is another
+            with suppress(PermissionError):  # Windows, where giving it back removes the file
+                path.unlink(missing_ok=True)
+            lock.release()
 
 
 @contextmanager
@@ -92,13 +91,15 @@ def replacing(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED, suffix=path.suffix)
         temporary = Path(name)
         try:
-            _lock_while_open(handle)
-            yield temporary
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            with open(handle, "rb") as held:  # noqa: PTH123 (it has no path yet)
+                _lock_while_open(handle)
+                yield temporary
+                temporary.chmod(0o644)
+                if fcntl is None:  # Windows cannot move what is open
+                    held.close()
+                temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-            os.close(handle)
 
 
 @contextmanager
@@ -110,6 +111,9 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=UNFINISHED, ignore_cleanup_errors=True) as name:
+        if fcntl is None:  # Windows opens no folders
+            yield Path(name)
+            return
         handle = os.open(name, os.O_RDONLY)
         try:
             _lock_while_open(handle)
@@ -120,8 +124,9 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 def _lock_while_open(handle: int) -> None:
     """Tell `remove_unfinished` that this process is still at it; where files cannot be locked, nothing is removed."""
-    with suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    if fcntl:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 class VanishingFolder:
@@ -152,13 +157,26 @@ class VanishingFolder:
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes that were killed have left half written in `folder`; what is being written stays."""
     for path in folder.glob(f"{UNFINISHED}*"):
-        with suppress(OSError):  # its owner is still at it, or has just finished
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would be waited for
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            finally:
-                os.close(handle)
+        with suppress(OSError), _left_alone(path):  # its owner is still at it, or has just finished
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def _left_alone(path: Path) -> Iterator[None]:
+    """Hold what nobody writes any more.
+
+    Raises:
+        OSError: If somebody does.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would be waited for
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 (anything JSON can hold)

@@ -5,9 +5,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from platformdirs import user_data_path
+
 from segmentation.errors import NotAllowedError
 
 PROJECT = Path(__file__).parents[2]
+"""The folder that holds the package: a checkout's, or that of all installed packages."""
+
+_IS_CHECKOUT = (PROJECT / "app.py").is_file()
+
+DASHBOARD = PROJECT if _IS_CHECKOUT else Path(__file__).parents[1] / "dashboard"
+"""The folder that holds the dashboard's ``app.py`` and ``pages/``."""
+
+HOME = PROJECT if _IS_CHECKOUT else user_data_path("aerial-segmentation", appauthor=False)
+"""The folder for runs, demo set and downloads: the checkout, or this user's for an installed package."""
+
+DATA_FOLDER = HOME / "data"
+"""Where the real data set is downloaded to."""
 
 VARIABLE = "SEGMENTATION_DATA"
 """Environment variable that names the data set's folder."""
@@ -18,21 +32,20 @@ RUNS_VARIABLE = "SEGMENTATION_RUNS"
 ALLOWED_VARIABLE = "SEGMENTATION_ALLOWED"
 """Environment variable that names the further folders that pages may read, separated as in PATH; empty for none."""
 
-DEMO_FOLDER = PROJECT / "demo-data"
+DEMO_FOLDER = HOME / "demo-data"
 """Where the demo set is made on first start."""
 
 
 def default_folder() -> Path:
-    """Return the folder named by ``SEGMENTATION_DATA``, else ``data/`` beside ``app.py``, else the demo set's."""
+    """Return the folder named by ``SEGMENTATION_DATA``, else ``data/`` in `HOME`, else the demo set's."""
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE]).expanduser()
-    beside = PROJECT / "data"
-    return beside if beside.is_dir() else DEMO_FOLDER
+    return DATA_FOLDER if DATA_FOLDER.is_dir() else DEMO_FOLDER
 
 
 def runs_folder() -> Path:
-    """Return the folder that holds this machine's runs: ``SEGMENTATION_RUNS``, else ``runs/`` beside ``app.py``."""
-    return Path(os.environ.get(RUNS_VARIABLE) or PROJECT / "runs").expanduser()
+    """Return the folder that holds this machine's runs: ``SEGMENTATION_RUNS``, else ``runs/`` in `HOME`."""
+    return Path(os.environ.get(RUNS_VARIABLE) or HOME / "runs").expanduser()
 
 
 def allowed_folders(private: bool) -> tuple[Path, ...]:
@@ -42,7 +55,7 @@ def allowed_folders(private: bool) -> tuple[Path, ...]:
         private: Whether only the person who started the server is answered: unless the variable is set, their home
             folder is allowed too.
     """
-    folders = [PROJECT / "data", DEMO_FOLDER, default_folder(), runs_folder()]
+    folders = [DATA_FOLDER, DEMO_FOLDER, default_folder(), runs_folder()]
     named = os.environ.get(ALLOWED_VARIABLE)
     if named is not None:
         folders += [Path(folder).expanduser() for folder in named.split(os.pathsep) if folder]

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -359,6 +360,8 @@ def is_alive(pid: object) -> bool:
     """Tell whether this machine has a process with this id."""
     if not isinstance(pid, int) or pid <= 1:  # those below are groups of processes, and True is 1
         return False
+    if sys.platform == "win32":  # where a signal of any number ends the process: only its silence tells
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,14 +1,14 @@
 """What people think of suspect patches, kept beside the runs, one file a data set (no TensorFlow)."""
 
 import csv
-import fcntl
 import os
 import time
 from pathlib import Path
 
 import pandas as pd
 
-from segmentation.errors import RunError
+from segmentation.errors import RunError, StorageError
+from segmentation.files import locked
 
 VERDICTS = {
     "wrong label": "The mask is wrong.",
@@ -65,10 +65,12 @@ class Reviews:
         """
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # of two who begin at once, one writes the header
+            with (
+                locked(self.path.with_name(f".{self.path.name}.lock"), wait=True),  # one of two writes the header
+                self.path.open("a", newline="", encoding="utf-8") as file,
+            ):
                 new = os.fstat(file.fileno()).st_size == 0
                 csv.writer(file).writerows(([COLUMNS] if new else []) + [[patch, verdict, note, run, now]])
-        except OSError as error:
-            raise RunError(f"The review could not be kept in {self.path.parent.name}: {error.strerror}.") from error
+        except (OSError, StorageError) as error:
+            cause = error.__cause__ or error
+            raise RunError(f"The review could not be kept in {self.path.parent.name}: {cause.strerror}.") from error

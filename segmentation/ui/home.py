@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from segmentation.data.download import HANDLE, MEGABYTES, PAGE
 from segmentation.data.health import FINDINGS
 from segmentation.data.images import png_bytes
-from segmentation.data.locate import ALLOWED_VARIABLE, PROJECT, VARIABLE, check_allowed
+from segmentation.data.locate import ALLOWED_VARIABLE, DATA_FOLDER, PROJECT, VARIABLE, check_allowed
 from segmentation.data.patches import PATCH_SIZE, cut, grid
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, STOPPED, SegmentationError
@@ -218,7 +218,7 @@ def add_dataset() -> None:
                 _use(folder)
     with cards, st.container(border=True):
         st.markdown(f"**MBRSC aerial imagery of Dubai** · 72 scenes, {MEGABYTES} MB, CC0, from `{HANDLE}`")
-        target = PROJECT / "data"
+        target = DATA_FOLDER
         try:
             find_dataset(target, readable())
         except SegmentationError:

@@ -177,6 +177,23 @@ def test_a_link_that_is_copied_shows_the_same_run_on_another_machine(
     assert open_page(yours).get_by_role("combobox", name="Run", exact=True).input_value() == "yours"
 
 
+def test_a_link_is_copied_where_the_browser_keeps_its_clipboard_for_https(
+    demo_address: str, open_page: Open, settle: Settle
+) -> None:
+    page = open_page(f"{demo_address}/Worst-case_gallery")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('http')); }")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Link copied")).to_be_visible()
+    go(page, "Prediction explorer", settle)
+    left = page.url
+    page.evaluate("() => { const field = document.createElement('textarea'); document.body.append(field); }")
+    field = page.locator("body > textarea").last
+    field.focus()
+    page.keyboard.press("Control+V")
+    assert field.input_value().endswith("/Worst-case_gallery?data=Demo+city&run=demo-unet")
+    assert field.input_value() != left
+
+
 def test_a_run_that_is_chosen_stays_over_a_change_of_page(
     two_machines: tuple[str, str], open_page: Open, settle: Settle
 ) -> None:
