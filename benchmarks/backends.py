@@ -45,7 +45,7 @@ from segmentation.data.patches import load_patches
 from segmentation.data.scenes import find_dataset
 from segmentation.model.registry import build
 from segmentation.training import pipeline
-from segmentation.training.configuration import Configuration
+from segmentation.configuration import Configuration
 from segmentation.training.fit import compile_model
 
 patches = load_patches(find_dataset(Path(root)), protocol="patch")
@@ -82,7 +82,7 @@ load_backend()
 from keras import ops
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import find_dataset
-from segmentation.training.configuration import Configuration
+from segmentation.configuration import Configuration
 from segmentation.training.pipeline import training_batches
 
 if on_device and not has_accelerator():

@@ -22,7 +22,7 @@ from benchmarks.measuring import alone, print_header, print_row, seconds
 from segmentation.data.locate import default_folder
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import find_dataset
-from segmentation.runs.folder import SHIPPED, Run
+from segmentation.runs.run import SHIPPED, Run
 
 PATCHES, BATCH, SINGLE = 64, 32, 20
 

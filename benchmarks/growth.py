@@ -23,9 +23,9 @@ STEPS = 20
 
 def train(root: Path) -> tuple[int, float, float, float, float]:
     """Return the patches, seconds to find files and to prepare patches, and megabytes then and while training."""
+    from segmentation.configuration import Configuration
     from segmentation.data.patches import load_patches
     from segmentation.model.registry import build
-    from segmentation.training.configuration import Configuration
     from segmentation.training.fit import compile_model
     from segmentation.training.pipeline import feed, training_batches
 

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from benchmarks.measuring import alone, megabytes, print_header, print_row
 from segmentation.data.locate import default_folder
 from segmentation.data.scenes import find_dataset, read_scene
-from segmentation.runs.folder import SHIPPED, Run
+from segmentation.runs.run import SHIPPED, Run
 
 MEGAPIXELS = (1, 4, 16, 64, 100)
 STRIP = 500

@@ -18,7 +18,7 @@ from benchmarks.measuring import alone, median_seconds, print_header, print_row
 from segmentation.data.locate import default_folder
 from segmentation.data.patches import crop, cut, grid, join
 from segmentation.data.scenes import find_dataset, read_scene
-from segmentation.runs.folder import SHIPPED
+from segmentation.runs.run import SHIPPED
 
 HEIGHT, WIDTH = 1479, 2149
 """Of the scenes of the real set's Tile 8."""

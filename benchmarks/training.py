@@ -41,8 +41,8 @@ def defaults(root: Path, architecture: str, count: int) -> tuple[float, float]:
 
 def ours(root: Path, architecture: str, count: int, mixed_precision: bool = False) -> tuple[float, float]:
     """Return images a second and megabytes of what `train` does."""
+    from segmentation.configuration import Configuration
     from segmentation.model.registry import build
-    from segmentation.training.configuration import Configuration
     from segmentation.training.fit import compile_model
     from segmentation.training.pipeline import feed, training_batches
 

@@ -17,6 +17,7 @@ import tyro
 from tqdm import tqdm
 
 from segmentation.backend import load_backend
+from segmentation.configuration import Configuration
 from segmentation.data.images import SUFFIXES
 from segmentation.data.locate import (
     DASHBOARD,
@@ -44,9 +45,8 @@ from segmentation.errors import (
 )
 from segmentation.files import replacing
 from segmentation.inference.export import Format
-from segmentation.runs.folder import METRICS, SHIPPED, Run, check_run_name, find_runs, read_selection
+from segmentation.runs.run import METRICS, SHIPPED, Run, check_run_name, find_runs, read_selection
 from segmentation.tables import csv_text
-from segmentation.training.configuration import Configuration
 
 RUNS = runs_folder()
 
@@ -408,7 +408,7 @@ def predict(
     if chosen.model is None or chosen.palette is None:
         raise RunError(f"{chosen.name} cannot predict: {', '.join(chosen.problems)}.")
     files = _image_files(images)
-    from segmentation.inference.folder import Job, predict_files
+    from segmentation.inference.batch import Job, predict_files
 
     truths = {path.stem: path for path in _image_files([masks])} if masks else {}
     job = Job(

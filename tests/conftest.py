@@ -12,10 +12,10 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from segmentation.configuration import Configuration
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, find_dataset
-from segmentation.runs.folder import Run
-from segmentation.training.configuration import Configuration
+from segmentation.runs.run import Run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -13,7 +13,7 @@ from detect_secrets.settings import default_settings
 
 from segmentation.data.locate import PROJECT
 from segmentation.data.palette import DUBAI, VOID, Palette
-from segmentation.runs.folder import SHIPPED, find_runs
+from segmentation.runs.run import SHIPPED, find_runs
 
 SHIPPED_RUNS = [
     "demo-unet",

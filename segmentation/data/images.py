@@ -345,6 +345,7 @@ def _tiff_size(source: Source) -> tuple[int, int] | None:
     """Return (height, width) of a TIFF that Pillow does not decode, from its first directory; None if it has none."""
     try:
         with ExitStack() as stack:
+            stack.enter_context(_quietly())
             file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
             file = io.BytesIO(file) if isinstance(file, bytes) else file
             file.seek(0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from segmentation.evaluation import scores
+from segmentation import scores
 from segmentation.evaluation.ranking import count_errors
 
 BRIGHTEST = 0.1

@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from segmentation import scores
+from segmentation.configuration import Configuration
 from segmentation.data.palette import Palette
 from segmentation.data.patches import Patches, Progress, image_statistics, load_patches
 from segmentation.data.protocols import Protocol, held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
-from segmentation.evaluation import scores
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.folder import BEST, Run, confusion_column, write_scores
-from segmentation.training.configuration import Configuration
+from segmentation.runs.run import BEST, Run, confusion_column, write_scores
 
 
 def evaluate_run(

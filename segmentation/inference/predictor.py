@@ -14,7 +14,7 @@ from segmentation.inference.engine import CORES, bfloat16_engine, load_engine, o
 from segmentation.inference.model_file import check_model_file, check_probabilities, loading, refusal
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
-from segmentation.runs.folder import CONFIG, Run
+from segmentation.runs.run import CONFIG, Run
 
 BATCH = 4
 """Patches in a batch: larger ones are no faster on a CPU, and take more memory."""

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
+from segmentation.configuration import Configuration
 from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches, join
-from segmentation.training.configuration import Configuration
 
 Batch = tuple[np.ndarray, np.ndarray]
 

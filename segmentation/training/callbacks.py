@@ -14,10 +14,10 @@ from types import FrameType
 import keras
 import numpy as np
 
+from segmentation.configuration import Configuration
 from segmentation.files import UNFINISHED, remove_unfinished, replacing
-from segmentation.runs.folder import BEST, HISTORY, LATEST, write_status
 from segmentation.runs.history import read_history
-from segmentation.training.configuration import Configuration
+from segmentation.runs.run import BEST, HISTORY, LATEST, write_status
 from segmentation.training.precision import single_precision
 
 MONITOR = "val_accuracy"

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from segmentation.backend import has_accelerator
+from segmentation.configuration import Configuration
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.patches import Patches, Progress, load_patches
 from segmentation.data.protocols import held_out
@@ -27,7 +28,7 @@ from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
 from segmentation.model.metrics import training_metrics
 from segmentation.model.registry import build
-from segmentation.runs.folder import (
+from segmentation.runs.run import (
     BEST,
     CONFIG,
     SELECTION,
@@ -45,7 +46,6 @@ from segmentation.training.callbacks import (
     stopped_early,
     training_callbacks,
 )
-from segmentation.training.configuration import Configuration
 from segmentation.training.distribution import data_parallel
 from segmentation.training.on_device import fits
 from segmentation.training.pipeline import Share, feed, held_out_batches, steps_an_epoch, training_batches

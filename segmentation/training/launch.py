@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 from segmentation.backend import VARIABLE
+from segmentation.configuration import Configuration
 from segmentation.data.locate import PROJECT
 from segmentation.errors import RunError
 from segmentation.log import event
-from segmentation.runs.folder import GONE_SECONDS, Run, check_run_name, is_alive
-from segmentation.training.configuration import Configuration
+from segmentation.runs.run import GONE_SECONDS, Run, check_run_name, is_alive
 
 
 def options(configuration: Configuration) -> list[str]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import keras
 import numpy as np
 
+from segmentation.configuration import Configuration
 from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches
 from segmentation.training.augmentation import Batch, Changes, Windows, change, draw_changes
-from segmentation.training.configuration import Configuration
 from segmentation.training.on_device import DevicePatches
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from segmentation.errors import RunError
 from segmentation.evaluation.evaluate import evaluate_run
 from segmentation.files import replacing
 from segmentation.inference.model_file import load_keras_model
-from segmentation.runs.folder import BEST, CONFIG, HISTORY, Run, write_status
+from segmentation.runs.run import BEST, CONFIG, HISTORY, Run, write_status
 
 
 def ship(run: Run, dataset: Dataset, target: Path, progress: Progress | None = None) -> Run:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from segmentation import scores
 from segmentation.data.images import png_bytes, read_image, read_mask_colors, read_size
 from segmentation.data.palette import VOID
 from segmentation.data.patches import class_counts, grid, patch_name
@@ -15,9 +16,8 @@ from segmentation.data.protocols import settle_void
 from segmentation.data.raster import LARGE
 from segmentation.data.scenes import Dataset, check_same_size, slug
 from segmentation.errors import ImageFileError
-from segmentation.evaluation import scores
 from segmentation.inference.prediction import Prediction
-from segmentation.runs.folder import Run
+from segmentation.runs.run import Run
 from segmentation.tables import csv_text
 from segmentation.ui.address import link
 from segmentation.ui.figures import class_bars, confusion_figure

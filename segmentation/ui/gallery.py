@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from segmentation.configuration import Configuration
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import DESCRIPTIONS, settle_void
@@ -16,11 +17,10 @@ from segmentation.errors import BackendError, RunError
 from segmentation.evaluation import diagnosis, scores
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, count_errors, rank
 from segmentation.files import replacing
-from segmentation.runs.folder import Run, check_run_name, confusion_column
 from segmentation.runs.reviews import VERDICTS, Reviews
+from segmentation.runs.run import Run, check_run_name, confusion_column
 from segmentation.tables import csv_text
 from segmentation.training import launch
-from segmentation.training.configuration import Configuration
 from segmentation.ui.address import link
 from segmentation.ui.figures import class_bars, confusion_figure, reliability_figure, scatter_figure
 from segmentation.ui.layout import (

@@ -17,7 +17,7 @@ from segmentation.data.locate import ALLOWED_VARIABLE, DATA_FOLDER, PROJECT, VAR
 from segmentation.data.patches import PATCH_SIZE, cut, grid
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, STOPPED, SegmentationError
-from segmentation.runs.folder import Run
+from segmentation.runs.run import Run
 from segmentation.ui.address import link_to
 from segmentation.ui.figures import network_figure
 from segmentation.ui.layout import (

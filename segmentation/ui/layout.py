@@ -18,7 +18,7 @@ from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import NotAllowedError, RunError, SegmentationError
 from segmentation.log import LOG, event, incident, start_log
-from segmentation.runs.folder import SHIPPED, Run, check_run_allowed, find_runs
+from segmentation.runs.run import SHIPPED, Run, check_run_allowed, find_runs
 from segmentation.ui import address
 from segmentation.ui.address import SAFE
 from segmentation.ui.loaders import load_fingerprint, progress_bar

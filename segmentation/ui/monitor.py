@@ -11,16 +11,16 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.backend import BACKENDS, installed_backends
+from segmentation.configuration import ARCHITECTURES, Configuration
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import PROTOCOLS
 from segmentation.data.scenes import Dataset
 from segmentation.errors import DONE, RunError
 from segmentation.runs.columns import LEARNING_RATE, VALIDATION, direction, key
-from segmentation.runs.folder import HISTORY, Run, check_run_allowed, find_runs
 from segmentation.runs.history import MOST_BYTES, History, gap, read_history
+from segmentation.runs.run import HISTORY, Run, check_run_allowed, find_runs
 from segmentation.tables import csv_text
 from segmentation.training import launch
-from segmentation.training.configuration import ARCHITECTURES, Configuration
 from segmentation.ui.figures import gap_figure, history_figure, network_figure, title_of
 from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence, plain, readable, refuse, say_unknown
 from segmentation.ui.loaders import MEGABYTE, remembered

@@ -15,9 +15,9 @@ from segmentation.data.palette import VOID
 from segmentation.data.raster import Raster
 from segmentation.errors import ImageFileError
 from segmentation.files import VanishingFolder, remove_unfinished, replacing
-from segmentation.inference.folder import Job, kept_row, map_files, predict_file
+from segmentation.inference.batch import Job, kept_row, map_files, predict_file
 from segmentation.inference.maps import write_polygons
-from segmentation.runs.folder import Run
+from segmentation.runs.run import Run
 from segmentation.tables import csv_text
 from segmentation.ui.explorer import choose_windows
 from segmentation.ui.figures import class_bars, map_figure

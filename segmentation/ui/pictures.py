@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from segmentation.data.palette import VOID, VOID_NAME, Palette
-from segmentation.evaluation.scores import near_edges
+from segmentation.scores import near_edges
 
 STRIP = 1 << 22
 """Pixels of a picture that are shrunk at once."""

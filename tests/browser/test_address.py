@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.dashboard import choose
 from segmentation.data.scenes import Dataset
-from segmentation.runs.folder import SHIPPED
+from segmentation.runs.run import SHIPPED
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from segmentation.runs.folder import SHIPPED
+from segmentation.runs.run import SHIPPED
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset
-from segmentation.runs.folder import SHIPPED, write_status
+from segmentation.runs.run import SHIPPED, write_status
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from segmentation.data.scenes import Dataset
-from segmentation.runs.folder import Run
+from segmentation.runs.run import Run
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from benchmarks.dashboard import choose, wait_for_answer, watch_clicks
 from segmentation.data.scenes import Dataset
-from segmentation.runs.folder import SHIPPED
+from segmentation.runs.run import SHIPPED
 
 pytestmark = pytest.mark.browser
 

@@ -46,7 +46,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def loaded(trained: object) -> object:
     """The trained run, once TensorFlow has taken what memory it takes."""
-    from segmentation.inference.folder import _predictor
+    from segmentation.inference.batch import _predictor
 
     _predictor(trained.run.model, False).scene(np.zeros((64, 64, 3), np.uint8))
     return trained

@@ -591,8 +591,8 @@ MAPS = {
     ),
     "two million wide": Case(lambda trap: hollow(9, 2_000_000), HOLLOW),
     "two million tall": Case(lambda trap: hollow(2_000_000, 9, BLOCKYSIZE=2_000_000), HOLLOW),
-    "two hundred thousand wide": Case(lambda trap: hollow(4, 200_000), size=(4, 200_000)),
-    "two hundred thousand tall": Case(lambda trap: hollow(200_000, 4), size=(200_000, 4)),
+    "over a hundred thousand wide": Case(lambda trap: hollow(4, 110_000), size=(4, 110_000)),
+    "over a hundred thousand tall": Case(lambda trap: hollow(110_000, 4), size=(110_000, 4)),
     "a tile far larger than the map": Case(lambda trap: lying_tile(16_384)),
     **{
         f"a bomb of {method}": Case(lambda trap, method=method: bomb(method, 8192, 8192, 4096), HOLLOW)

@@ -14,7 +14,7 @@ from segmentation.data.scenes import find_dataset
 from segmentation.errors import ConfigurationError, RunError
 from segmentation.evaluation.evaluate import evaluate, evaluate_run
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.folder import Run
+from segmentation.runs.run import Run
 
 
 def test_a_run_scored_again_has_the_same_scores(trained: tuple) -> None:

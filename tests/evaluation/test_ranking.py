@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, count_errors, rank
-from segmentation.evaluation.scores import confusion_matrices
+from segmentation.scores import confusion_matrices
 
 
 def by_hand(truth: np.ndarray, predicted: np.ndarray, index: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset
-from segmentation.runs.folder import SHIPPED, find_runs
+from segmentation.runs.run import SHIPPED, find_runs
 
 COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
 

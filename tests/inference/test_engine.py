@@ -16,7 +16,7 @@ from segmentation.errors import BackendError, RunError
 from segmentation.inference import engine
 from segmentation.inference.engine import keras_engine, load_engine
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.folder import SHIPPED, find_runs
+from segmentation.runs.run import SHIPPED, find_runs
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_shipped_models_predict_without_tensorflow_in_memory_that_does_not_grow(
 import resource, sys
 import numpy as np
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.folder import SHIPPED, find_runs
+from segmentation.runs.run import SHIPPED, find_runs
 
 images = np.random.default_rng(0).integers(0, 256, (8, 160, 160, 3), dtype=np.uint8)
 for run in find_runs(SHIPPED):

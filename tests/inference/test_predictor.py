@@ -17,7 +17,7 @@ from segmentation.inference.engine import CORES
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import BATCH, Predictor
 from segmentation.model.unet import unet
-from segmentation.runs.folder import SHIPPED
+from segmentation.runs.run import SHIPPED
 
 SIZE, CLASSES = 16, 4
 

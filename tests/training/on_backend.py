@@ -20,11 +20,11 @@ NAME = load_backend()
 import keras  # noqa: E402 (which backend it takes is known now)
 import numpy as np  # noqa: E402
 
+from segmentation.configuration import Configuration  # noqa: E402
 from segmentation.data.patches import load_patches  # noqa: E402
 from segmentation.data.scenes import Dataset, find_dataset  # noqa: E402
 from segmentation.model.registry import ARCHITECTURES, Architecture  # noqa: E402
 from segmentation.model.unet import unet  # noqa: E402
-from segmentation.training.configuration import Configuration  # noqa: E402
 from segmentation.training.fit import train  # noqa: E402
 
 PLAIN = Configuration(

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
+from segmentation.configuration import Configuration
 from segmentation.data.demo import make_demo
 from segmentation.data.palette import DUBAI, VOID
 from segmentation.data.patches import Patches, cut, load_patches, patch_table
 from segmentation.data.scenes import find_dataset
 from segmentation.training.augmentation import Windows, augment
-from segmentation.training.configuration import Configuration
 
 SIZE = 8
 

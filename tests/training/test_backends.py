@@ -22,7 +22,7 @@ from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError
 from segmentation.inference.engine import onnx_engine
-from segmentation.runs.folder import Run
+from segmentation.runs.run import Run
 from segmentation.training.distribution import data_parallel
 
 XLA = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"

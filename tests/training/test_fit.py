@@ -26,6 +26,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from segmentation.configuration import Configuration
 from segmentation.data.images import read_size
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
@@ -34,9 +35,8 @@ from segmentation.inference.engine import onnx_engine
 from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
-from segmentation.runs.folder import Run, read_selection
+from segmentation.runs.run import Run, read_selection
 from segmentation.training.callbacks import STATUS_SECONDS, Heartbeat, Snapshot
-from segmentation.training.configuration import Configuration
 from segmentation.training.fit import learning_rate, train, worst_patches
 
 PROJECT = Path(__file__).parents[2]
@@ -692,7 +692,7 @@ import tensorflow as tf
 from segmentation.data.scenes import find_dataset
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
-from segmentation.training.configuration import Configuration
+from segmentation.configuration import Configuration
 from segmentation.training.fit import train
 
 tf.config.run_functions_eagerly(True)  # to trace graphs takes longer than to train

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import tyro
 
+from segmentation.configuration import ARCHITECTURES, Configuration
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.files import write_json
 from segmentation.model import registry
-from segmentation.runs.folder import Run, write_status
+from segmentation.runs.run import Run, write_status
 from segmentation.training import launch
-from segmentation.training.configuration import ARCHITECTURES, Configuration
 
 QUICK = Configuration(patch_size=32, batch_size=4, epochs=200)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from segmentation.configuration import Configuration
 from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches
-from segmentation.training.configuration import Configuration
 from segmentation.training.pipeline import Batches, Share, feed, held_out_batches, training_batches
 
 SIZE = 8

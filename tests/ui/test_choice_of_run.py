@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from segmentation.data.scenes import Dataset
-from segmentation.runs.folder import SHIPPED, Run, find_runs
+from segmentation.runs.run import SHIPPED, Run, find_runs
 from segmentation.ui.layout import default_run
 
 Open = Callable[..., AppTest]

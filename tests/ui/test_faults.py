@@ -17,7 +17,7 @@ from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.inference.predictor import Predictor
 from segmentation.model.unet import unet
-from segmentation.runs.folder import Run
+from segmentation.runs.run import Run
 
 Open = Callable[..., AppTest]
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from segmentation.configuration import Configuration
 from segmentation.data.scenes import Dataset, find_dataset
-from segmentation.runs.folder import Run
-from segmentation.training.configuration import Configuration
+from segmentation.runs.run import Run
 
 CLASSES = {
     "Roof": (200, 30, 40),

@@ -23,7 +23,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
-from segmentation.runs.folder import Run
+from segmentation.runs.run import Run
 from segmentation.ui.monitor import duration, log_key, side_by_side
 
 NAMES = ("Building", "Land", "Road", "Vegetation", "Water", "Unlabeled")

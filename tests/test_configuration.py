@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
+from segmentation.configuration import Configuration, LossName
 from segmentation.errors import ConfigurationError
 from segmentation.model.losses import TERMS
-from segmentation.training.configuration import Configuration, LossName
 
 
 def test_the_defaults_are_the_articles_recipe() -> None:

@@ -16,7 +16,7 @@ from rasterio import Affine
 
 from segmentation.data.palette import Palette
 from segmentation.errors import ConfigurationError
-from segmentation.inference.folder import Job, predict_files
+from segmentation.inference.batch import Job, predict_files
 from segmentation.inference.predictor import Predictor
 
 PALETTE = Palette(("Roof", "Tree", "Soil"), ((200, 30, 40), (20, 120, 30), (150, 200, 90)))

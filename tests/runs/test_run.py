@@ -15,7 +15,7 @@ import pytest
 
 from segmentation.data.palette import DUBAI
 from segmentation.errors import NotAllowedError, RunError
-from segmentation.runs.folder import (
+from segmentation.runs.run import (
     SILENT_SECONDS,
     Run,
     check_run_allowed,
@@ -342,7 +342,7 @@ def test_a_folder_that_is_not_there_has_no_runs(tmp_path: Path) -> None:
 
 
 def test_reading_runs_does_not_import_tensorflow() -> None:
-    code = "import sys, segmentation.runs.folder; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = "import sys, segmentation.runs.run; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     project = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=project, check=False).returncode == 0
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from segmentation import scores
 from segmentation.data.palette import VOID
-from segmentation.evaluation import scores
-from segmentation.evaluation.scores import (
+from segmentation.scores import (
     CONFIDENCE_BINS,
     accuracy,
     calibration,
