@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from segmentation import scores
 from segmentation.configuration import Configuration
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import DESCRIPTIONS, settle_void
 from segmentation.data.scenes import Dataset
 from segmentation.errors import BackendError, RunError
-from segmentation.evaluation import diagnosis, scores
+from segmentation.evaluation import diagnosis
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, count_errors, rank
 from segmentation.files import replacing
 from segmentation.runs.reviews import VERDICTS, Reviews
