@@ -4,10 +4,11 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from benchmarks import dashboard
 from benchmarks.dashboard import find_chromium, launch_chromium, wait_until_still
@@ -72,23 +73,36 @@ def real_address(serve: Serve, real_dataset: Dataset, tmp_path_factory: pytest.T
     return serve(SEGMENTATION_DATA=str(real_dataset.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> Callable[[int, str], BrowserContext]:
+    """A function that returns the browser context of a width and colour scheme, which keeps the dashboard's code."""
+
+    @cache
+    def context(width: int, scheme: str) -> BrowserContext:
+        return browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+
+    return context
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """A function that opens an address in a fresh browser context of a given width and colour scheme."""
-    contexts = []
+def open_page(contexts: Callable[[int, str], BrowserContext]) -> Iterator[Callable[..., Page]]:
+    """A function that opens an address at a given width and in a colour scheme, in a browser that remembers nothing."""
+    opened = []
 
     def open_(address: str, width: int = 1440, scheme: str = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
+        page = contexts(width, scheme).new_page()
+        opened.append(page)
         page.set_default_timeout(120_000)
         page.goto(address)
         wait_until_still(page)
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    for page in opened:
+        page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+        page.close()
+        page.context.clear_cookies()
+        page.context.clear_permissions()
 
 
 @pytest.fixture
