@@ -45,8 +45,7 @@ from segmentation.data.patches import load_patches
 from segmentation.data.scenes import find_dataset
 from segmentation.model.registry import build
 from segmentation.training import pipeline
-from segmentation.configuration import Configuration
-from segmentation.training.fit import compile_model
+from segmentation.training.fit import Configuration, compile_model  # it is at home elsewhere now
 
 patches = load_patches(find_dataset(Path(root)), protocol="patch")
 model = build(architecture, 160, 6)

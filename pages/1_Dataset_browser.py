@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from segmentation.ui import browser
+from segmentation.ui.browser.one_scene import follow_open_scene
+from segmentation.ui.browser.views import VIEWS
 from segmentation.ui.layout import choose_dataset, legend, page, settle_run
 
 with page(
@@ -12,10 +13,10 @@ with page(
     settle_run(dataset)  # for links from here
     if dataset is None:
         st.stop()
-    browser.follow_open_scene()
+    follow_open_scene()
     view = st.segmented_control(
         "View",
-        list(browser.VIEWS),
+        list(VIEWS),
         default="Scenes",
         required=True,
         key="view",
@@ -23,4 +24,4 @@ with page(
         label_visibility="collapsed",
     )
     legend(dataset.palette, void=True)
-    browser.VIEWS[view](dataset)
+    VIEWS[view](dataset)

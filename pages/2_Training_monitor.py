@@ -2,17 +2,21 @@
 
 import streamlit as st
 
-from segmentation.ui import monitor
 from segmentation.ui.layout import choose_dataset, choose_run, page
+from segmentation.ui.monitor.controls import controls
+from segmentation.ui.monitor.curves import choose_drawing, curves
+from segmentation.ui.monitor.details import details
+from segmentation.ui.monitor.logs import choose_logs
+from segmentation.ui.monitor.train_form import train_form
 
 with page("Training monitor", "Is my training going well? Training and validation curves of any training log."):
     dataset = choose_dataset()
     run = choose_run(dataset)
-    logs = monitor.choose_logs(run)
-    monitor.train_form(dataset)
+    logs = choose_logs(run)
+    train_form(dataset)
     if not logs:
         st.info("Nothing to draw yet: choose a run, or give a training log.", icon=":material/show_chart:")
         st.stop()
-    monitor.controls(logs)
-    monitor.curves(logs, monitor.choose_drawing())
-    monitor.details(logs)
+    controls(logs)
+    curves(logs, choose_drawing())
+    details(logs)

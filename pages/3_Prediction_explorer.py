@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from segmentation.ui import explorer
+from segmentation.ui.explorer.comparison import compare
+from segmentation.ui.explorer.random_patches import random_patches
+from segmentation.ui.explorer.sources import ORTHOPHOTO, RANDOM, choose_scene, choose_source, choose_upload
+from segmentation.ui.explorer.view import choose_view
 from segmentation.ui.layout import DATASET, choose_dataset, choose_run, legend, page
 
 with page("Prediction explorer", "What does my model see? Image, ground truth and prediction side by side."):
@@ -14,13 +17,13 @@ with page("Prediction explorer", "What does my model see? Image, ground truth an
             icon=":material/model_training:",
         )
         st.stop()
-    source = explorer.choose_source(dataset)
+    source = choose_source(dataset)
     legend(run.palette, void=True)
-    if source == explorer.RANDOM:
-        explorer.random_patches(dataset, run)
-    elif source == explorer.ORTHOPHOTO:
-        from segmentation.ui import orthophotos  # imports GDAL: only where it is needed
+    if source == RANDOM:
+        random_patches(dataset, run)
+    elif source == ORTHOPHOTO:
+        from segmentation.ui.explorer import orthophotos  # imports GDAL: only where it is needed
 
         orthophotos.show(run)
-    elif subject := explorer.choose_scene(dataset, run) if source == DATASET else explorer.choose_upload(run):
-        explorer.compare(subject, run, explorer.choose_view(run))
+    elif subject := choose_scene(dataset, run) if source == DATASET else choose_upload(run):
+        compare(subject, run, choose_view(run))

@@ -2,23 +2,24 @@
 
 import streamlit as st
 
-from segmentation.ui import gallery
+from segmentation.ui.gallery.summary import can_show, summary
+from segmentation.ui.gallery.views import VIEWS
 from segmentation.ui.layout import choose_dataset, choose_run, legend, page
 
 with page("Worst-case gallery", "Where does my model fail? Every patch of a run, ranked by its mean IoU, worst first."):
     dataset = choose_dataset()
     run = choose_run(dataset)
-    if not gallery.can_show(dataset, run):
+    if not can_show(dataset, run):
         st.stop()
     legend(run.palette, void=True)
-    gallery.summary(run)
+    summary(run)
     view = st.segmented_control(
         "View",
-        list(gallery.VIEWS),
+        list(VIEWS),
         default="Ranking",
         required=True,
         key="view",
         bind="query-params",
         label_visibility="collapsed",
     )
-    gallery.VIEWS[view](dataset, run)
+    VIEWS[view](dataset, run)

@@ -19,7 +19,7 @@ from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, STOPPED, SegmentationError
 from segmentation.runs.run import Run
 from segmentation.ui.address import link_to
-from segmentation.ui.figures import network_figure
+from segmentation.ui.charts.network import network_figure
 from segmentation.ui.layout import (
     BROWSER,
     CHOSEN,

@@ -10,18 +10,11 @@ import pytest
 from segmentation.data.palette import DUBAI, Palette
 from segmentation.runs.columns import direction
 from segmentation.runs.history import History, best_position, read_history
-from segmentation.ui.figures import (
-    class_bars,
-    confusion_figure,
-    gap_figure,
-    history_figure,
-    light_figure,
-    literal,
-    network_figure,
-    reliability_figure,
-    scatter_figure,
-    tile_shares,
-)
+from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
+from segmentation.ui.charts.curves import gap_figure, history_figure
+from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure, scatter_figure
+from segmentation.ui.charts.network import network_figure
+from segmentation.ui.charts.style import literal
 
 
 @pytest.fixture

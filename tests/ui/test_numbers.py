@@ -98,7 +98,7 @@ def test_a_scene_tells_its_brightness_contrast_and_shares(open_page: Open, train
 def test_of_many_tiles_those_that_differ_most_are_drawn(
     open_page: Open, trained: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segmentation.ui.browser.TILES_DRAWN", 1)
+    monkeypatch.setattr("segmentation.ui.browser.statistics.TILES_DRAWN", 1)
     at = open_page("browser", view="Class shares")
     masks = {"Tile 1": [], "Tile 2": []}
     for scene in trained.dataset.scenes:

@@ -24,7 +24,9 @@ from segmentation.data.locate import PROJECT
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.runs.run import Run
-from segmentation.ui.monitor import duration, log_key, side_by_side
+from segmentation.ui.monitor.curves import duration
+from segmentation.ui.monitor.details import side_by_side
+from segmentation.ui.monitor.logs import log_key
 
 NAMES = ("Building", "Land", "Road", "Vegetation", "Water", "Unlabeled")
 

@@ -19,8 +19,9 @@ from segmentation.inference.batch import Job, kept_row, map_files, predict_file
 from segmentation.inference.maps import write_polygons
 from segmentation.runs.run import Run
 from segmentation.tables import csv_text
-from segmentation.ui.explorer import choose_windows
-from segmentation.ui.figures import class_bars, map_figure
+from segmentation.ui.charts.classes import class_bars
+from segmentation.ui.charts.maps import map_figure
+from segmentation.ui.explorer.view import choose_windows
 from segmentation.ui.layout import choose_opacity, drawn, plain, readable
 from segmentation.ui.loaders import load_orthophoto, load_overview, load_predictor, progress_bar, taking_turns
 from segmentation.ui.pictures import heat, overlay

@@ -1,0 +1,92 @@
+"""Scenes and patches as thumbnails, page by page."""
+
+import streamlit as st
+
+from segmentation.data.scenes import Dataset
+from segmentation.ui.address import link
+from segmentation.ui.browser.filters import (
+    PATCHES_A_PAGE,
+    SCENES_A_PAGE,
+    begin_view,
+    choose_filters,
+    choose_order,
+    choose_page_size,
+    choose_part,
+    choose_patch_size,
+)
+from segmentation.ui.layout import (
+    EXPLORER,
+    choose_opacity,
+    drawn,
+    looking_at,
+    one_sentence,
+    plain,
+    turn_pages,
+)
+from segmentation.ui.loaders import (
+    load_health,
+    load_patch_thumbnail,
+    load_thumbnail,
+)
+
+THUMBNAIL = 420
+"""Longest side of a scene's thumbnail, in pixels."""
+
+
+def show_scenes(dataset: Dataset) -> None:
+    """Show the scenes as thumbnails with paging."""
+    health = load_health(dataset)
+    with st.sidebar:
+        passing = choose_filters(dataset, health.findings)
+        begin_view()
+        ordered, page_size, opacity = choose_order(dataset), choose_page_size(SCENES_A_PAGE), choose_opacity(50)
+    found = passing(health.scenes)
+    shown = turn_pages(ordered(found), page_size, len(health.scenes), "scenes")
+    cards = st.grid(4, min_column_width=190)
+    stretch, colors = dataset.stretch, drawn(dataset.palette)
+    for row in found.iloc[shown].itertuples():
+        with cards, st.container(border=True), one_sentence():
+            scene = dataset.scene(row.scene)
+            picture = load_thumbnail(scene, dataset.palette, stretch, colors, opacity, THUMBNAIL)
+            st.container(key=f"pixels-{row.scene}").image(
+                picture, width="stretch", output_format="PNG", alt=f"Scene {row.scene} with its mask"
+            )
+            if st.button(plain(f"{row.tile} · {scene.image.stem}"), key=f"open-{row.scene}", width="stretch"):
+                st.session_state["open_scene"] = row.scene
+                st.rerun()
+            st.caption(f"{row.width} × {row.height} px")
+
+
+def show_patches(dataset: Dataset) -> None:
+    """Show the patches as thumbnails with paging."""
+    filters, view = st.sidebar.container(), st.sidebar.container()
+    with view:
+        begin_view()
+        size = choose_patch_size()
+    health = load_health(dataset, size)
+    with filters:
+        passing, of_part = choose_filters(dataset, health.findings), choose_part(dataset)
+    with view:
+        ordered, page_size, opacity = choose_order(dataset), choose_page_size(PATCHES_A_PAGE), choose_opacity(50)
+    patches = health.patches
+    if patches.empty:
+        st.info(f"No scene is as large as {size} px: choose a smaller patch size in the sidebar.")
+        return
+    found = passing(of_part(patches))
+    shown = turn_pages(ordered(found), page_size, len(patches), f"patches of {size} px")
+    cards = st.grid(6, min_column_width=130)
+    stretch, colors = dataset.stretch, drawn(dataset.palette)
+    for row in found.iloc[shown].itertuples():
+        with cards.cell(), one_sentence():
+            scene = dataset.scene(row.scene)
+            picture = load_patch_thumbnail(scene, dataset.palette, stretch, colors, opacity, row.row, row.column, size)
+            st.container(key=f"pixels-{row.patch}").image(
+                picture, width="stretch", output_format="PNG", alt=f"Patch {row.patch} with its mask"
+            )
+            place = row.patch.rsplit("/", 1)[1]
+            st.page_link(
+                EXPLORER,
+                label=f"{row.scene.split('/')[-1]} {place}",
+                help=f"{row.patch}: look at it in the prediction explorer.",
+                query_params=link(looking_at(row.scene, place)),
+            )

@@ -1,0 +1,131 @@
+"""One scene, or one tile as its scenes lie, with the masks."""
+
+import numpy as np
+import streamlit as st
+
+from segmentation.data.images import png_bytes
+from segmentation.data.palette import Palette
+from segmentation.data.patches import class_counts, crop, grid
+from segmentation.data.scenes import Dataset, mosaic
+from segmentation.errors import ImageFileError
+from segmentation.ui.browser.filters import begin_view, choose_patch_size
+from segmentation.ui.browser.health import SEVERITY_ICONS
+from segmentation.ui.charts.classes import class_bars
+from segmentation.ui.layout import (
+    choose_mask_style,
+    choose_opacity,
+    drawn,
+    one_sentence,
+    plain,
+    refuse,
+    say_unknown,
+)
+from segmentation.ui.loaders import (
+    load_health,
+    load_scene,
+    load_small,
+)
+from segmentation.ui.pictures import draw_patch_grid, fit, in_place, nearest, outline, overlay
+from segmentation.ui.viewer import LONGEST, Pane, Reading, viewer
+
+MOSAIC = 1380
+"""Longest side of a tile's picture, in pixels."""
+
+
+def show_one_scene(dataset: Dataset) -> None:
+    """Show one scene large, its mask laid over, with its patches, its classes and what was found in it."""
+    names = [scene.name for scene in dataset.scenes]
+    say_unknown("scene", "scene", names)
+    name = st.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
+    with st.sidebar:
+        begin_view()
+        size, opacity = choose_patch_size(), choose_opacity(50)
+        with_grid = st.toggle(
+            "Patch grid",
+            key="grid",
+            bind="query-params",
+            help=f"Patches of {size} px; the strips that cropping drops are faded.",
+        )
+        outlined, indices = choose_mask_style(dataset.palette)
+    health = load_health(dataset)  # before a large scene is held: each is read for it
+    try:
+        image, mask = load_scene(dataset.scene(name), dataset.palette, dataset.stretch)
+    except ImageFileError as error:
+        refuse(error)
+        return
+    # No larger than it is shown: of a large scene each picture in full would take a gigabyte.
+    small, classes = fit(image, LONGEST, smooth=True), mask[np.ix_(*nearest(*mask.shape, LONGEST))]
+    if outlined:
+        picture = outline(small, classes, drawn(dataset.palette), indices)
+    else:
+        picture = overlay(small, classes, drawn(dataset.palette), opacity, indices)
+    if with_grid:
+        picture = draw_patch_grid(picture, size * len(small) / len(image))
+    left, right = st.container(key="one-scene").columns([5, 2], gap="medium")
+    with left:
+        # Half laid over is a photograph; the bare mask must keep hard edges.
+        pane = Pane(name, picture, smooth=outlined or opacity < 1)
+        viewer(name, [pane], [Reading("Class", classes, dataset.palette)], key="scene-viewer", size=mask.shape)
+    with right:
+        row = health.scenes[health.scenes["scene"] == name].iloc[0]
+        rows, columns = grid(*mask.shape, size)
+        dropped = 1 - rows * columns * size**2 / mask.size
+        st.markdown(
+            f"**{mask.shape[1]} × {mask.shape[0]} px** · {columns} × {rows} patches of {size} px · "
+            f"cropping drops {100 * dropped:.1f} %"
+        )
+        st.caption(
+            f"Brightness {row['brightness']:.2f} · contrast {row['contrast']:.2f} (mean and deviation of grey, 0–1)"
+        )
+        shares = row[list(dataset.palette.names)].to_numpy(float) / mask.size
+        st.plotly_chart(
+            class_bars(shares, drawn(dataset.palette), "Share of the scene, %", share=True),
+            key="scene-shares",
+            config={"displayModeBar": False},
+        )
+        st.caption(plain(f"Lost to cropping: {_lost(mask, size, dataset.palette)}."))
+        for finding in health.findings[health.findings["scene"] == name].itertuples():
+            st.caption(f"{SEVERITY_ICONS[finding.severity]}: {plain(finding.file)} {plain(finding.detail)}")
+
+
+def _lost(mask: np.ndarray, size: int, palette: Palette) -> str:
+    """Say how much of each class lies in the strips that cropping drops."""
+    whole, kept = (class_counts(array[None], len(palette))[0] for array in (mask, crop(mask, size)))
+    lost = [f"{name} {100 * (1 - k / w):.1f} %" for name, w, k in zip(palette.names, whole, kept, strict=False) if w]
+    return ", ".join(lost) or "nothing that has a class"
+
+
+def show_tile(dataset: Dataset) -> None:
+    """Show a tile's scenes in their places, as the one area that they are."""
+    tile = st.selectbox("Tile", dataset.tiles, key="tile-shown", bind="query-params", help="Type to search.")
+    with st.sidebar:
+        begin_view()
+        opacity = choose_opacity(50)
+    places = mosaic(dataset, tile)
+    if not places:
+        st.info(f"The scenes of {plain(tile)} are not numbered as parts of one square area: look at them one by one.")
+        return
+    stretch, colors = dataset.stretch, drawn(dataset.palette)
+    with one_sentence():
+        rows = []
+        for row in places:
+            thumbnails = [
+                overlay(*load_small(scene, dataset.palette, stretch, MOSAIC // len(places)), colors, opacity)
+                for scene in row
+            ]
+            rows.append(thumbnails)
+        st.container(key="pixels-mosaic").image(
+            png_bytes(in_place(rows)),
+            caption=f"{plain(tile)}: {len(places)} × {len(places)} scenes in their places",
+            alt=f"All scenes of {tile} in their places, with their masks",
+            width="stretch",
+            output_format="PNG",
+        )
+        st.caption("Neighbouring scenes meet at their seams: what is held out by scene still has neighbours beside it.")
+
+
+def follow_open_scene() -> None:
+    """Turn to a scene that was clicked in another view; before the widgets that say so are drawn."""
+    if "open_scene" in st.session_state:
+        st.session_state["scene"] = st.session_state.pop("open_scene")
+        st.session_state["view"] = "One scene"

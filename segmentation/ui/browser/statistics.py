@@ -1,0 +1,129 @@
+"""How a split and the classes share the area."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from segmentation.data.health import usable_patches
+from segmentation.data.palette import VOID_NAME
+from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
+from segmentation.data.scenes import Dataset
+from segmentation.tables import csv_text
+from segmentation.ui.browser.filters import begin_view, choose_patch_size, known_splits
+from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
+from segmentation.ui.layout import (
+    drawn,
+    one_sentence,
+)
+from segmentation.ui.loaders import (
+    load_health,
+    load_tile_table,
+)
+
+TILES_DRAWN = 40
+"""More tiles than these are no chart to read."""
+
+
+def show_split(dataset: Dataset) -> None:
+    """Show what a protocol holds out: how different the parts are, and where they touch."""
+    with st.sidebar:
+        begin_view()
+        size = choose_patch_size()
+    splits = known_splits(dataset)
+    split = st.selectbox(
+        "Split",
+        list(splits),
+        key="split-shown",
+        bind="query-params",
+        help="What the protocol holds out: a tenth of the patches, whole scenes, or one tile. Type to search.",
+    )
+    patches = load_health(dataset, size).patches
+    if len(patches) < 2:
+        st.info(f"There are too few patches of {size} px to split: choose a smaller patch size in the sidebar.")
+        return
+    with one_sentence():
+        protocol, tile = splits[split]
+        test = held_out(patches, protocol, tile)
+        names = list(dataset.palette.names)
+        parts = patches.assign(tile=np.where(test, "Held out", "Trained on"))
+        pixels = parts.groupby("tile")[names].sum()
+        shares = pixels.div(pixels.sum(axis=1), axis=0)
+        distance = 0.5 * np.abs(shares.loc["Held out"] - shares.loc["Trained on"]).sum()
+        leaking = touching(patches, test)
+        figures = st.grid(4, min_column_width=170)
+        figures.metric("Held-out patches", f"{test.sum():,}", help=f"Of {len(test):,}.")
+        figures.metric("Touch a training patch", f"{leaking.sum():,}", help="In their scene, at a side or a corner.")
+        figures.metric(
+            "Share that touches", f"{100 * leaking.sum() / test.sum():.1f} %", help="Of the held-out patches."
+        )
+        figures.metric(
+            "Class shares differ by",
+            f"{100 * distance:.1f} %",
+            help="Total variation: the share of pixels that would have to change class to make both parts alike.",
+        )
+        st.caption(f"Protocol {protocol}: {DESCRIPTIONS[protocol]}.")
+        st.plotly_chart(
+            tile_shares(parts, drawn(dataset.palette), "Share of the part's labelled pixels, %"), key="parts"
+        )
+
+
+def show_shares(dataset: Dataset) -> None:
+    """Show how the classes share the area, over the set and tile by tile, and the article's table of tiles."""
+    with st.sidebar:
+        begin_view()
+        size = choose_patch_size()
+    health = load_health(dataset, size)
+    names = list(dataset.palette.names)
+    pixels = health.scenes[[*names, VOID_NAME]].to_numpy(float)
+    if not pixels.sum():
+        st.info("No scene could be read: look at the health report.")
+        return
+    halves = st.grid(2, min_column_width=380, gap="medium")
+    with halves.cell():
+        st.subheader("Whole set", anchor=False)
+        shares = pixels.sum(0) / pixels.sum()
+        st.plotly_chart(
+            class_bars(shares[:-1], drawn(dataset.palette), "Share of all pixels, %", share=True), key="set-shares"
+        )
+        st.caption(f"{int(pixels.sum()):,} pixels; {100 * shares[-1]:.2f} % have no class.")
+    with halves.cell():
+        st.subheader("Tile by tile", anchor=False)
+        tiles = _most_different_tiles(health.scenes, names)
+        shown = health.scenes[health.scenes["tile"].isin(tiles)]
+        st.plotly_chart(tile_shares(shown, drawn(dataset.palette)), key="tile-shares")
+        if len(tiles) < len(dataset.tiles):
+            st.caption(f"The {len(tiles)} of {len(dataset.tiles):,} tiles that differ most from the whole set.")
+    st.subheader("Brightness and contrast by class", anchor=False)
+    st.plotly_chart(light_figure(health.light, drawn(dataset.palette)), key="light")
+    st.subheader("Tiles", anchor=False)
+    table = usable_patches(load_tile_table(dataset, size), health)
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="tiles",
+        column_order=["tile", "scenes", "width", "height", "patches"],
+        column_config={
+            "tile": "Tile",
+            "scenes": "Scenes",
+            "width": "Width, px",
+            "height": "Height, px",
+            "patches": st.column_config.NumberColumn(f"Patches of {size} px", format="localized"),
+        },
+    )
+    st.caption(f"{table['patches'].sum():,} patches in all. A range means that the tile's scenes differ in size.")
+    st.download_button(
+        "Download the table",
+        csv_text(table),
+        "tiles.csv",
+        "text/csv",
+        key="tiles-csv",
+        icon=":material/download:",
+    )
+
+
+def _most_different_tiles(scenes: pd.DataFrame, names: list[str]) -> pd.Index:
+    """Return the tiles, `TILES_DRAWN` at most, whose class shares differ most from all scenes' together."""
+    pixels = scenes.groupby("tile", sort=False)[names].sum()
+    whole = pixels.sum() / pixels.to_numpy().sum()
+    distance = pixels.div(pixels.sum(axis=1), axis=0).sub(whole).abs().sum(axis=1)
+    return distance.nlargest(TILES_DRAWN).index

@@ -1,0 +1,152 @@
+"""Confusions, causes and calibration."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from segmentation.data.palette import Palette
+from segmentation.ui.charts.style import ACCENT, POINTS, QUIET, literal
+
+
+def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
+    """Draw a confusion matrix, rows true and columns predicted, each row in per cent of its class.
+
+    Args:
+        matrix: (classes, classes) pixels.
+        palette: The classes.
+    """
+    matrix, names = np.asarray(matrix), [literal(name) for name in palette.names]
+    totals = matrix.sum(1, keepdims=True)
+    shares = np.divide(100 * matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=names,
+            y=names,
+            colorscale=[[0, "rgba(15,118,110,0)"], [1, ACCENT]],
+            zmin=0,
+            zmax=100,
+            colorbar={"title": "% of<br>the row", "thickness": 12},
+            hoverinfo="skip",
+        )
+    )
+    # A heat map's own text has one colour, for a light page only; a trace's text fades when a cell is selected.
+    annotations = [
+        {
+            "x": x,
+            "y": y,
+            "text": f"{share:.0f}",
+            "font": {"color": "#ffffff" if share > 50 else QUIET},
+            "showarrow": False,
+        }
+        for y, row in zip(names, shares, strict=True)
+        for x, share in zip(names, row, strict=True)
+        if not np.isnan(share)
+    ]
+    # A heat map's cells cannot be clicked in Streamlit, points can: one that nobody sees lies over each cell. It says
+    # what the pointer is on, too: what Plotly skips when the pointer passes, it does not select either.
+    figure.add_scatter(
+        x=[name for _ in names for name in names],
+        y=[name for name in names for _ in names],
+        mode="markers",
+        marker={"symbol": "square", "size": 40, "opacity": 0},
+        customdata=[
+            ["–" if np.isnan(share) else f"{share:.1f} %", count]
+            for share, count in zip(shares.ravel(), matrix.ravel().tolist(), strict=True)
+        ],
+        hovertemplate="%{y} predicted as %{x}: %{customdata[0]}<br>%{customdata[1]:,} pixels<extra></extra>",
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        showlegend=False,
+    )
+    figure.update_layout(
+        xaxis={"title": "Predicted", "side": "bottom"},
+        yaxis={"title": "True", "autorange": "reversed"},
+        annotations=annotations,
+        height=110 + 44 * len(palette),
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+    )
+    return figure
+
+
+def scatter_figure(
+    x: pd.Series, y: pd.Series, names: pd.Series, x_title: str, y_title: str, diagonal: bool = False
+) -> go.Figure:
+    """Draw a point a patch.
+
+    Args:
+        x: Across.
+        y: A score, 0–1, upwards.
+        names: What each point is called.
+        x_title: Of the axis.
+        y_title: Of the axis.
+        diagonal: Draw the line where both are equal.
+    """
+    figure = go.Figure()
+    x_title, y_title = literal(x_title), literal(y_title)
+    if diagonal:
+        line = {"color": QUIET, "dash": "dot"}
+        figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={"color": POINTS, "opacity": 0.7, "size": 7},
+        customdata=names.map(literal).to_numpy()[:, None],
+        hovertemplate=f"%{{customdata[0]}}<br>{x_title} %{{x:.3g}}<br>{y_title} %{{y:.3f}}<extra></extra>",
+        showlegend=False,
+    )
+    figure.update_layout(
+        xaxis={"title": x_title},
+        yaxis={"title": y_title, "range": [-0.03, 1.03]},
+        height=380,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+    )
+    return figure
+
+
+def reliability_figure(calibration: dict) -> go.Figure:
+    """Draw how often pixels are right against how sure the model is of them, and how many pixels are that sure.
+
+    Args:
+        calibration: As metrics.json holds it: ``pixels``, the sum of their ``confidence`` and how many are ``right``,
+            by bins of equal width.
+    """
+    pixels, confidence, right = (np.asarray(calibration[key], float) for key in ("pixels", "confidence", "right"))
+    filled = pixels > 0
+    edges = np.linspace(0, 1, len(pixels) + 1)
+    figure = go.Figure()
+    figure.add_bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=pixels / max(pixels.sum(), 1),
+        width=np.diff(edges),
+        name="share of the pixels",
+        marker={"color": QUIET, "opacity": 0.35},
+        customdata=np.stack([edges[:-1], edges[1:], pixels], axis=-1),
+        hovertemplate="confidence %{customdata[0]:.2f}–%{customdata[1]:.2f}<br>%{customdata[2]:,} pixels, "
+        "%{y:.1%}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name="as sure as right",
+        line={"color": QUIET, "dash": "dot"},
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=confidence[filled] / pixels[filled],
+        y=right[filled] / pixels[filled],
+        mode="lines+markers",
+        name="accuracy",
+        line={"color": ACCENT, "width": 2},
+        hovertemplate="mean confidence %{x:.3f}<br>accuracy %{y:.3f}<extra></extra>",
+    )
+    figure.update_layout(
+        xaxis={"title": "Confidence: probability of the class predicted", "range": [0, 1]},
+        yaxis={"title": "Accuracy, share of the pixels", "range": [0, 1.02]},
+        height=340,
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+    )
+    return figure

@@ -1,0 +1,1 @@
+"""The prediction explorer: image, ground truth and prediction of scenes, uploads, random patches and orthophotos."""

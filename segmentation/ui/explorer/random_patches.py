@@ -1,0 +1,79 @@
+"""Held-out patches drawn at random."""
+
+import numpy as np
+import streamlit as st
+
+from segmentation import scores
+from segmentation.data.images import png_bytes
+from segmentation.data.protocols import settle_void
+from segmentation.data.scenes import Dataset
+from segmentation.errors import ImageFileError
+from segmentation.runs.run import Run
+from segmentation.ui.address import link
+from segmentation.ui.layout import (
+    EXPLORER,
+    code,
+    drawn,
+    in_classes,
+    looking_at,
+    one_sentence,
+    plain,
+    say_other_files,
+    score,
+)
+from segmentation.ui.loaders import load_patch, predict
+from segmentation.ui.pictures import in_a_row
+
+
+def random_patches(dataset: Dataset | None, run: Run) -> None:
+    """Show held-out patches drawn at random, each as image, ground truth and prediction, as the article's figure 8."""
+    if dataset is None or run.patches is None or dataset.palette != run.palette:
+        st.info("Random patches need a data set of the run's classes and an evaluated run: choose them in the sidebar.")
+        return
+    known = {scene.name for scene in dataset.scenes}
+    table = run.patches[(run.patches["part"] == "test") & run.patches["scene"].isin(known)]
+    if table.empty:
+        st.info(f"{plain(run.name)} held none of this data set's patches out: choose another data set or run.")
+        return
+    say_other_files(run, dataset, "it may have been trained on some of these patches")
+    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
+    count = left.slider(
+        "Patches", 1, min(24, len(table)), min(6, len(table)), key="n", bind="query-params", help="How many to draw."
+    )
+    if "reshuffled" in st.session_state:  # a widget's value can only be set before it is drawn
+        st.session_state["seed"] = st.session_state.pop("reshuffled")
+    seed = middle.number_input(
+        "Seed", 0, 2**31 - 1, 0, key="seed", bind="query-params", help="The same seed draws the same patches."
+    )
+    if right.button("Reshuffle", icon=":material/shuffle:", width="stretch", help="Draw with the next seed."):
+        st.session_state["reshuffled"] = seed + 1
+        st.rerun()
+    chosen = table.iloc[np.random.default_rng(seed).permutation(len(table))[:count]]
+    st.caption(
+        f"{count} of {len(table):,} held-out patches, seed {seed}: image, ground truth and prediction of "
+        f"{plain(run.name)}."
+    )
+    cards = st.grid(2, min_column_width=400)
+    for row in chosen.itertuples():
+        with cards, st.container(border=True), one_sentence(ImageFileError):  # without a model there is no card at all
+            image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size, run.stretch)
+            truth = settle_void(mask, run.protocol, run.palette)
+            predicted = predict(run.model, image).classes
+            matrix = scores.confusion_matrices(truth[None], predicted[None], len(run.palette))[0]
+            pictures = [image, *(drawn(run.palette).decode(classes) for classes in (truth, predicted))]
+            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                st.markdown(code(row.patch))
+                st.page_link(
+                    EXPLORER,
+                    label="Explore",
+                    icon=":material/compare:",
+                    help="Open it by itself.",
+                    query_params=link(looking_at(row.scene, row.patch.rsplit("/", 1)[1])),
+                )
+            with st.container(key=f"pixels-{row.patch}"):
+                alt = f"Patch {row.patch}: image, ground truth and prediction"
+                st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG", alt=alt)
+            # Not the run's own table: its files may be others than these.
+            mean_iou, accuracy = score(float(scores.mean_iou(matrix))), score(float(scores.accuracy(matrix)))
+            counted = in_classes(np.isfinite(scores.iou(matrix)).sum())
+            st.caption(f"Mean IoU {mean_iou} of {counted} · accuracy {accuracy}")

@@ -1,0 +1,136 @@
+"""What the confusion matrix of a prediction says; without ground truth, how the classes share the area."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from segmentation import scores
+from segmentation.data.palette import VOID
+from segmentation.data.patches import class_counts
+from segmentation.inference.prediction import Prediction
+from segmentation.runs.run import Run
+from segmentation.ui.charts.classes import class_bars
+from segmentation.ui.charts.evaluation import confusion_figure
+from segmentation.ui.layout import (
+    SCORED,
+    drawn,
+    plain,
+    score,
+)
+
+EDGE = 3
+"""Pixels up to so far from an edge between classes count as near it."""
+
+
+def show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
+    """Show what the confusion matrix of each prediction says; return the scores by class.
+
+    Args:
+        mask: (height, width) uint8 class indices, void 255.
+        truth: The same with void as the run's protocol counts it.
+        predictions: By the run's name.
+        run: The run in use.
+    """
+    palette = run.palette
+    table = pd.DataFrame({"class": palette.names})
+    matrices = {}
+    for name, prediction in predictions.items():
+        matrix, at_edges = scores.picture_matrices(truth, prediction.classes, len(palette), EDGE)
+        matrices[name] = matrix
+        by_class = scores.iou(matrix)
+        counted = int(np.isfinite(by_class).sum())
+        if len(predictions) > 1:
+            st.markdown(f"**{plain(name)}**")
+        figures = st.grid(3, min_column_width=190)
+        figures.metric(
+            "Accuracy", score(float(scores.accuracy(matrix))), help=f"Share of scored pixels that are right. {SCORED}"
+        )
+        figures.metric(
+            "Mean IoU",
+            score(float(scores.mean_iou(matrix))),
+            help=f"Mean over the {counted} classes in mask or prediction.",
+        )
+        if palette.unlabeled is not None:
+            without = scores.mean_iou(matrix, without=palette.unlabeled)
+            figures.metric(
+                f"Mean IoU without {plain(palette.names[palette.unlabeled])}",
+                score(float(without)),
+                help="Mean over the other classes in mask or prediction.",
+            )
+        figures.metric(
+            "Accuracy at edges",
+            score(float(scores.accuracy(at_edges))),
+            help=f"Of the {at_edges.sum():,} scored pixels up to {EDGE} px from an edge between two classes.",
+        )
+        figures.metric(
+            "Confidence",
+            score(float(prediction.confidence.mean(dtype=np.float64))),
+            help="Mean probability of the class shown.",
+        )
+        figures.metric(
+            "Labelled pixels",
+            f"{(mask != VOID).sum():,}",
+            help=f"Pixels of the mask that have a class; {matrix.sum():,} are scored. {SCORED}",
+        )
+        of = f" of {name}" if len(predictions) > 1 else ""
+        table[f"IoU{of}"] = by_class
+        table[f"pixels predicted{of}"] = matrix.sum(0)
+        table[f"pixels in both{of}"] = np.diagonal(matrix)
+    table.insert(1, "pixels in the mask", matrix.sum(1))
+    void = (
+        "void counts as Unlabeled" if run.protocol == "patch" and palette.unlabeled is not None else "void is left out"
+    )
+    st.caption(f"Mean IoU over the classes that occur in the mask or in the prediction; {void}.")
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    first = scores.iou(matrices[run.name])
+    halves.plotly_chart(
+        class_bars(first, drawn(palette), f"IoU of {run.name}", share=False),
+        key="iou-bars",
+        config={"displayModeBar": False},
+    )
+    halves.dataframe(
+        table,
+        hide_index=True,
+        key="iou-table",
+        placeholder="–",
+        column_config={
+            name: st.column_config.NumberColumn(format="%.3f" if name.startswith("IoU") else "localized")
+            for name in table.columns[1:]
+        },
+    )
+    # Charts that nobody sees are not drawn: each costs the browser a twentieth of a second.
+    more = st.expander("Confusion matrix", key="matrix", bind="query-params", icon=":material/grid_on:")
+    if more.open:
+        charts = more.grid(2, min_column_width=380, gap="medium")
+        for name, matrix in matrices.items():
+            with charts.cell():
+                st.markdown(f"**{plain(name)}**")
+                st.plotly_chart(confusion_figure(matrix, palette), key=f"confusion-{name}")
+    return table
+
+
+def show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
+    """Without a mask: how the classes share the picture, as predicted; return that as a table."""
+    table = pd.DataFrame({"class": run.palette.names})
+    charts = st.grid(2, min_column_width=400, gap="large")
+    for name, prediction in predictions.items():
+        counts = class_counts(prediction.classes[None], len(run.palette))[0, : len(run.palette)]
+        with charts.cell():
+            st.metric(
+                f"Confidence of {plain(name)}" if len(predictions) > 1 else "Confidence",
+                score(float(prediction.confidence.mean(dtype=np.float64))),
+                help="Mean probability of the class shown.",
+            )
+            st.plotly_chart(
+                class_bars(
+                    counts / prediction.classes.size,
+                    drawn(run.palette),
+                    "Share of the picture, predicted, %",
+                    share=True,
+                ),
+                key=f"share-bars-{name}",
+                config={"displayModeBar": False},
+            )
+        table[f"pixels predicted by {name}"] = counts
+    st.caption("Upload a mask to get scores.")
+    return table

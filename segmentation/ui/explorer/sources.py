@@ -1,0 +1,201 @@
+"""What is looked at: a scene or patch of the data set, or an upload."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from segmentation.data.images import read_image, read_mask_colors, read_size
+from segmentation.data.palette import VOID
+from segmentation.data.patches import grid, patch_name
+from segmentation.data.scenes import Dataset, check_same_size
+from segmentation.errors import ImageFileError
+from segmentation.runs.run import Run
+from segmentation.ui.layout import (
+    DATASET,
+    WHOLE,
+    one_sentence,
+    plain,
+    say_unknown,
+)
+from segmentation.ui.loaders import load_fingerprint, load_patch, load_scene, prepare_predictor
+
+RANDOM, UPLOAD, ORTHOPHOTO = "Random patches", "Upload", "Orthophoto"
+"""What the explorer shows instead of the data set's scenes."""
+
+
+UPLOAD_PIXELS = 64_000_000
+"""Larger uploads are refused: what is predicted of each pixel takes twenty bytes."""
+
+
+UPLOADS = "explorer_uploads"
+"""Session state: (file name, bytes) by role, since an uploader forgets its file on a change of page."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is being looked at.
+
+    Args:
+        name: For captions and file names.
+        image: (height, width, 3) uint8.
+        mask: (height, width) uint8 class indices, void 255; None if there is no ground truth.
+        remark: What to know about it, such as whether it was trained on.
+    """
+
+    name: str
+    image: np.ndarray
+    mask: np.ndarray | None
+    remark: str
+
+
+def choose_source(dataset: Dataset | None) -> str:
+    """Let the user choose between the data set, random patches of it, and an upload."""
+    default = DATASET if dataset else UPLOAD
+    return st.segmented_control(
+        "Source",
+        [DATASET, RANDOM, UPLOAD, ORTHOPHOTO],
+        default=default,
+        required=True,
+        key="source",
+        bind="query-params",
+        help="A scene or patch of the data set, some held-out patches drawn at random, files of your own, or a GeoTIFF "
+        "of any size.",
+        label_visibility="collapsed",
+    )
+
+
+def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
+    """Let the user choose a scene, or one of its patches."""
+    if dataset is None:
+        st.info("No data set is in use: choose one in the sidebar, or upload an image.")
+        return None
+    if dataset.palette != run.palette:
+        st.warning(
+            f"{plain(run.name)} knows other classes than this data set: choose a run trained on it, or upload an "
+            "image.",
+            icon=":material/palette:",
+        )
+        return None
+    left, right = st.columns(2)
+    names = [scene.name for scene in dataset.scenes]
+    say_unknown("scene", "scene", names)
+    name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
+    size = run.patch_size
+    image, mask = load_scene(dataset.scene(name), dataset.palette, run.stretch or dataset.stretch)
+    rows, columns = grid(*mask.shape, size)
+    places = {f"r{row:02d}c{column:02d}": (row, column) for row in range(rows) for column in range(columns)}
+    place = right.selectbox(
+        "Patch",
+        [WHOLE, *places],
+        key="patch",
+        bind="query-params",
+        help=f"One patch of {size} px, or all of the scene.",
+    )
+    if place == WHOLE:
+        return Subject(name, image, mask, _part_of(run, dataset, name, None))
+    row, column = places[place]
+    image, mask = load_patch(dataset, name, row, column, size, run.stretch)
+    patch = patch_name(name, row, column)
+    return Subject(patch, image, mask, _part_of(run, dataset, name, patch))
+
+
+def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
+    """Say whether a scene or patch was trained on: scores there say less."""
+    if run.patches is None:
+        return ""
+    rows = run.patches[run.patches["scene"] == scene]
+    if patch:
+        rows = rows[rows["patch"] == patch]
+    if rows.empty:
+        return f"{run.name} was neither trained nor evaluated on it"
+    if run.fingerprint != load_fingerprint(dataset):
+        return f"{run.name} was trained and evaluated on other files, perhaps of another data set"
+    held_out = int((rows["part"] == "test").sum())
+    if patch:
+        return f"held out from {run.name}" if held_out else f"{run.name} was trained on it"
+    if not held_out:
+        return f"{run.name} was trained on all of its {len(rows)} patches"
+    return f"{held_out} of its {len(rows)} patches were held out from {run.name}, the others trained on"
+
+
+def choose_upload(run: Run) -> Subject | None:
+    """Let the user upload an image, and its mask if there is one."""
+    kept = st.session_state.setdefault(UPLOADS, {})
+    for column, role, title, note in zip(
+        st.columns(2),
+        ("image", "mask"),
+        ("Aerial image", "Mask (optional)"),
+        ("JPEG, PNG, TIFF, BMP or WebP, of any size.", "Colours as in the legend, in the image's size: gives scores."),
+        strict=True,
+    ):
+        with column:
+            upload = st.file_uploader(
+                title, type=["jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp"], key=f"upload-{role}", help=note
+            )
+            if upload:
+                kept[role] = (upload.name, upload.getvalue())
+            elif role in kept:
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    st.caption(f"In use: {plain(kept[role][0])}")
+                    if st.button("Forget it", key=f"forget-{role}", type="tertiary"):
+                        del kept[role]
+                        st.rerun()
+    if "image" not in kept:
+        st.info("Upload an aerial image to see what the model makes of it.", icon=":material/upload:")
+        prepare_predictor(run.model)
+        return None
+    name, content = kept["image"]
+    height, width = read_size(content, name)
+    if height * width > UPLOAD_PIXELS:
+        raise ImageFileError(
+            f"{name} has {width:,} × {height:,} pixels, more than the {UPLOAD_PIXELS:,} that this page predicts: cut "
+            "it, or use python -m segmentation predict."
+        )
+    image = read_image(content, name, run.stretch)
+    mask = None
+    if "mask" in kept:
+        # A mask that does not fit is no reason to withhold the prediction.
+        with one_sentence():
+            mask = _read_uploaded_mask(run, image, name)
+    return Subject(name, image, mask, "")
+
+
+def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndarray:
+    mask_name, content = st.session_state[UPLOADS]["mask"]
+    check_same_size(image.shape[:2], read_size(content, mask_name, orient=False), image_name, mask_name)
+    drawn_mask = read_mask_colors(content, mask_name)
+    strays, nearest = drawn_mask.strays(run.palette), False
+    if strays.colors:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            place = st.container()
+            nearest = st.toggle(
+                "Nearest colours",
+                key="nearest",
+                bind="query-params",
+                help="Give each such pixel the class of the nearest colour; black stays No class, if it is no class's.",
+            )
+    mask = drawn_mask.encode(run.palette, nearest)
+    if drawn_mask.transparent_pixels:
+        st.warning(
+            f"{100 * drawn_mask.transparent_pixels / mask.size:.2f} % of the pixels of {plain(mask_name)} are "
+            "transparent and count as void: fill them with their class's colour if they belong to one.",
+            icon=":material/opacity:",
+        )
+    if (mask == VOID).all():
+        raise ImageFileError(
+            f"No pixel of {mask_name} has a colour of the legend: export it in these colours or choose another run."
+        )
+    if strays.colors:
+        became = "took the nearest, right or wrong" if nearest else "count as void"
+        advice = (
+            "JPEG and smoothed edges smear colours, so save masks as PNG without smoothing"
+            if strays.smeared
+            else "export the mask in these colours"
+        )
+        place.warning(
+            f"{100 * strays.share:.2f} % of the pixels of {plain(mask_name)} have no colour of the legend and "
+            f"{became}: {advice}.",
+            icon=":material/blur_on:",
+        )
+    return mask

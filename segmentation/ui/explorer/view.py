@@ -1,0 +1,108 @@
+"""How it is predicted and drawn."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from segmentation.runs.run import Run
+from segmentation.ui.layout import (
+    choose_mask_style,
+    choose_opacity,
+    other_runs,
+)
+
+IMAGE, TRUTH, PREDICTION, ERRORS = "Image", "Ground truth", "Prediction", "Errors"
+
+
+SECOND, DIFFERENCE = "Second run", "Where they differ"
+
+
+CONFIDENCE, ENTROPY, PROBABILITY = "Confidence", "Entropy", "One class"
+
+
+ALWAYS = (SECOND, DIFFERENCE)
+"""Whoever chooses a second run wants to see it."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How the pictures are to be drawn, as the sidebar says.
+
+    Args:
+        opacity: How much a mask covers of the image, 0–1.
+        outlined: Draw the classes' borders only.
+        classes: The class indices to draw; None for all.
+        least_confidence: Below it, a prediction is drawn as void.
+        tta: Predict with test-time augmentation.
+        overlap: What a window has in common with the next, as a share of a patch's side.
+        second: Another run to compare with.
+    """
+
+    opacity: float
+    outlined: bool
+    classes: list[int] | None
+    least_confidence: float
+    tta: bool
+    overlap: float
+    second: Run | None
+
+
+def choose_view(run: Run) -> View:
+    """Draw the sidebar's last part."""
+    sidebar = st.sidebar
+    sidebar.subheader("View", anchor=False)
+    others = other_runs(run, lambda other: other.model is not None)
+    second = sidebar.selectbox(
+        "Compare with",
+        list(others),
+        index=None,
+        key="with",
+        bind="query-params",
+        placeholder="No other run",
+        help="A second run on the same picture, and where the two differ.",
+    )
+    with sidebar:
+        opacity = choose_opacity(100)
+        outlined, classes = choose_mask_style(run.palette)
+    least = sidebar.slider(
+        "Least confidence, %",
+        0,
+        100,
+        0,
+        step=5,
+        key="least",
+        bind="query-params",
+        help="Pixels that the model is less sure of are drawn as No class. Scores do not change.",
+    )
+    with sidebar:
+        tta, overlap = choose_windows()
+    return View(
+        opacity,
+        outlined,
+        classes,
+        least / 100,
+        tta,
+        overlap,
+        others.get(second),
+    )
+
+
+def choose_windows() -> tuple[bool, float]:
+    """Let the user choose how to predict: with test-time augmentation or not, and how far windows overlap."""
+    tta = st.toggle(
+        "Test-time augmentation",
+        key="tta",
+        bind="query-params",
+        help="Predict the eight flips and rotations of every patch and average them: often better, eight times slower.",
+    )
+    overlap = st.select_slider(
+        "Window overlap, %",
+        [0, 25, 50],
+        25,
+        key="overlap",
+        bind="query-params",
+        help="Share of a patch's side. With 0 a large picture is cut into patches as in the article. Otherwise it is "
+        "seen through windows twice as wide; where they overlap, predictions are averaged, so that no seams show. "
+        "50 takes about twice as long.",
+    )
+    return tta, overlap / 100

@@ -1,0 +1,163 @@
+"""A patch as a card: image, ground truth, prediction, its scores, and links to where it lies."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from segmentation.data.images import png_bytes
+from segmentation.data.protocols import settle_void
+from segmentation.data.scenes import Dataset
+from segmentation.errors import BackendError, RunError
+from segmentation.evaluation.ranking import INVENTED, MISSED
+from segmentation.runs.run import Run
+from segmentation.ui.address import link
+from segmentation.ui.gallery.filters import COUNTED, ERRORS
+from segmentation.ui.layout import (
+    EXPLORER,
+    code,
+    drawn,
+    in_classes,
+    looking_at,
+    one_sentence,
+    plain,
+    score,
+    turn_pages,
+)
+from segmentation.ui.loaders import load_patch, load_scene, predict
+from segmentation.ui.pictures import draw_frame, fit, in_a_row
+
+PATCHES_A_PAGE = 8
+
+
+def show_cards(
+    dataset: Dataset,
+    run: Run,
+    table: pd.DataFrame,
+    caption: str,
+    second: Run | None = None,
+    ranked_by: str | Callable[[pd.Series], str] = "mean_iou",
+    below: Callable[[pd.Series], None] | None = None,
+) -> None:
+    """Show patches in their order, page by page, each as image, ground truth and prediction.
+
+    Args:
+        dataset: Where the pictures are.
+        run: Whose predictions and scores to show.
+        table: The patches in order.
+        caption: What the order is.
+        second: Another run whose prediction to show beside.
+        ranked_by: The column that the order is of, or what says it of a patch's row: in bold on each card.
+        below: What to draw under each card, from the patch's row.
+    """
+    ranked = table.assign(rank=range(1, len(table) + 1))
+    shown = turn_pages(ranked, PATCHES_A_PAGE, len(run.patches), "patches")
+    if shown.empty:
+        return
+    runs = " and of ".join(plain(of.name) for of in (run, second) if of)
+    st.caption(f"{caption} Each patch: image, ground truth, prediction of {runs}.")
+    cards = st.grid(2, min_column_width=400)
+    broken: set[str] = set()
+    for _, row in shown.iterrows():
+        with cards, st.container(border=True), one_sentence():
+            show_card(dataset, run, row, broken, second, ranked_by)
+            if below:
+                below(row)
+
+
+def show_card(
+    dataset: Dataset,
+    run: Run,
+    row: pd.Series,
+    broken: set[str],
+    second: Run | None = None,
+    ranked_by: str | Callable[[pd.Series], str] = "mean_iou",
+) -> None:
+    """One patch: its place and scores, its pictures, and the way to the explorer.
+
+    Args:
+        dataset: Where the picture is.
+        run: Whose prediction to show.
+        row: Of the run's table of patches.
+        broken: Takes the names of runs whose model cannot be used: that is said once for all cards.
+        second: Another run whose prediction to show beside.
+        ranked_by: As for `show_cards`.
+    """
+    place = row["patch"].rsplit("/", 1)[1]
+    number = f"**{row['rank']}.** " if "rank" in row else ""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(number + code(row["patch"]))
+        with st.container(horizontal=True, width="content", vertical_alignment="center", gap="small"):
+            if st.button(
+                "Context",
+                key=f"context-{row['patch']}",
+                icon=":material/zoom_out_map:",
+                type="tertiary",
+                help="See it in its scene.",
+            ):
+                _context(dataset, run, row)
+            st.page_link(
+                EXPLORER,
+                label="Explore",
+                icon=":material/compare:",
+                help="Open it in the prediction explorer.",
+                query_params=link(looking_at(row["scene"], place) | ({"with": second.name} if second else {})),
+            )
+    image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size, run.stretch)
+    pictures = [image, drawn(run.palette).decode(settle_void(mask, run.protocol, run.palette))]
+    for of in (run, second):
+        if of and of.model and of.name not in broken:
+            try:
+                pictures.append(drawn(run.palette).decode(predict(of.model, image).classes))
+            except (RunError, BackendError) as error:
+                broken.add(of.name)
+                st.error(plain(error), icon=":material/error:")
+    with st.container(key=f"pixels-{row['patch']}"):
+        alt = f"Patch {row['patch']}: image, ground truth and {'prediction' if len(pictures) == 3 else 'predictions'}"
+        st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG", alt=alt)
+    by_class = ", ".join(
+        f"{plain(name)} {row[f'iou_{name}']:.3f}" for name in run.palette.names if pd.notna(row[f"iou_{name}"])
+    )
+    facts = _facts(row)
+    bold = facts.pop(ranked_by) if isinstance(ranked_by, str) else ranked_by(row)
+    st.markdown(" · ".join([f"**{bold}**", *facts.values()]))
+    st.caption(f"IoU: {by_class}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")
+
+
+def _pixels(count: int, kind: str) -> str:
+    return f"{count:,} {kind} pixel" if count == 1 else f"{count:,} {kind} pixels"
+
+
+def _facts(row: pd.Series) -> dict[str, str]:
+    """Return what a card says of a patch, as Markdown, by the columns that patches can be ranked by."""
+    facts, class_name = {}, st.session_state.get("class")
+    if class_name:
+        facts[f"iou_{class_name}"] = f"IoU of {plain(class_name)} {row[f'iou_{class_name}']:.3f}"
+    if COUNTED in row:
+        kind = st.session_state.get("errors", "All") if class_name else "All"
+        facts[COUNTED] = _pixels(int(row[ERRORS[kind]]), ERRORS[kind])
+        if class_name:
+            facts[COUNTED] += f" of {plain(class_name)}"
+        if class_name and kind == "All":
+            facts[COUNTED] += f" ({row[MISSED]:,} missed, {row[INVENTED]:,} invented)"
+    facts["mean_iou"] = f"Mean IoU {score(row['mean_iou'])} of {in_classes(row['classes'])}"
+    facts["accuracy"] = f"Accuracy {score(row['accuracy'])}"
+    if "surely_wrong" in row:
+        facts["surely_wrong"] = f"{100 * row['surely_wrong']:.1f} % surely wrong"
+    facts["confidence"] = f"Confidence {row['confidence']:.2f}"
+    return facts
+
+
+@st.dialog("In its scene", width="large")
+def _context(dataset: Dataset, run: Run, row: pd.Series) -> None:
+    """Show where in its scene a patch is."""
+    with one_sentence():
+        image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette, run.stretch or dataset.stretch)
+        framed = draw_frame(image, row["row"] * run.patch_size, row["column"] * run.patch_size, run.patch_size)
+        st.image(
+            png_bytes(fit(framed, smooth=True)),
+            caption=code(row["patch"]),
+            width="stretch",
+            output_format="PNG",
+            alt=f"Scene {row['scene']} with a frame around patch {row['patch']}",
+        )

@@ -1,0 +1,131 @@
+"""Patches, scenes or tiles, worst first."""
+
+import pandas as pd
+import streamlit as st
+
+from segmentation.data.scenes import Dataset
+from segmentation.evaluation import diagnosis
+from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, rank
+from segmentation.runs.run import Run
+from segmentation.tables import csv_text
+from segmentation.ui.address import link
+from segmentation.ui.gallery.actions import offer_actions
+from segmentation.ui.gallery.cards import show_cards
+from segmentation.ui.gallery.filters import (
+    ACCURACY,
+    CLASS_IOU,
+    COUNTED,
+    ERRORS,
+    MEAN_IOU,
+    RANKS,
+    SURELY_WRONG,
+    WRONG_PIXELS,
+    choose_least,
+    choose_order,
+    choose_patches,
+    has_confusions,
+    hidden_line,
+)
+from segmentation.ui.layout import (
+    BROWSER,
+    EXPLORER,
+    looking_at,
+    plain,
+)
+
+
+def ranking(dataset: Dataset, run: Run) -> None:
+    """Show patches, scenes or tiles in the order of a score."""
+    table = choose_patches(run)
+    st.sidebar.subheader("View", anchor=False)
+    unit = st.sidebar.segmented_control(
+        "Rank",
+        ["Patches", "Scenes", "Tiles"],
+        default="Patches",
+        required=True,
+        key="rank",
+        bind="query-params",
+        help="Scenes and tiles are scored by the sum of their patches' confusion matrices.",
+    )
+    class_name = st.session_state.get("class")
+    column = {
+        CLASS_IOU: f"iou_{class_name}",
+        MEAN_IOU: "mean_iou",
+        WRONG_PIXELS: COUNTED,
+        ACCURACY: "accuracy",
+        SURELY_WRONG: "surely_wrong",
+    }
+    by = st.sidebar.selectbox(
+        "By",
+        [name for name in RANKS if column[name] in table],
+        key="by",
+        bind="query-params",
+        help="  \n".join(f"**{name}**: {RANKS[name]}." for name in RANKS),
+    )
+    worst_first = choose_order()
+    if unit != "Patches":
+        _rank_groups(run, table, unit, column[by], worst_first)
+        return
+    count, least = None, 0.0
+    if COUNTED in table:
+        count, least = COUNTED, choose_least(run)
+    ranked, hidden = rank(table, column[by], count, worst_first, least if worst_first else 0)
+    caption = f"Ranked by {by}: {RANKS[by]}.{hidden_line(hidden, least, run)}"
+    show_cards(dataset, run, ranked, caption, ranked_by=column[by])
+    offer_actions(dataset, run, ranked)
+
+
+def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_first: bool) -> None:
+    """Show scenes or tiles in the order of a score, as a table."""
+    if not has_confusions(run):
+        return
+    by, class_name = unit.lower().removesuffix("s"), st.session_state.get("class")
+    groups = diagnosis.grouped_scores(table, run.confusion_matrices[table.index], by, run.palette.names, class_name)
+    if groups.empty or column not in {*groups, COUNTED}:
+        st.info("Nothing to rank: loosen the filters, or rank by another score, in the sidebar.")
+        return
+    count = ERRORS[st.session_state.get("errors", "All") if class_name else "All"]
+    groups, _ = rank(groups, count if column == COUNTED else column, count, worst_first)
+    st.markdown(f"**{len(groups):,}** {unit.lower()} of {len(table):,} patches")
+    of_class = plain(f" of {class_name}") if class_name else ""
+    event = st.dataframe(
+        groups,
+        hide_index=True,
+        key="groups",
+        placeholder="–",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            by: unit.removesuffix("s"),
+            "patches": st.column_config.NumberColumn("Patches", format="localized"),
+            "pixels": st.column_config.NumberColumn("Pixels", format="localized"),
+            "mean_iou": st.column_config.ProgressColumn("Mean IoU", format="%.3f", min_value=0, max_value=1),
+            "accuracy": st.column_config.NumberColumn("Accuracy", format="%.3f"),
+            **{
+                f"iou_{name}": st.column_config.NumberColumn(f"IoU {name}", format="%.3f") for name in run.palette.names
+            },
+            WRONG: st.column_config.NumberColumn(f"Wrong pixels{of_class}", format="localized"),
+            MISSED: st.column_config.NumberColumn("Missed", format="localized") if class_name else None,
+            INVENTED: st.column_config.NumberColumn("Invented", format="localized") if class_name else None,
+        },
+    )
+    with st.container(horizontal=True):
+        rows = [row for row in event.selection.rows if row < len(groups)]  # a filter may have left fewer
+        chosen = groups.iloc[rows[0]][by] if rows else ""
+        st.page_link(
+            EXPLORER if by == "scene" else BROWSER,
+            label="Explore the scene" if by == "scene" else "See the tile",
+            icon=":material/compare:" if by == "scene" else ":material/grid_view:",
+            disabled=not rows,
+            help="Choose a row first.",
+            query_params=link(looking_at(chosen) if by == "scene" else {"view": "One tile", "tile-shown": chosen}),
+        )
+        st.download_button(
+            "Download the table",
+            csv_text(groups),
+            f"{run.name}-{unit.lower()}.csv",
+            "text/csv",
+            key="download-groups",
+            icon=":material/download:",
+            on_click="ignore",
+        )

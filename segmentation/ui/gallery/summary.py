@@ -1,0 +1,79 @@
+"""Whether there is anything to rank, and the run's scores in one line."""
+
+import numpy as np
+import streamlit as st
+
+from segmentation.data.protocols import DESCRIPTIONS
+from segmentation.data.scenes import Dataset
+from segmentation.runs.run import Run
+from segmentation.ui.charts.classes import class_bars
+from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure
+from segmentation.ui.gallery.filters import evaluate_command
+from segmentation.ui.layout import (
+    SCORED,
+    drawn,
+    plain,
+    protocol_line,
+    say_other_files,
+    score,
+)
+
+
+def can_show(dataset: Dataset | None, run: Run | None) -> bool:
+    """Tell whether there are ranked patches to show; say what is missing if not."""
+    if dataset is None or run is None:
+        return False
+    if run.patches is None or run.palette is None:
+        st.info(
+            f"{plain(run.name)} has not been evaluated: {evaluate_command(run)} ranks its patches.",
+            icon=":material/query_stats:",
+        )
+        return False
+    known = {scene.name for scene in dataset.scenes}
+    if dataset.palette != run.palette or not set(run.patches["scene"]) & known:
+        st.warning(
+            f"{plain(run.name)} was evaluated on "
+            f"{plain((run.config or {}).get('dataset', {}).get('name', 'another data set'))}, "
+            "which is not the data set in use: choose that data set or another run in the sidebar.",
+            icon=":material/swap_horiz:",
+        )
+        return False
+    say_other_files(run, dataset, "pictures and scores may not belong together")
+    return True
+
+
+def summary(run: Run) -> None:
+    """Show the scores of the held-out part and the confusion matrix they come from."""
+    metrics = run.metrics
+    if not metrics:
+        return
+    figures = st.grid(4, min_column_width=200)
+    figures.metric("Accuracy", score(metrics["accuracy"]), help=f"Share of scored pixels that are right. {SCORED}")
+    figures.metric("Jaccard", score(metrics["jaccard"]), help="The article's: soft, all pixels flattened together.")
+    figures.metric("Mean IoU", score(metrics["mean_iou"]), help=f"Mean over {len(metrics['iou'])} classes' IoU.")
+    figures.metric(
+        "Mean IoU without Unlabeled",
+        score(metrics["mean_iou_without_unlabeled"]),
+        help="Mean over the other classes' IoU.",
+    )
+    st.caption(f"{protocol_line(metrics)} · held out: {DESCRIPTIONS[metrics['protocol']]}")
+    # Charts that nobody sees are not drawn: each costs the browser a twentieth of a second.
+    more = st.expander(
+        "IoU by class and confusion matrix", key="matrix", bind="query-params", icon=":material/grid_on:"
+    )
+    if more.open:
+        halves = more.grid(2, min_column_width=380, gap="medium")
+        by_class = [np.nan if value is None else value for value in metrics["iou"].values()]
+        halves.plotly_chart(class_bars(by_class, drawn(run.palette), "IoU", share=False), key="class-iou")
+        halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], run.palette), key="confusion")
+    if "calibration" in metrics:
+        more = st.expander(
+            "Can its confidence be trusted?", key="trust", bind="query-params", icon=":material/verified:"
+        )
+        if more.open:
+            more.plotly_chart(reliability_figure(metrics["calibration"]), key="reliability")
+            more.caption(
+                f"Expected calibration error **{score(metrics['calibration_error'])}**: how far apart accuracy and "
+                "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
+                "model is surer than it is right."
+            )

@@ -1,0 +1,85 @@
+"""Patches where the model is confident and the label says otherwise."""
+
+import pandas as pd
+import streamlit as st
+
+from segmentation import scores
+from segmentation.data.locate import check_allowed, runs_folder
+from segmentation.data.scenes import Dataset
+from segmentation.runs.reviews import VERDICTS, Reviews
+from segmentation.runs.run import Run
+from segmentation.tables import csv_text
+from segmentation.ui.gallery.cards import show_cards
+from segmentation.ui.gallery.filters import choose_patches, evaluate_command
+from segmentation.ui.layout import (
+    plain,
+    readable,
+)
+from segmentation.ui.loaders import load_fingerprint
+
+
+def suspects(dataset: Dataset, run: Run) -> None:
+    """Show patches where the model is sure and the mask disagrees, to be reviewed."""
+    table = choose_patches(run)
+    if "surely_wrong" not in table:
+        st.info(
+            f"{plain(run.name)} was evaluated before it was kept how sure it was where it was wrong: "
+            f"{evaluate_command(run)} adds that.",
+            icon=":material/query_stats:",
+        )
+        return
+    reviews = Reviews(runs_folder(), load_fingerprint(dataset))
+    check_allowed(reviews.path, readable())
+    known = reviews.read().set_index("patch")
+    st.sidebar.subheader("View", anchor=False)
+    which = st.sidebar.segmented_control(
+        "Reviews",
+        ["All", "To do", "Done"],
+        default="All",
+        required=True,
+        key="reviews",
+        bind="query-params",
+        help="Patches that were reviewed, that were not, or both.",
+    )
+    table = table[table["surely_wrong"] > 0].sort_values("surely_wrong", ascending=False, kind="stable")
+    if which != "All":
+        table = table[table["patch"].isin(known.index) == (which == "Done")]
+
+    def review(row: pd.Series) -> None:
+        patch = row["patch"]
+        of_patch = known.loc[patch] if patch in known.index else {"verdict": "", "note": ""}
+        verdict = st.pills(
+            "Verdict",
+            list(VERDICTS),
+            default=of_patch["verdict"] or None,
+            key=f"verdict-{patch}",
+            help="  \n".join(f"**{name}**: {meaning}" for name, meaning in VERDICTS.items()),
+        )
+        note = st.text_input(
+            "Note", of_patch["note"], key=f"note-{patch}", max_chars=300, help="Kept with the verdict."
+        )
+        if (verdict or "", note) != (of_patch["verdict"], of_patch["note"]):
+            reviews.add(patch, verdict or "", note, run.name)
+            st.rerun()
+
+    show_cards(
+        dataset,
+        run,
+        table,
+        "Patches where the model is sure and the mask disagrees: is the label wrong? The most such pixels first.",
+        ranked_by=lambda row: (
+            f"{100 * row['surely_wrong']:.1f} % of its pixels are wrong with a confidence of {scores.SURE} or more"
+        ),
+        below=review,
+    )
+    if not known.empty:
+        st.download_button(
+            "Download the reviews",
+            csv_text(known.reset_index()),
+            f"{dataset.root.name}-reviews.csv",
+            "text/csv",
+            key="download-reviews",
+            icon=":material/download:",
+            on_click="ignore",
+            help="A row a reviewed patch: verdict, note, run and time.",
+        )

@@ -1,0 +1,73 @@
+"""Where a second run does better or worse."""
+
+import pandas as pd
+import streamlit as st
+
+from segmentation.data.scenes import Dataset
+from segmentation.evaluation import diagnosis
+from segmentation.evaluation.ranking import rank
+from segmentation.runs.run import Run
+from segmentation.ui.charts.evaluation import scatter_figure
+from segmentation.ui.gallery.actions import offer_actions
+from segmentation.ui.gallery.cards import show_cards
+from segmentation.ui.gallery.filters import COUNTED, PARTS, choose_least, choose_order, choose_patches, hidden_line
+from segmentation.ui.layout import (
+    other_runs,
+    plain,
+)
+
+
+def two_runs(dataset: Dataset, run: Run) -> None:
+    """Show which patches another run does better or worse."""
+    others = other_runs(run, lambda other: other.patches is not None)
+    name = st.selectbox(
+        "Other run",
+        list(others),
+        index=None,
+        key="with",
+        bind="query-params",
+        placeholder="Choose another run of these classes",
+        help="Its scores of the same patches are set against this run's.",
+    )
+    table = choose_patches(run, others.get(name))
+    st.sidebar.subheader("View", anchor=False)
+    worst_first = choose_order()
+    least = choose_least(run) if COUNTED in table else 0.0
+    if name is None:
+        st.info("Choose another run to see what got better and what got worse.", icon=":material/compare_arrows:")
+        return
+    other, class_name = others[name], st.session_state.get("class")
+    column, title = (f"iou_{class_name}", f"IoU of {class_name}") if class_name else ("mean_iou", "Mean IoU")
+    both = diagnosis.compare_runs(table, other.patches, PARTS[st.session_state["part"]], column)
+    both = both.dropna(subset="gain")
+    if both.empty:
+        st.info(plain(f"{run.name} and {name} have no patch of this part in common: choose another run or part."))
+        return
+    figures = st.grid(4, min_column_width=170)
+    figures.metric("Patches of both", f"{len(both):,}")
+    figures.metric(f"{plain(name)} is better on", f"{(both['gain'] > 0).sum():,}")
+    figures.metric(f"{plain(name)} is worse on", f"{(both['gain'] < 0).sum():,}")
+    meaning = plain(f"{name} less {run.name}, by patch.")
+    gained = plain(title[0].lower() + title[1:]) if class_name is None else plain(title)
+    figures.metric(f"Mean gain of {gained}", f"{both['gain'].mean():+.3f}", help=meaning)
+    st.plotly_chart(
+        scatter_figure(
+            both[column],
+            both[f"other_{column}"],
+            both["patch"],
+            f"{title}, {run.name}",
+            f"{title}, {name}",
+            diagonal=True,
+        ),
+        key="two-runs",
+        config={"displayModeBar": False},
+    )
+    ranked, hidden = rank(both, "gain", COUNTED if COUNTED in both else None, worst_first, least)
+
+    def gain(row: pd.Series) -> str:
+        return f"{row['gain']:+.3f}: {plain(title)} {row[f'other_{column}']:.3f} with {plain(name)}"
+
+    order = "What got worse comes first." if worst_first else "What got better comes first."
+    caption = plain(f"Ranked by the gain of {name} over {run.name}. {order}") + hidden_line(hidden, least, run)
+    show_cards(dataset, run, ranked, caption, other, gain)
+    offer_actions(dataset, run, ranked)

@@ -1,0 +1,20 @@
+"""The gallery's views, by name."""
+
+from collections.abc import Callable
+
+from segmentation.data.scenes import Dataset
+from segmentation.runs.run import Run
+from segmentation.ui.gallery.causes import causes
+from segmentation.ui.gallery.confusions import confusions
+from segmentation.ui.gallery.ranking import ranking
+from segmentation.ui.gallery.suspects import suspects
+from segmentation.ui.gallery.two_runs import two_runs
+
+VIEWS: dict[str, Callable[[Dataset, Run], None]] = {
+    "Ranking": ranking,
+    "Confusions": confusions,
+    "Causes": causes,
+    "Suspect labels": suspects,
+    "Two runs": two_runs,
+}
+"""The gallery's views by the name in its switch."""

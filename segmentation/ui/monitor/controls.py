@@ -1,0 +1,44 @@
+"""Stop and resume the trainings in sight."""
+
+import streamlit as st
+
+from segmentation.backend import installed_backends
+from segmentation.configuration import Configuration
+from segmentation.data.locate import runs_folder
+from segmentation.training import launch
+from segmentation.ui.layout import one_sentence, plain
+from segmentation.ui.monitor.logs import Log
+from segmentation.ui.monitor.train_form import DATA, launch_and_redraw
+
+
+def controls(logs: list[Log]) -> None:
+    """Offer to stop what is running, and to go on with what was cut.
+
+    The buttons are not where the curves are: those are drawn anew every few seconds, under the pointer.
+    """
+    for log in logs:
+        if log.run is None:
+            continue
+        run, state = log.run, log.run.status.get("state")
+        if state == "running" and st.button(
+            f"Stop {plain(run.name)}",
+            key=f"stop-{log.key}",
+            icon=":material/stop_circle:",
+            help="After the batch under way; it can be resumed.",
+        ):
+            with one_sentence():
+                launch.stop(run)
+                st.toast(f"{plain(run.name)} stops after the batch under way.")
+        if state in ("stopped", "failed", "stalled") and run.config and run.folder.parent == runs_folder():
+            data = st.session_state[DATA]
+            if st.button(
+                f"Resume {plain(run.name)}",
+                key=f"resume-{log.key}",
+                icon=":material/play_circle:",
+                disabled=data is None,
+                help="Go on where it was cut, on the data set in use.",
+            ):
+                with one_sentence():
+                    backend = run.config.get("backend")
+                    known = backend if backend in installed_backends() else None
+                    launch_and_redraw(run.name, Configuration.from_dict(run.config["configuration"]), data, known)

@@ -1,0 +1,241 @@
+"""Which training logs are drawn: a run's, those at a path, and uploads."""
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import streamlit as st
+
+from segmentation.data.locate import check_allowed
+from segmentation.errors import RunError
+from segmentation.runs.history import MOST_BYTES, History, read_history
+from segmentation.runs.run import HISTORY, Run, check_run_allowed, find_runs
+from segmentation.ui.layout import known_runs, one_sentence, plain, readable, refuse, say_unknown
+from segmentation.ui.loaders import MEGABYTE, remembered
+
+UPLOADS = "uploaded_logs"
+"""Session state: uploaded logs' names and bytes by file id, since an uploader forgets them on a change of page."""
+
+
+IN_UPLOADER = "logs_in_uploader"
+"""Session state: ids of the files that the uploader held when it was last drawn."""
+
+
+UPLOADER = "log_uploader"
+"""Session state: how many uploaders were cleared: each has a key of its own, since none gives its files back."""
+
+
+MOST_LOGS = 12
+"""So many logs are drawn at most."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """One training's log and where it comes from: a run, a file, or an upload's bytes.
+
+    Args:
+        name: What it is called; two logs of one name get numbers.
+        key: Tells it from all others by its place or its content; fit for a widget's key.
+        source: The file, or an upload's bytes.
+        run: The run that it belongs to.
+        seen: The stamp of the file when the page began to draw.
+        training: The one of its trainings that is looked at, counted from 1; 0 for the last.
+    """
+
+    name: str
+    key: str
+    source: Path | bytes
+    run: Run | None = None
+    seen: tuple | None = None
+    training: int = 0
+
+    @property
+    def stamp(self) -> tuple | None:
+        """A mark of the log that changes when it does; None for a file that is gone."""
+        if isinstance(self.source, bytes):
+            return ("upload", self.key)
+        try:
+            status = self.source.stat()
+        except OSError:
+            return None
+        return str(self.source), status.st_ino, status.st_mtime_ns, status.st_size
+
+    def read(self) -> History:
+        """Read the log as it is now.
+
+        Raises:
+            RunError: If it cannot be read.
+        """
+        history = _history(self.source, self.stamp)
+        return history.of_training(self.training) if 0 < self.training <= len(history.trainings) else history
+
+
+@remembered(
+    64 * MEGABYTE,
+    key=lambda source, stamp: stamp,
+    size=lambda history: 4096 + sum(one.table.memory_usage().sum() for one in history.trainings),
+)
+def _history(source: Path | bytes, stamp: tuple | None) -> History:
+    return read_history(source)
+
+
+def choose_logs(run: Run | None) -> list[Log]:
+    """Let the user choose further runs, name a file, or upload files; the sidebar's run is always there.
+
+    Args:
+        run: The run in use.
+    """
+    runs = {known.name: known for known in reversed(known_runs()) if (known.folder / HISTORY).exists()}
+    others = [name for name in reversed(runs) if run is None or name != run.name]
+    say_unknown("run", "with", runs)
+    chosen = st.multiselect(
+        "Compare with",
+        others,
+        key="with",
+        bind="query-params",
+        placeholder="No other run",
+        help="Runs are drawn over one another, a colour each.",
+    )
+    names = ([run.name] if run and run.name in runs else []) + chosen
+    logs = [Log(name, name, runs[name].folder / HISTORY, runs[name]) for name in names]
+    if run and run.name not in runs and run.status.get("state") == "running":
+        logs.insert(0, Log(run.name, run.name, run.folder / HISTORY, run))
+    with st.expander("Another log: a path or an upload", icon=":material/upload_file:"):
+        path = st.text_input(
+            "Path of a training log, or of a folder of runs",
+            key="log-path",
+            persist_state="session",
+            placeholder="/home/me/run/log.csv",
+            help="It is followed while it grows. A folder may be a run or hold some: all that have a history.csv are "
+            "drawn.",
+        )
+        logs += _uploads()
+    if path.strip():
+        with one_sentence():
+            logs += _logs_at(Path(path.strip()))
+    return [_choose_training(log) for log in _told_apart(logs)]
+
+
+def _uploads() -> list[Log]:
+    """Let the user upload logs, and forget them."""
+    number = st.session_state.setdefault(UPLOADER, 0)
+    widget = f"logs-{number}" if number else "logs"
+    kept: dict[str, tuple[str, bytes]] = st.session_state.setdefault(UPLOADS, {})
+    uploads = st.file_uploader(
+        "Training logs",
+        type=["csv", "tsv", "log", "txt"],
+        accept_multiple_files=True,
+        max_upload_size=MOST_BYTES >> 20,
+        key=widget,
+        on_change=_drop_removed,
+        args=(widget,),
+    )
+    for upload in uploads:
+        if upload.size > MOST_BYTES:
+            refuse(RunError(f"The log is larger than {MOST_BYTES >> 20} MB: cut it down."), upload.name)
+        elif upload.file_id not in kept:
+            kept[upload.file_id] = upload.name, upload.getvalue()
+    st.session_state[IN_UPLOADER] = {upload.file_id for upload in uploads}
+    if kept:
+        st.button("Clear uploads", icon=":material/delete:", on_click=_clear_uploads)
+    return [Log(name, log_key(name, content), content) for name, content in kept.values()]
+
+
+def _drop_removed(widget: str) -> None:
+    """Forget the uploads that the user has taken out of the uploader."""
+    held = {upload.file_id for upload in st.session_state[widget]}
+    for gone in st.session_state.get(IN_UPLOADER, set()) - held:
+        st.session_state[UPLOADS].pop(gone, None)
+
+
+def _clear_uploads() -> None:
+    st.session_state[UPLOADS].clear()
+    st.session_state[UPLOADER] += 1
+
+
+def log_key(name: str, content: bytes) -> str:
+    """Return what tells a log from others: its name, and a hash of its content or of its place."""
+    return f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _told_apart(logs: Iterable[Log]) -> list[Log]:
+    """Return the logs, each once and under a name of its own, with the stamps that their files have now."""
+    found: dict[object, Log] = {}
+    for log in logs:
+        place = log.key if isinstance(log.source, bytes) else log.source.resolve()
+        found.setdefault(place, log)
+    if len(found) > MOST_LOGS:
+        st.info(f"The first {MOST_LOGS} of {len(found):,} logs are drawn.", icon=":material/stacked_line_chart:")
+    names: set[str] = set()
+    told: list[Log] = []
+    for log in list(found.values())[:MOST_LOGS]:
+        name, number = log.name, 2
+        while name in names:
+            name, number = f"{log.name} ({number})", number + 1
+        names.add(name)
+        told.append(replace(log, name=name, seen=log.stamp))
+    return told
+
+
+def _choose_training(log: Log) -> Log:
+    """Let the user choose which training of a log is looked at, where it holds several."""
+    with suppress(RunError):  # is said where the curves would be
+        trainings = log.read().trainings
+        if len(trainings) > 1:
+            sizes = [length_of(one) for one in trainings]
+            number = st.selectbox(
+                f"Training of {plain(log.name)}",
+                range(len(trainings) + 1),
+                format_func=lambda number: f"{number}: {sizes[number - 1]}" if number else f"Latest: {sizes[-1]}",
+                key=f"training-{log.key}",
+                help="The log begins anew: it holds several trainings.",
+            )
+            return replace(log, training=number)
+    return log
+
+
+def _logs_at(path: Path) -> list[Log]:
+    """Return the log at a path: of the file, of the run, or of all runs in the folder.
+
+    Raises:
+        NotAllowedError: If it leads out of the folders that may be read.
+        RunError: If there is nothing that could be read.
+    """
+    folders = readable()
+    path = check_allowed(path, folders)
+    if path.is_file():
+        return [Log(path.name, log_key(path.name, bytes(path)), path)]
+    if not path.is_dir():
+        raise RunError(f"There is no file or folder {path}: check the path.")
+    runs = [Run(path)] if (path / HISTORY).exists() else find_runs(path)
+    for run in runs:
+        check_run_allowed(run, folders)
+    found = [
+        Log(run.name, log_key(run.name, bytes(run.folder)), run.folder / HISTORY, run)
+        for run in runs
+        if (run.folder / HISTORY).exists()
+    ]
+    if not found:
+        st.error(f"There is no run with a {HISTORY} in {plain(path.name)}: check the path.", icon=":material/error:")
+    return found
+
+
+def read_histories(logs: list[Log]) -> dict[str, History]:
+    """Return what each log holds now, by its label; one that cannot be read is named in a sentence."""
+    histories = {}
+    for log in logs:
+        try:
+            histories[log.name] = log.read()
+        except RunError as error:
+            if log.run and log.run.status.get("state") == "running":
+                continue  # its first epoch has not ended yet: the state says so
+            refuse(error, log.name)
+    return histories
+
+
+def length_of(history: History) -> str:
+    """Say how many epochs, or steps, a log has."""
+    count = len(history.table)
+    return f"1 {history.axis}" if count == 1 else f"{count:,} {history.axis}s"
