@@ -8,7 +8,10 @@ if __name__ != "__main__":  # the server imports this file once, and runs it as 
     app = st.App(__file__, lifespan=started)
 else:
     from segmentation.ui import home
-    from segmentation.ui.layout import choose_dataset, choose_run, legend, page
+    from segmentation.ui.shell.dataset import choose_dataset
+    from segmentation.ui.shell.frame import page
+    from segmentation.ui.shell.masks import legend
+    from segmentation.ui.shell.run import choose_run
 
     with page("Aerial segmentation", "Is my data right, is my training going well, and where does my model fail?"):
         dataset = choose_dataset()

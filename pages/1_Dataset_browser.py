@@ -4,7 +4,10 @@ import streamlit as st
 
 from segmentation.ui.browser.one_scene import follow_open_scene
 from segmentation.ui.browser.views import VIEWS
-from segmentation.ui.layout import choose_dataset, legend, page, settle_run
+from segmentation.ui.shell.dataset import choose_dataset
+from segmentation.ui.shell.frame import page
+from segmentation.ui.shell.masks import legend
+from segmentation.ui.shell.run import settle_run
 
 with page(
     "Dataset browser", "Is my data right? Every scene with its mask, how the classes share the area, and what is odd."

@@ -6,7 +6,11 @@ from segmentation.ui.explorer.comparison import compare
 from segmentation.ui.explorer.random_patches import random_patches
 from segmentation.ui.explorer.sources import ORTHOPHOTO, RANDOM, choose_scene, choose_source, choose_upload
 from segmentation.ui.explorer.view import choose_view
-from segmentation.ui.layout import DATASET, choose_dataset, choose_run, legend, page
+from segmentation.ui.shell.dataset import choose_dataset
+from segmentation.ui.shell.frame import page
+from segmentation.ui.shell.masks import legend
+from segmentation.ui.shell.pages import DATASET
+from segmentation.ui.shell.run import choose_run
 
 with page("Prediction explorer", "What does my model see? Image, ground truth and prediction side by side."):
     dataset = choose_dataset()

@@ -4,7 +4,10 @@ import streamlit as st
 
 from segmentation.ui.gallery.summary import can_show, summary
 from segmentation.ui.gallery.views import VIEWS
-from segmentation.ui.layout import choose_dataset, choose_run, legend, page
+from segmentation.ui.shell.dataset import choose_dataset
+from segmentation.ui.shell.frame import page
+from segmentation.ui.shell.masks import legend
+from segmentation.ui.shell.run import choose_run
 
 with page("Worst-case gallery", "Where does my model fail? Every patch of a run, ranked by its mean IoU, worst first."):
     dataset = choose_dataset()

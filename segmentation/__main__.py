@@ -46,7 +46,7 @@ from segmentation.errors import (
 from segmentation.files import replacing
 from segmentation.inference.export import Format
 from segmentation.runs.run import METRICS, SHIPPED, Run, check_run_name, find_runs, read_selection
-from segmentation.tables import csv_text
+from segmentation.tables import to_safe_csv
 
 RUNS = runs_folder()
 
@@ -445,7 +445,7 @@ def predict(
     table = pd.json_normalize([rows[name] | {"image": told} for name, told in utf8.items()], sep="_")
     with replacing(output / "results.csv") as temporary:
         temporary.write_text(
-            csv_text(table.rename(columns=lambda name: name.removeprefix("scores_"))), encoding="utf-8"
+            to_safe_csv(table.rename(columns=lambda name: name.removeprefix("scores_"))), encoding="utf-8"
         )
     failed = sum(row["problem"] is not None for row in rows.values())
     print(f"{len(files) - failed} of {len(files)} images predicted into {printable(str(output))}")

@@ -4,7 +4,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 
-def csv_text(table: pd.DataFrame) -> str:
+def to_safe_csv(table: pd.DataFrame) -> str:
     """Return a table as CSV in which a spreadsheet finds no formula.
 
     Class names, tiles and notes come from files and from people, and the table is opened by somebody else: a text that

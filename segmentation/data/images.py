@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from segmentation.data.palette import VOID, VOID_COLOR, Palette, Strays
+from segmentation.data.palette import VOID, VOID_COLOR, OffPaletteStats, Palette
 from segmentation.data.raster import LARGE, PIXELS_A_BYTE, Raster, Stretch
 from segmentation.errors import ImageFileError, NotRasterError
 
@@ -263,7 +263,7 @@ class ColourMask(NamedTuple):
             classes[self.transparent] = VOID
         return classes
 
-    def strays(self, palette: Palette) -> Strays:
+    def strays(self, palette: Palette) -> OffPaletteStats:
         """Tell how much of it shows a colour that is neither a class's nor void's."""
         return palette.strays(self.colors)
 

@@ -35,7 +35,7 @@ _MUTED = ("#CC6677", "#DDCC77", "#332288", "#117733", "#88CCEE", "#AA4499", "#44
 _MUTED_GREY = "#DDDDDD"
 
 
-class Strays(NamedTuple):
+class OffPaletteStats(NamedTuple):
     """What a mask holds that is neither a class's colour nor black, the colour of void.
 
     Args:
@@ -196,11 +196,11 @@ class Palette:
             table[some] = classes[((colors**2).sum(-1) - 2 * rgb @ colors.T).argmin(-1)]
         return _look_up(mask, table)
 
-    def strays(self, mask: np.ndarray) -> Strays:
+    def strays(self, mask: np.ndarray) -> OffPaletteStats:
         """Tell how much of a colour mask (height, width, 3) uint8 has neither a class's colour nor void's."""
         pixels = np.count_nonzero(_look_up(mask, self._is_stray))
         colors = np.count_nonzero(_occurring(mask) & self._is_stray)
-        return Strays(pixels / max(1, mask.shape[0] * mask.shape[1]), colors)
+        return OffPaletteStats(pixels / max(1, mask.shape[0] * mask.shape[1]), colors)
 
     @cached_property
     def _is_stray(self) -> np.ndarray:

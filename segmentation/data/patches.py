@@ -14,7 +14,7 @@ import pandas as pd
 from segmentation.data.images import read_size
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID
-from segmentation.data.protocols import Protocol, settle_void
+from segmentation.data.protocols import Protocol, apply_void_policy
 from segmentation.data.raster import Stretch
 from segmentation.data.scenes import Dataset, check_same_size, read_scene
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
@@ -166,7 +166,7 @@ def load_patches(
         dataset: The scenes.
         size: Side of a patch, in pixels.
         progress: Called after every scene.
-        protocol: Count void as this protocol does (`settle_void`); by default it stays void.
+        protocol: Count void as this protocol does (`apply_void_policy`); by default it stays void.
         stretch: For images of more than 8 bits; by default the data set's.
 
     Raises:
@@ -188,7 +188,7 @@ def load_patches(
             image, mask = read_scene(scene, dataset.palette, stretch)
             count = rows * columns
             images[filled : filled + count] = cut(image, size)
-            masks[filled : filled + count] = cut(settle_void(mask, protocol, dataset.palette), size)
+            masks[filled : filled + count] = cut(apply_void_policy(mask, protocol, dataset.palette), size)
             filled += count
             tables.append(patch_table(scene.name, scene.tile, rows, columns))
             if not count:

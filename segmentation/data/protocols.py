@@ -101,7 +101,7 @@ def touching(table: pd.DataFrame, test: np.ndarray) -> np.ndarray:
     return test & np.any(around, axis=0)
 
 
-def settle_void(masks: np.ndarray, protocol: Protocol | None, palette: Palette) -> np.ndarray:
+def apply_void_policy(masks: np.ndarray, protocol: Protocol | None, palette: Palette) -> np.ndarray:
     """Return class indices as `protocol` counts them.
 
     The article counts void as Unlabeled; so does ``patch``, if the palette has that class. Under the other protocols

@@ -20,25 +20,14 @@ from segmentation.errors import DONE, STOPPED, SegmentationError
 from segmentation.runs.run import Run
 from segmentation.ui.address import link_to
 from segmentation.ui.charts.network import network_figure
-from segmentation.ui.layout import (
-    BROWSER,
-    CHOSEN,
-    EXPLORER,
-    GALLERY,
-    MONITOR,
-    PAGES,
-    SCORED,
-    add_folder,
-    code,
-    drawn,
-    one_sentence,
-    plain,
-    protocol_line,
-    readable,
-    score,
-)
-from segmentation.ui.loaders import load_health, load_scene, load_tile_table
+from segmentation.ui.loaders.scenes import load_health, load_scene, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, fit, overlay
+from segmentation.ui.shell.access import readable
+from segmentation.ui.shell.dataset import CHOSEN, add_folder
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.masks import display_palette
+from segmentation.ui.shell.pages import BROWSER, EXPLORER, GALLERY, MONITOR, PAGES
+from segmentation.ui.shell.words import SCORED, code, plain, protocol_line, score
 
 ALTERNATIVES = {
     "scene": "Scene",
@@ -150,7 +139,7 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
 
 def pipeline(dataset: Dataset, run: Run | None) -> None:
     """Show the way of the data in pictures of the data set in use: scene, patches, image and mask, network."""
-    with one_sentence():
+    with show_errors():
         scene = dataset.scenes[0]
         image, mask = load_scene(scene, dataset.palette, dataset.stretch)
         rows, columns_ = grid(*image.shape[:2], PATCH_SIZE)
@@ -167,7 +156,7 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
                 f"**2 Patches** cropped and cut to {columns_} × {rows} of {PATCH_SIZE} px",
             ),
             (patch, "**3 Image** rescaled to 0–1 inside the network"),
-            (overlay(patch, patch_mask, drawn(dataset.palette), 1.0), "**4 Mask** one class index a pixel"),
+            (overlay(patch, patch_mask, display_palette(dataset.palette), 1.0), "**4 Mask** one class index a pixel"),
         )
         # Columns as wide as their pictures' shapes make all pictures equally high.
         columns = st.columns([picture.shape[1] / picture.shape[0] for picture, _ in steps])
@@ -212,7 +201,7 @@ def add_dataset() -> None:
             f"{ALLOWED_VARIABLE} what else may be read.",
         )
         if st.form_submit_button("Use this folder", type="primary", icon=":material/folder_open:") and typed.strip():
-            with one_sentence():
+            with show_errors():
                 folder = check_allowed(Path(typed.strip()), readable())
                 find_dataset(folder, readable())
                 _use(folder)
@@ -255,7 +244,7 @@ def _start_download(folder: Path) -> None:
 
 
 @st.fragment(run_every=1.0)
-@one_sentence()
+@show_errors()
 def _watch_download(folder: Path) -> None:
     """Show how the download goes, and what came of it."""
     process, log = st.session_state[DOWNLOAD]

@@ -13,7 +13,8 @@ from PIL import Image
 
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import VOID, VOID_NAME, Palette
-from segmentation.ui.loaders import MEGABYTE, Orthophoto, remembered
+from segmentation.ui.loaders.caching import MEGABYTE, remembered
+from segmentation.ui.loaders.orthophotos import Orthophoto
 from segmentation.ui.pictures import fit
 
 LONGEST = 2400

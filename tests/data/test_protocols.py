@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from segmentation.data.images import read_size
 from segmentation.data.palette import DUBAI, VOID, Palette
 from segmentation.data.patches import grid, patch_table
-from segmentation.data.protocols import DESCRIPTIONS, PROTOCOLS, held_out, settle_void, touching
+from segmentation.data.protocols import DESCRIPTIONS, PROTOCOLS, apply_void_policy, held_out, touching
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError
 
@@ -192,23 +192,23 @@ MASK = np.array([[0, 5, VOID]], np.uint8)
 
 
 def test_the_article_counts_void_as_unlabeled() -> None:
-    settled = settle_void(MASK, "patch", DUBAI)
+    settled = apply_void_policy(MASK, "patch", DUBAI)
     assert (settled.tolist(), settled.dtype) == ([[0, 5, 5]], np.uint8)
 
 
 @pytest.mark.parametrize("protocol", ["scene", "tile"])
 def test_elsewhere_void_stays_void(protocol: str) -> None:
-    assert settle_void(MASK, protocol, DUBAI).tolist() == [[0, 5, VOID]]
+    assert apply_void_policy(MASK, protocol, DUBAI).tolist() == [[0, 5, VOID]]
 
 
 def test_void_stays_void_where_no_class_is_unlabeled() -> None:
     palette = Palette(("A", "B"), ((1, 1, 1), (2, 2, 2)))
-    assert settle_void(np.array([[1, VOID]], np.uint8), "patch", palette).tolist() == [[1, VOID]]
+    assert apply_void_policy(np.array([[1, VOID]], np.uint8), "patch", palette).tolist() == [[1, VOID]]
 
 
 def test_settling_void_does_not_change_the_masks_given() -> None:
     mask = MASK.copy()
-    settle_void(mask, "patch", DUBAI)
+    apply_void_policy(mask, "patch", DUBAI)
     assert np.array_equal(mask, MASK)
 
 

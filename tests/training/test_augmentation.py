@@ -27,7 +27,7 @@ def paint(masks: np.ndarray) -> np.ndarray:
     return np.stack([10 + 15 * masks, 12 + 15 * masks, 14 + 15 * masks], axis=-1).astype(np.uint8)
 
 
-# Turns
+# FairQueue
 
 
 def eight_ways(mask: np.ndarray) -> list[bytes]:

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from segmentation.data.scenes import Dataset
 from segmentation.runs.run import SHIPPED, Run, find_runs
-from segmentation.ui.layout import default_run
+from segmentation.ui.shell.run import default_run
 
 Open = Callable[..., AppTest]
 

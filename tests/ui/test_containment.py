@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from segmentation.data.scenes import find_dataset
 from segmentation.log import LOG
-from segmentation.ui.layout import is_private
+from segmentation.ui.shell.access import is_private
 
 Open = Callable[..., AppTest]
 

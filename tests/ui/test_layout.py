@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from segmentation.ui.layout import code, plain
+from segmentation.ui.shell.words import code, plain
 
 ACTIVE = r"[\\`*_\[\]<>$~|#!]"
 

@@ -11,12 +11,12 @@ import pytest
 import rasterio
 import rasterio.warp
 from rasterio import Affine
-from segmentation.ui.explorer.orthophotos import area
 from streamlit.testing.v1 import AppTest
 
 from segmentation.data.raster import Raster
 from segmentation.ui.charts.maps import map_figure
-from segmentation.ui.loaders import load_orthophoto
+from segmentation.ui.explorer.orthophotos import area
+from segmentation.ui.loaders.orthophotos import load_orthophoto
 from segmentation.ui.viewer import Coordinates
 
 HEIGHT, WIDTH = 70, 100

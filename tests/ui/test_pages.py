@@ -711,16 +711,16 @@ def test_test_time_augmentation_is_a_switch(open_page: Open, trained: object) ->
 def test_random_patches_are_held_out_and_the_same_for_the_same_seed(open_page: Open, trained: object) -> None:
     held_out = set(trained.run.patches.query("part == 'test'")["patch"])
 
-    def drawn(**query: str) -> list[str]:
+    def display_palette(**query: str) -> list[str]:
         at = open_page("explorer", source="Random patches", **query)
         assert not at.exception
         return [m.value.strip("`") for m in at.markdown if m.value.startswith("`")]
 
-    first = drawn(n="4", seed="5")
+    first = display_palette(n="4", seed="5")
     assert len(set(first)) == 4
     assert set(first) <= held_out
-    assert drawn(n="4", seed="5") == first
-    assert drawn(n="4", seed="6") != first
+    assert display_palette(n="4", seed="5") == first
+    assert display_palette(n="4", seed="6") != first
 
 
 def test_reshuffle_takes_the_next_seed(open_page: Open) -> None:

@@ -11,9 +11,7 @@ from segmentation.data.palette import VOID_NAME
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import PROTOCOLS, Protocol, held_out
 from segmentation.data.scenes import Dataset
-from segmentation.ui.layout import (
-    plain,
-)
+from segmentation.ui.shell.words import plain
 
 SCENES_A_PAGE = (8, 12, 24, 48)
 

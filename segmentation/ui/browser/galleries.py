@@ -14,20 +14,12 @@ from segmentation.ui.browser.filters import (
     choose_part,
     choose_patch_size,
 )
-from segmentation.ui.layout import (
-    EXPLORER,
-    choose_opacity,
-    drawn,
-    looking_at,
-    one_sentence,
-    plain,
-    turn_pages,
-)
-from segmentation.ui.loaders import (
-    load_health,
-    load_patch_thumbnail,
-    load_thumbnail,
-)
+from segmentation.ui.loaders.scenes import load_health, load_patch_thumbnail, load_thumbnail
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.frame import turn_pages
+from segmentation.ui.shell.masks import choose_opacity, display_palette
+from segmentation.ui.shell.pages import EXPLORER, looking_at
+from segmentation.ui.shell.words import plain
 
 THUMBNAIL = 420
 """Longest side of a scene's thumbnail, in pixels."""
@@ -43,9 +35,9 @@ def show_scenes(dataset: Dataset) -> None:
     found = passing(health.scenes)
     shown = turn_pages(ordered(found), page_size, len(health.scenes), "scenes")
     cards = st.grid(4, min_column_width=190)
-    stretch, colors = dataset.stretch, drawn(dataset.palette)
+    stretch, colors = dataset.stretch, display_palette(dataset.palette)
     for row in found.iloc[shown].itertuples():
-        with cards, st.container(border=True), one_sentence():
+        with cards, st.container(border=True), show_errors():
             scene = dataset.scene(row.scene)
             picture = load_thumbnail(scene, dataset.palette, stretch, colors, opacity, THUMBNAIL)
             st.container(key=f"pixels-{row.scene}").image(
@@ -75,9 +67,9 @@ def show_patches(dataset: Dataset) -> None:
     found = passing(of_part(patches))
     shown = turn_pages(ordered(found), page_size, len(patches), f"patches of {size} px")
     cards = st.grid(6, min_column_width=130)
-    stretch, colors = dataset.stretch, drawn(dataset.palette)
+    stretch, colors = dataset.stretch, display_palette(dataset.palette)
     for row in found.iloc[shown].itertuples():
-        with cards.cell(), one_sentence():
+        with cards.cell(), show_errors():
             scene = dataset.scene(row.scene)
             picture = load_patch_thumbnail(scene, dataset.palette, stretch, colors, opacity, row.row, row.column, size)
             st.container(key=f"pixels-{row.patch}").image(

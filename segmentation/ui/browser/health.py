@@ -4,10 +4,8 @@ import streamlit as st
 
 from segmentation.data.health import FINDINGS
 from segmentation.data.scenes import Dataset
-from segmentation.tables import csv_text
-from segmentation.ui.loaders import (
-    load_health,
-)
+from segmentation.tables import to_safe_csv
+from segmentation.ui.loaders.scenes import load_health
 
 SEVERITY_ICONS = {"error": "⛔ error", "warning": "⚠️ warning", "note": "ℹ️ note"}
 
@@ -43,7 +41,7 @@ def show_health(dataset: Dataset) -> None:
             st.rerun()
         st.download_button(
             "Download the report",
-            csv_text(findings),
+            to_safe_csv(findings),
             "health.csv",
             "text/csv",
             key="health-csv",

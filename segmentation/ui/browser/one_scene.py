@@ -11,21 +11,11 @@ from segmentation.errors import ImageFileError
 from segmentation.ui.browser.filters import begin_view, choose_patch_size
 from segmentation.ui.browser.health import SEVERITY_ICONS
 from segmentation.ui.charts.classes import class_bars
-from segmentation.ui.layout import (
-    choose_mask_style,
-    choose_opacity,
-    drawn,
-    one_sentence,
-    plain,
-    refuse,
-    say_unknown,
-)
-from segmentation.ui.loaders import (
-    load_health,
-    load_scene,
-    load_small,
-)
+from segmentation.ui.loaders.scenes import load_health, load_scene, load_small
 from segmentation.ui.pictures import draw_patch_grid, fit, in_place, nearest, outline, overlay
+from segmentation.ui.shell.faults import refuse, show_errors, warn_if_unknown
+from segmentation.ui.shell.masks import choose_mask_style, choose_opacity, display_palette
+from segmentation.ui.shell.words import plain
 from segmentation.ui.viewer import LONGEST, Pane, Reading, viewer
 
 MOSAIC = 1380
@@ -35,7 +25,7 @@ MOSAIC = 1380
 def show_one_scene(dataset: Dataset) -> None:
     """Show one scene large, its mask laid over, with its patches, its classes and what was found in it."""
     names = [scene.name for scene in dataset.scenes]
-    say_unknown("scene", "scene", names)
+    warn_if_unknown("scene", "scene", names)
     name = st.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     with st.sidebar:
         begin_view()
@@ -56,9 +46,9 @@ def show_one_scene(dataset: Dataset) -> None:
     # No larger than it is shown: of a large scene each picture in full would take a gigabyte.
     small, classes = fit(image, LONGEST, smooth=True), mask[np.ix_(*nearest(*mask.shape, LONGEST))]
     if outlined:
-        picture = outline(small, classes, drawn(dataset.palette), indices)
+        picture = outline(small, classes, display_palette(dataset.palette), indices)
     else:
-        picture = overlay(small, classes, drawn(dataset.palette), opacity, indices)
+        picture = overlay(small, classes, display_palette(dataset.palette), opacity, indices)
     if with_grid:
         picture = draw_patch_grid(picture, size * len(small) / len(image))
     left, right = st.container(key="one-scene").columns([5, 2], gap="medium")
@@ -79,7 +69,7 @@ def show_one_scene(dataset: Dataset) -> None:
         )
         shares = row[list(dataset.palette.names)].to_numpy(float) / mask.size
         st.plotly_chart(
-            class_bars(shares, drawn(dataset.palette), "Share of the scene, %", share=True),
+            class_bars(shares, display_palette(dataset.palette), "Share of the scene, %", share=True),
             key="scene-shares",
             config={"displayModeBar": False},
         )
@@ -105,8 +95,8 @@ def show_tile(dataset: Dataset) -> None:
     if not places:
         st.info(f"The scenes of {plain(tile)} are not numbered as parts of one square area: look at them one by one.")
         return
-    stretch, colors = dataset.stretch, drawn(dataset.palette)
-    with one_sentence():
+    stretch, colors = dataset.stretch, display_palette(dataset.palette)
+    with show_errors():
         rows = []
         for row in places:
             thumbnails = [

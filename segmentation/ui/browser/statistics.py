@@ -8,17 +8,12 @@ from segmentation.data.health import usable_patches
 from segmentation.data.palette import VOID_NAME
 from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
 from segmentation.data.scenes import Dataset
-from segmentation.tables import csv_text
+from segmentation.tables import to_safe_csv
 from segmentation.ui.browser.filters import begin_view, choose_patch_size, known_splits
 from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
-from segmentation.ui.layout import (
-    drawn,
-    one_sentence,
-)
-from segmentation.ui.loaders import (
-    load_health,
-    load_tile_table,
-)
+from segmentation.ui.loaders.scenes import load_health, load_tile_table
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.masks import display_palette
 
 TILES_DRAWN = 40
 """More tiles than these are no chart to read."""
@@ -41,7 +36,7 @@ def show_split(dataset: Dataset) -> None:
     if len(patches) < 2:
         st.info(f"There are too few patches of {size} px to split: choose a smaller patch size in the sidebar.")
         return
-    with one_sentence():
+    with show_errors():
         protocol, tile = splits[split]
         test = held_out(patches, protocol, tile)
         names = list(dataset.palette.names)
@@ -63,7 +58,7 @@ def show_split(dataset: Dataset) -> None:
         )
         st.caption(f"Protocol {protocol}: {DESCRIPTIONS[protocol]}.")
         st.plotly_chart(
-            tile_shares(parts, drawn(dataset.palette), "Share of the part's labelled pixels, %"), key="parts"
+            tile_shares(parts, display_palette(dataset.palette), "Share of the part's labelled pixels, %"), key="parts"
         )
 
 
@@ -83,18 +78,19 @@ def show_shares(dataset: Dataset) -> None:
         st.subheader("Whole set", anchor=False)
         shares = pixels.sum(0) / pixels.sum()
         st.plotly_chart(
-            class_bars(shares[:-1], drawn(dataset.palette), "Share of all pixels, %", share=True), key="set-shares"
+            class_bars(shares[:-1], display_palette(dataset.palette), "Share of all pixels, %", share=True),
+            key="set-shares",
         )
         st.caption(f"{int(pixels.sum()):,} pixels; {100 * shares[-1]:.2f} % have no class.")
     with halves.cell():
         st.subheader("Tile by tile", anchor=False)
         tiles = _most_different_tiles(health.scenes, names)
         shown = health.scenes[health.scenes["tile"].isin(tiles)]
-        st.plotly_chart(tile_shares(shown, drawn(dataset.palette)), key="tile-shares")
+        st.plotly_chart(tile_shares(shown, display_palette(dataset.palette)), key="tile-shares")
         if len(tiles) < len(dataset.tiles):
             st.caption(f"The {len(tiles)} of {len(dataset.tiles):,} tiles that differ most from the whole set.")
     st.subheader("Brightness and contrast by class", anchor=False)
-    st.plotly_chart(light_figure(health.light, drawn(dataset.palette)), key="light")
+    st.plotly_chart(light_figure(health.light, display_palette(dataset.palette)), key="light")
     st.subheader("Tiles", anchor=False)
     table = usable_patches(load_tile_table(dataset, size), health)
     st.dataframe(
@@ -113,7 +109,7 @@ def show_shares(dataset: Dataset) -> None:
     st.caption(f"{table['patches'].sum():,} patches in all. A range means that the tile's scenes differ in size.")
     st.download_button(
         "Download the table",
-        csv_text(table),
+        to_safe_csv(table),
         "tiles.csv",
         "text/csv",
         key="tiles-csv",

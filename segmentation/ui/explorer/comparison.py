@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from segmentation.data.palette import VOID
-from segmentation.data.protocols import settle_void
+from segmentation.data.protocols import apply_void_policy
 from segmentation.data.raster import LARGE
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.run import Run
@@ -26,12 +26,10 @@ from segmentation.ui.explorer.view import (
     TRUTH,
     View,
 )
-from segmentation.ui.layout import (
-    drawn,
-    plain,
-)
-from segmentation.ui.loaders import predict
+from segmentation.ui.loaders.predictions import predict
 from segmentation.ui.pictures import error_map, fit, heat, nearest, outline, overlay
+from segmentation.ui.shell.masks import display_palette
+from segmentation.ui.shell.words import plain
 from segmentation.ui.viewer import LONGEST, Pane, Reading, viewer
 
 ASKED = "explorer_asked_for"
@@ -43,7 +41,7 @@ def compare(subject: Subject, run: Run, view: View) -> None:
     height, width = subject.image.shape[:2]
     st.caption(" · ".join(filter(None, [f"{plain(subject.name)}, {width:,} × {height:,} px", plain(subject.remark)])))
 
-    truth = None if subject.mask is None else settle_void(subject.mask, run.protocol, run.palette)
+    truth = None if subject.mask is None else apply_void_policy(subject.mask, run.protocol, run.palette)
     # No larger than they are shown: of a large scene each picture in full would take a gigabyte.
     rows, columns = nearest(height, width, LONGEST)
     image = fit(subject.image, LONGEST, smooth=True)
@@ -51,7 +49,9 @@ def compare(subject: Subject, run: Run, view: View) -> None:
     if height * width > LARGE and not _is_asked_for(subject, run, view):
         panes = [Pane(IMAGE, image, smooth=True)]
         if classes is not None:
-            panes.append(Pane(TRUTH, overlay(image, classes, drawn(run.palette), view.opacity), view.opacity < 1))
+            panes.append(
+                Pane(TRUTH, overlay(image, classes, display_palette(run.palette), view.opacity), view.opacity < 1)
+            )
         viewer(subject.name, panes, [], key="viewer", size=(height, width))
         return
     prediction = predict(run.model, subject.image, view.tta, view.overlap)
@@ -103,7 +103,7 @@ def _pictures(
     view: View,
 ) -> dict[str, Callable[[], Pane]]:
     """Return what draws each picture that can be had, by its name in the choice."""
-    palette, colors = run.palette, drawn(run.palette)
+    palette, colors = run.palette, display_palette(run.palette)
 
     def masked(title: str, classes: np.ndarray) -> Pane:
         if view.outlined:

@@ -10,12 +10,10 @@ from segmentation.data.images import png_bytes
 from segmentation.data.scenes import slug
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.run import Run
-from segmentation.tables import csv_text
+from segmentation.tables import to_safe_csv
 from segmentation.ui.explorer.sources import Subject
-from segmentation.ui.layout import (
-    drawn,
-)
 from segmentation.ui.pictures import titled
+from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.viewer import Pane
 
 
@@ -55,14 +53,14 @@ def downloads(subject: Subject, panes: list[Pane], prediction: Prediction, table
             "Scores" if subject.mask is not None else "Shares",
             f"{stem}-scores.csv",
             "text/csv",
-            lambda: csv_text(table),
+            lambda: to_safe_csv(table),
             "A row a class.",
         ),
         (
             "All in one picture",
             f"{stem}-report.png",
             "image/png",
-            lambda: png_bytes(titled([(pane.title, pane.pixels) for pane in panes], drawn(run.palette))),
+            lambda: png_bytes(titled([(pane.title, pane.pixels) for pane in panes], display_palette(run.palette))),
             "PNG of the pictures in sight, with titles and legend.",
         ),
     )

@@ -18,13 +18,17 @@ from segmentation.files import VanishingFolder, remove_unfinished, replacing
 from segmentation.inference.batch import Job, kept_row, map_files, predict_file
 from segmentation.inference.maps import write_polygons
 from segmentation.runs.run import Run
-from segmentation.tables import csv_text
+from segmentation.tables import to_safe_csv
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.maps import map_figure
 from segmentation.ui.explorer.view import choose_windows
-from segmentation.ui.layout import choose_opacity, drawn, plain, readable
-from segmentation.ui.loaders import load_orthophoto, load_overview, load_predictor, progress_bar, taking_turns
+from segmentation.ui.loaders.caching import progress_bar, taking_turns
+from segmentation.ui.loaders.orthophotos import load_orthophoto, load_overview
+from segmentation.ui.loaders.predictions import load_predictor
 from segmentation.ui.pictures import heat, overlay
+from segmentation.ui.shell.access import readable
+from segmentation.ui.shell.masks import choose_opacity, display_palette
+from segmentation.ui.shell.words import plain
 from segmentation.ui.viewer import Coordinates, Pane, Reading, viewer
 
 MAPS = "maps"
@@ -115,7 +119,7 @@ def show(run: Run) -> None:
         files = dict(zip((CLASSES, CONFIDENCE), (folder / name for name in map_files(job, path)), strict=True))
         classes = load_overview(files[CLASSES], band=True)
         percent = load_overview(files[CONFIDENCE], band=True)
-        colors = drawn(run.palette)
+        colors = display_palette(run.palette)
         panes.append(Pane(f"Prediction of {run.name}", overlay(image, classes, colors, opacity), smooth=opacity < 1))
         panes.append(Pane("Confidence: blue 0, yellow 1", heat(np.where(percent == VOID, 0, percent / 100))))
         readings = [Reading("Prediction", classes, run.palette)]
@@ -125,7 +129,7 @@ def show(run: Run) -> None:
     viewer(str(path), panes, readings, key="orthophoto-viewer", coordinates=coordinates)
     if row is None:
         return
-    _show_map(run, ortho.corners, image, overlay(image, classes, drawn(run.palette), opacity))
+    _show_map(run, ortho.corners, image, overlay(image, classes, display_palette(run.palette), opacity))
     _show_areas(run, row)
     _offer_files(run, path, files, row)
 
@@ -186,7 +190,9 @@ def _show_areas(run: Run, row: dict) -> None:
     table = area_table(run, row)
     halves = st.grid(2, min_column_width=400, gap="medium")
     halves.plotly_chart(
-        class_bars(table["share"], drawn(run.palette), "Share of the pixels that hold a picture, %", share=True),
+        class_bars(
+            table["share"], display_palette(run.palette), "Share of the pixels that hold a picture, %", share=True
+        ),
         key="orthophoto-shares",
         config={"displayModeBar": False},
     )
@@ -228,7 +234,7 @@ def _offer_files(run: Run, path: Path, files: dict[str, Path], row: dict) -> Non
             )
         st.download_button(
             "Areas",
-            csv_text(pd.json_normalize(row, sep="_")),
+            to_safe_csv(pd.json_normalize(row, sep="_")),
             f"{path.stem}-areas.csv",
             "text/csv",
             key="download-areas",

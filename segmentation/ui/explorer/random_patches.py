@@ -5,24 +5,19 @@ import streamlit as st
 
 from segmentation import scores
 from segmentation.data.images import png_bytes
-from segmentation.data.protocols import settle_void
+from segmentation.data.protocols import apply_void_policy
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ImageFileError
 from segmentation.runs.run import Run
 from segmentation.ui.address import link
-from segmentation.ui.layout import (
-    EXPLORER,
-    code,
-    drawn,
-    in_classes,
-    looking_at,
-    one_sentence,
-    plain,
-    say_other_files,
-    score,
-)
-from segmentation.ui.loaders import load_patch, predict
+from segmentation.ui.loaders.predictions import predict
+from segmentation.ui.loaders.scenes import load_patch
 from segmentation.ui.pictures import in_a_row
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.masks import display_palette
+from segmentation.ui.shell.pages import EXPLORER, looking_at
+from segmentation.ui.shell.run import say_other_files
+from segmentation.ui.shell.words import code, in_classes, plain, score
 
 
 def random_patches(dataset: Dataset | None, run: Run) -> None:
@@ -55,12 +50,12 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
     )
     cards = st.grid(2, min_column_width=400)
     for row in chosen.itertuples():
-        with cards, st.container(border=True), one_sentence(ImageFileError):  # without a model there is no card at all
+        with cards, st.container(border=True), show_errors(ImageFileError):  # without a model there is no card at all
             image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size, run.stretch)
-            truth = settle_void(mask, run.protocol, run.palette)
+            truth = apply_void_policy(mask, run.protocol, run.palette)
             predicted = predict(run.model, image).classes
             matrix = scores.confusion_matrices(truth[None], predicted[None], len(run.palette))[0]
-            pictures = [image, *(drawn(run.palette).decode(classes) for classes in (truth, predicted))]
+            pictures = [image, *(display_palette(run.palette).decode(classes) for classes in (truth, predicted))]
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(code(row.patch))
                 st.page_link(

@@ -11,12 +11,8 @@ from segmentation.inference.prediction import Prediction
 from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.evaluation import confusion_figure
-from segmentation.ui.layout import (
-    SCORED,
-    drawn,
-    plain,
-    score,
-)
+from segmentation.ui.shell.masks import display_palette
+from segmentation.ui.shell.words import SCORED, plain, score
 
 EDGE = 3
 """Pixels up to so far from an edge between classes count as near it."""
@@ -84,7 +80,7 @@ def show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Pred
     halves = st.grid(2, min_column_width=400, gap="medium")
     first = scores.iou(matrices[run.name])
     halves.plotly_chart(
-        class_bars(first, drawn(palette), f"IoU of {run.name}", share=False),
+        class_bars(first, display_palette(palette), f"IoU of {run.name}", share=False),
         key="iou-bars",
         config={"displayModeBar": False},
     )
@@ -124,7 +120,7 @@ def show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
             st.plotly_chart(
                 class_bars(
                     counts / prediction.classes.size,
-                    drawn(run.palette),
+                    display_palette(run.palette),
                     "Share of the picture, predicted, %",
                     share=True,
                 ),

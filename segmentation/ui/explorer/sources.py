@@ -11,14 +11,11 @@ from segmentation.data.patches import grid, patch_name
 from segmentation.data.scenes import Dataset, check_same_size
 from segmentation.errors import ImageFileError
 from segmentation.runs.run import Run
-from segmentation.ui.layout import (
-    DATASET,
-    WHOLE,
-    one_sentence,
-    plain,
-    say_unknown,
-)
-from segmentation.ui.loaders import load_fingerprint, load_patch, load_scene, prepare_predictor
+from segmentation.ui.loaders.predictions import prepare_predictor
+from segmentation.ui.loaders.scenes import load_fingerprint, load_patch, load_scene
+from segmentation.ui.shell.faults import show_errors, warn_if_unknown
+from segmentation.ui.shell.pages import DATASET, WHOLE
+from segmentation.ui.shell.words import plain
 
 RANDOM, UPLOAD, ORTHOPHOTO = "Random patches", "Upload", "Orthophoto"
 """What the explorer shows instead of the data set's scenes."""
@@ -79,7 +76,7 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
         return None
     left, right = st.columns(2)
     names = [scene.name for scene in dataset.scenes]
-    say_unknown("scene", "scene", names)
+    warn_if_unknown("scene", "scene", names)
     name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     size = run.patch_size
     image, mask = load_scene(dataset.scene(name), dataset.palette, run.stretch or dataset.stretch)
@@ -156,7 +153,7 @@ def choose_upload(run: Run) -> Subject | None:
     mask = None
     if "mask" in kept:
         # A mask that does not fit is no reason to withhold the prediction.
-        with one_sentence():
+        with show_errors():
             mask = _read_uploaded_mask(run, image, name)
     return Subject(name, image, mask, "")
 

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from segmentation.runs.run import Run
-from segmentation.ui.layout import (
-    choose_mask_style,
-    choose_opacity,
-    other_runs,
-)
+from segmentation.ui.shell.masks import choose_mask_style, choose_opacity
+from segmentation.ui.shell.run import other_runs
 
 IMAGE, TRUTH, PREDICTION, ERRORS = "Image", "Ground truth", "Prediction", "Errors"
 

@@ -12,13 +12,11 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.files import replacing
 from segmentation.runs.run import Run, check_run_name
-from segmentation.tables import csv_text
+from segmentation.tables import to_safe_csv
 from segmentation.training import launch
-from segmentation.ui.layout import (
-    known_runs,
-    one_sentence,
-    plain,
-)
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.run import known_runs
+from segmentation.ui.shell.words import plain
 
 
 def offer_actions(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
@@ -26,7 +24,7 @@ def offer_actions(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Download the ranking",
-            lambda: csv_text(table.assign(rank=range(1, len(table) + 1))),
+            lambda: to_safe_csv(table.assign(rank=range(1, len(table) + 1))),
             f"{run.name}-ranking.csv",
             "text/csv",
             key="download-ranking",
@@ -55,7 +53,7 @@ def offer_actions(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
                 "Learning rate", 1e-7, 1.0, 1e-4, format="%g", step=1e-5, key="tune-rate", help="Falls along a cosine."
             )
             if st.button("Start", type="primary", icon=":material/play_circle:", key="tune"):
-                with one_sentence():
+                with show_errors():
                     fine_tune(dataset, run, trained_on["patch"][:count], name, epochs, rate)
                     st.success(f"{plain(name)} is starting: the training monitor shows how it goes.")
     if table["part"].eq("test").any():

@@ -6,26 +6,21 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.data.images import png_bytes
-from segmentation.data.protocols import settle_void
+from segmentation.data.protocols import apply_void_policy
 from segmentation.data.scenes import Dataset
 from segmentation.errors import BackendError, RunError
 from segmentation.evaluation.ranking import INVENTED, MISSED
 from segmentation.runs.run import Run
 from segmentation.ui.address import link
 from segmentation.ui.gallery.filters import COUNTED, ERRORS
-from segmentation.ui.layout import (
-    EXPLORER,
-    code,
-    drawn,
-    in_classes,
-    looking_at,
-    one_sentence,
-    plain,
-    score,
-    turn_pages,
-)
-from segmentation.ui.loaders import load_patch, load_scene, predict
+from segmentation.ui.loaders.predictions import predict
+from segmentation.ui.loaders.scenes import load_patch, load_scene
 from segmentation.ui.pictures import draw_frame, fit, in_a_row
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.frame import turn_pages
+from segmentation.ui.shell.masks import display_palette
+from segmentation.ui.shell.pages import EXPLORER, looking_at
+from segmentation.ui.shell.words import code, in_classes, plain, score
 
 PATCHES_A_PAGE = 8
 
@@ -59,7 +54,7 @@ def show_cards(
     cards = st.grid(2, min_column_width=400)
     broken: set[str] = set()
     for _, row in shown.iterrows():
-        with cards, st.container(border=True), one_sentence():
+        with cards, st.container(border=True), show_errors():
             show_card(dataset, run, row, broken, second, ranked_by)
             if below:
                 below(row)
@@ -104,11 +99,11 @@ def show_card(
                 query_params=link(looking_at(row["scene"], place) | ({"with": second.name} if second else {})),
             )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size, run.stretch)
-    pictures = [image, drawn(run.palette).decode(settle_void(mask, run.protocol, run.palette))]
+    pictures = [image, display_palette(run.palette).decode(apply_void_policy(mask, run.protocol, run.palette))]
     for of in (run, second):
         if of and of.model and of.name not in broken:
             try:
-                pictures.append(drawn(run.palette).decode(predict(of.model, image).classes))
+                pictures.append(display_palette(run.palette).decode(predict(of.model, image).classes))
             except (RunError, BackendError) as error:
                 broken.add(of.name)
                 st.error(plain(error), icon=":material/error:")
@@ -151,7 +146,7 @@ def _facts(row: pd.Series) -> dict[str, str]:
 @st.dialog("In its scene", width="large")
 def _context(dataset: Dataset, run: Run, row: pd.Series) -> None:
     """Show where in its scene a patch is."""
-    with one_sentence():
+    with show_errors():
         image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette, run.stretch or dataset.stretch)
         framed = draw_frame(image, row["row"] * run.patch_size, row["column"] * run.patch_size, run.patch_size)
         st.image(

@@ -11,9 +11,7 @@ from segmentation.runs.run import Run
 from segmentation.ui.charts.evaluation import scatter_figure
 from segmentation.ui.gallery.cards import show_card
 from segmentation.ui.gallery.filters import choose_patches, has_confusions
-from segmentation.ui.layout import (
-    one_sentence,
-)
+from segmentation.ui.shell.faults import show_errors
 
 
 def causes(dataset: Dataset, run: Run) -> None:
@@ -70,5 +68,5 @@ def causes(dataset: Dataset, run: Run) -> None:
     if found.empty:
         st.caption("Click a point to see its patch.")
         return
-    with st.container(border=True), one_sentence():
+    with st.container(border=True), show_errors():
         show_card(dataset, run, found.iloc[0], set())

@@ -11,9 +11,7 @@ from segmentation.ui.charts.evaluation import confusion_figure
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards
 from segmentation.ui.gallery.filters import choose_patches, has_confusions
-from segmentation.ui.layout import (
-    plain,
-)
+from segmentation.ui.shell.words import plain
 
 
 def confusions(dataset: Dataset, run: Run) -> None:

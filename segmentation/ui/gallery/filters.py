@@ -7,10 +7,7 @@ import streamlit as st
 from segmentation import scores
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, count_errors
 from segmentation.runs.run import Run
-from segmentation.ui.layout import (
-    code,
-    plain,
-)
+from segmentation.ui.shell.words import code, plain
 
 PARTS = {"Held out": "test", "Trained on": "train"}
 

@@ -7,7 +7,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.evaluation import diagnosis
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, rank
 from segmentation.runs.run import Run
-from segmentation.tables import csv_text
+from segmentation.tables import to_safe_csv
 from segmentation.ui.address import link
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards
@@ -26,12 +26,8 @@ from segmentation.ui.gallery.filters import (
     has_confusions,
     hidden_line,
 )
-from segmentation.ui.layout import (
-    BROWSER,
-    EXPLORER,
-    looking_at,
-    plain,
-)
+from segmentation.ui.shell.pages import BROWSER, EXPLORER, looking_at
+from segmentation.ui.shell.words import plain
 
 
 def ranking(dataset: Dataset, run: Run) -> None:
@@ -122,7 +118,7 @@ def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_fi
         )
         st.download_button(
             "Download the table",
-            csv_text(groups),
+            to_safe_csv(groups),
             f"{run.name}-{unit.lower()}.csv",
             "text/csv",
             key="download-groups",

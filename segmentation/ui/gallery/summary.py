@@ -9,14 +9,9 @@ from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure
 from segmentation.ui.gallery.filters import evaluate_command
-from segmentation.ui.layout import (
-    SCORED,
-    drawn,
-    plain,
-    protocol_line,
-    say_other_files,
-    score,
-)
+from segmentation.ui.shell.masks import display_palette
+from segmentation.ui.shell.run import say_other_files
+from segmentation.ui.shell.words import SCORED, plain, protocol_line, score
 
 
 def can_show(dataset: Dataset | None, run: Run | None) -> bool:
@@ -64,7 +59,7 @@ def summary(run: Run) -> None:
     if more.open:
         halves = more.grid(2, min_column_width=380, gap="medium")
         by_class = [np.nan if value is None else value for value in metrics["iou"].values()]
-        halves.plotly_chart(class_bars(by_class, drawn(run.palette), "IoU", share=False), key="class-iou")
+        halves.plotly_chart(class_bars(by_class, display_palette(run.palette), "IoU", share=False), key="class-iou")
         halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], run.palette), key="confusion")
     if "calibration" in metrics:
         more = st.expander(

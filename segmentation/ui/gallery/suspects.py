@@ -8,14 +8,12 @@ from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.scenes import Dataset
 from segmentation.runs.reviews import VERDICTS, Reviews
 from segmentation.runs.run import Run
-from segmentation.tables import csv_text
+from segmentation.tables import to_safe_csv
 from segmentation.ui.gallery.cards import show_cards
 from segmentation.ui.gallery.filters import choose_patches, evaluate_command
-from segmentation.ui.layout import (
-    plain,
-    readable,
-)
-from segmentation.ui.loaders import load_fingerprint
+from segmentation.ui.loaders.scenes import load_fingerprint
+from segmentation.ui.shell.access import readable
+from segmentation.ui.shell.words import plain
 
 
 def suspects(dataset: Dataset, run: Run) -> None:
@@ -75,7 +73,7 @@ def suspects(dataset: Dataset, run: Run) -> None:
     if not known.empty:
         st.download_button(
             "Download the reviews",
-            csv_text(known.reset_index()),
+            to_safe_csv(known.reset_index()),
             f"{dataset.root.name}-reviews.csv",
             "text/csv",
             key="download-reviews",

@@ -11,10 +11,8 @@ from segmentation.ui.charts.evaluation import scatter_figure
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards
 from segmentation.ui.gallery.filters import COUNTED, PARTS, choose_least, choose_order, choose_patches, hidden_line
-from segmentation.ui.layout import (
-    other_runs,
-    plain,
-)
+from segmentation.ui.shell.run import other_runs
+from segmentation.ui.shell.words import plain
 
 
 def two_runs(dataset: Dataset, run: Run) -> None:

@@ -6,9 +6,10 @@ from segmentation.backend import installed_backends
 from segmentation.configuration import Configuration
 from segmentation.data.locate import runs_folder
 from segmentation.training import launch
-from segmentation.ui.layout import one_sentence, plain
 from segmentation.ui.monitor.logs import Log
 from segmentation.ui.monitor.train_form import DATA, launch_and_redraw
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.words import plain
 
 
 def controls(logs: list[Log]) -> None:
@@ -26,7 +27,7 @@ def controls(logs: list[Log]) -> None:
             icon=":material/stop_circle:",
             help="After the batch under way; it can be resumed.",
         ):
-            with one_sentence():
+            with show_errors():
                 launch.stop(run)
                 st.toast(f"{plain(run.name)} stops after the batch under way.")
         if state in ("stopped", "failed", "stalled") and run.config and run.folder.parent == runs_folder():
@@ -38,7 +39,7 @@ def controls(logs: list[Log]) -> None:
                 disabled=data is None,
                 help="Go on where it was cut, on the data set in use.",
             ):
-                with one_sentence():
+                with show_errors():
                     backend = run.config.get("backend")
                     known = backend if backend in installed_backends() else None
                     launch_and_redraw(run.name, Configuration.from_dict(run.config["configuration"]), data, known)

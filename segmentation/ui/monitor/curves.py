@@ -15,8 +15,9 @@ from segmentation.runs.history import History, gap
 from segmentation.runs.run import Run
 from segmentation.ui.charts.curves import gap_figure, history_figure
 from segmentation.ui.charts.style import title_of
-from segmentation.ui.layout import one_sentence, plain
 from segmentation.ui.monitor.logs import Log, length_of, read_histories
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.words import plain
 
 POLL_SECONDS = 3.0
 """How often a running training's log is read again."""
@@ -105,7 +106,7 @@ def _choose_metrics(logs: list[Log]) -> set[str] | None:
     return {key(metric) for metric in chosen}
 
 
-@one_sentence()
+@show_errors()
 def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str] | None) -> None:
     """One drawing of all curves from what the files hold now."""
     if live and not any(Run(log.run.folder).status.get("state") == "running" for log in logs if log.run):

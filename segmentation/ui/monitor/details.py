@@ -5,10 +5,11 @@ import streamlit as st
 
 from segmentation.configuration import Configuration
 from segmentation.runs.run import Run
-from segmentation.tables import csv_text
+from segmentation.tables import to_safe_csv
 from segmentation.ui.charts.network import network_figure
-from segmentation.ui.layout import one_sentence, plain
 from segmentation.ui.monitor.logs import Log
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.words import plain
 
 
 def details(logs: list[Log]) -> None:
@@ -30,7 +31,7 @@ def details(logs: list[Log]) -> None:
         )
         st.download_button(
             "Download the hyper-parameters",
-            csv_text(table),
+            to_safe_csv(table),
             "hyper-parameters.csv",
             "text/csv",
             key="download-hyper-parameters",
@@ -46,12 +47,12 @@ def details(logs: list[Log]) -> None:
         )
         if not more.open:
             continue
-        with more, one_sentence():
+        with more, show_errors():
             table = log.read().table
             st.dataframe(table, hide_index=True, key=f"epochs-{log.key}")
             st.download_button(
                 "Download the epochs",
-                csv_text(table),
+                to_safe_csv(table),
                 f"{log.name}-epochs.csv",
                 "text/csv",
                 key=f"download-{log.key}",

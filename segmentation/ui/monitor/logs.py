@@ -12,8 +12,11 @@ from segmentation.data.locate import check_allowed
 from segmentation.errors import RunError
 from segmentation.runs.history import MOST_BYTES, History, read_history
 from segmentation.runs.run import HISTORY, Run, check_run_allowed, find_runs
-from segmentation.ui.layout import known_runs, one_sentence, plain, readable, refuse, say_unknown
-from segmentation.ui.loaders import MEGABYTE, remembered
+from segmentation.ui.loaders.caching import MEGABYTE, remembered
+from segmentation.ui.shell.access import readable
+from segmentation.ui.shell.faults import refuse, show_errors, warn_if_unknown
+from segmentation.ui.shell.run import known_runs
+from segmentation.ui.shell.words import plain
 
 UPLOADS = "uploaded_logs"
 """Session state: uploaded logs' names and bytes by file id, since an uploader forgets them on a change of page."""
@@ -89,7 +92,7 @@ def choose_logs(run: Run | None) -> list[Log]:
     """
     runs = {known.name: known for known in reversed(known_runs()) if (known.folder / HISTORY).exists()}
     others = [name for name in reversed(runs) if run is None or name != run.name]
-    say_unknown("run", "with", runs)
+    warn_if_unknown("run", "with", runs)
     chosen = st.multiselect(
         "Compare with",
         others,
@@ -113,7 +116,7 @@ def choose_logs(run: Run | None) -> list[Log]:
         )
         logs += _uploads()
     if path.strip():
-        with one_sentence():
+        with show_errors():
             logs += _logs_at(Path(path.strip()))
     return [_choose_training(log) for log in _told_apart(logs)]
 

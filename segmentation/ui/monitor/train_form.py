@@ -12,7 +12,10 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import DONE, RunError
 from segmentation.runs.run import Run
 from segmentation.training import launch
-from segmentation.ui.layout import CHOSEN_RUN, known_runs, one_sentence, plain, readable
+from segmentation.ui.shell.access import readable
+from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.run import CHOSEN_RUN, known_runs
+from segmentation.ui.shell.words import plain
 
 DATA = "data_to_train_on"
 """Session state: folder of the data set in use."""
@@ -82,7 +85,7 @@ def train_form(dataset: Dataset | None) -> None:
             help="Convolve in bfloat16 where the processor can: unet then trains half as fast again, as well.",
         )
         if st.form_submit_button("Start the training", type="primary", icon=":material/play_circle:"):
-            with one_sentence():
+            with show_errors():
                 if any(run.name == name for run in known_runs()):
                     raise RunError(f"There is a run {name} already: choose another name.")
                 configuration = Configuration(
@@ -111,7 +114,7 @@ def launch_and_redraw(name: str, configuration: Configuration, data: Path, backe
 
 
 @st.fragment(run_every=1.0)
-@one_sentence()
+@show_errors()
 def _await_start() -> None:
     """Say that a training is starting, until its run shows up or its process has ended."""
     name, process = st.session_state[STARTED]

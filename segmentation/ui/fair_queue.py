@@ -14,7 +14,7 @@ SECONDS = 0.5
 """How often one who waits is told how many are ahead."""
 
 
-class Turns:
+class FairQueue:
     """A queue that is worked off in rounds.
 
     Args:

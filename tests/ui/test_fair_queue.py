@@ -1,4 +1,4 @@
-"""Turns are taken in the order of coming, a step at a time, and given back whatever happens."""
+"""FairQueue are taken in the order of coming, a step at a time, and given back whatever happens."""
 
 from queue import Queue
 from threading import Thread
@@ -6,11 +6,11 @@ from threading import Thread
 import pytest
 
 from segmentation.errors import BusyError
-from segmentation.ui.turns import Turns
+from segmentation.ui.fair_queue import FairQueue
 
 
 def test_steps_are_taken_in_rounds() -> None:
-    turns, steps, queued = Turns(5), Queue(), Queue()
+    turns, steps, queued = FairQueue(5), Queue(), Queue()
 
     def work(name: str) -> None:
         with turns.taken(queued.put) as pass_on:
@@ -34,13 +34,13 @@ def test_one_alone_goes_on_at_once() -> None:
     def never(ahead: int) -> None:
         raise AssertionError
 
-    with Turns(1).taken(never) as pass_on:
+    with FairQueue(1).taken(never) as pass_on:
         pass_on()
         pass_on()
 
 
 def test_who_gives_up_waiting_leaves_the_queue() -> None:
-    turns, told = Turns(2), []
+    turns, told = FairQueue(2), []
 
     def give_up(ahead: int) -> None:
         told.append(ahead)
@@ -56,7 +56,7 @@ def test_who_gives_up_waiting_leaves_the_queue() -> None:
 
 
 def test_too_many_are_refused() -> None:
-    turns = Turns(1)
+    turns = FairQueue(1)
     with (
         turns.taken(lambda ahead: None),
         pytest.raises(BusyError, match=r"^1 predictions are under way on this server: try again in a minute\.$"),

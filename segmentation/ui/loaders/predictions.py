@@ -1,0 +1,93 @@
+"""Models, and what they predict."""
+
+import hashlib
+import time
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from segmentation.data.raster import LARGE
+from segmentation.errors import SegmentationError
+from segmentation.log import event
+
+if TYPE_CHECKING:
+    from segmentation.inference.predictor import Prediction, Predictor
+from segmentation.ui.loaders.caching import MEGABYTE, remembered, taking_turns
+
+PREDICTION = 48 * MEGABYTE
+"""What a prediction takes at most of the memory for them: that of a scene of 2.9 megapixels and six classes."""
+
+
+@remembered(2, key=lambda path, modified_ns, bfloat16: (path, modified_ns, bfloat16))
+def _predictor(path: Path, modified_ns: int, bfloat16: bool) -> "Predictor":
+    from segmentation.inference.predictor import Predictor  # half a second, only where needed
+
+    begun = time.monotonic()
+    predictor = Predictor(path, bfloat16)
+    event("model loaded", run=path.parent.name, seconds=round(time.monotonic() - begun, 3))
+    return predictor
+
+
+def load_predictor(path: Path, bfloat16: bool = False) -> "Predictor":
+    """Return the model at `path`, loaded once for all sessions.
+
+    Raises:
+        RunError: If it cannot be loaded.
+        BackendError: If what computes it cannot be loaded.
+    """
+    with st.spinner("Loading the model …"):
+        return _predictor(path, path.stat().st_mtime_ns, bfloat16)
+
+
+def prepare_predictor(path: Path) -> None:
+    """Begin to load the model at `path` while the user looks for a picture; what goes wrong shows when it is needed."""
+
+    def load() -> None:
+        with suppress(SegmentationError, OSError):
+            _predictor(path, path.stat().st_mtime_ns, bfloat16=False)
+
+    Thread(target=load, daemon=True).start()
+
+
+@remembered(
+    3 * PREDICTION,
+    key=lambda path, modified_ns, digest, tta, overlap, full, image: (path, modified_ns, digest, tta, overlap, full),
+    # Those of two runs are always kept, however large: a page that shows both would make them at every click.
+    size=lambda prediction: min(prediction.nbytes, PREDICTION),
+)
+def _predict(
+    path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, full: bool, image: np.ndarray
+) -> "Prediction":
+    predictor = load_predictor(path)
+    begun = time.monotonic()
+    with taking_turns("Predicting, windows …") as progress:
+        prediction = predictor.scene(image, progress, tta, overlap, full)
+    seconds = round(time.monotonic() - begun, 3)
+    event("prediction made", run=path.parent.name, pixels=prediction.classes.size, seconds=seconds)
+    for array in (prediction.classes, prediction.confidence, *([prediction.probabilities] if full else [])):
+        array.flags.writeable = False
+    return prediction
+
+
+def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0.0) -> "Prediction":
+    """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar, by turns with other sessions.
+
+    Of one of more than `LARGE` pixels the classes' probabilities are not kept.
+
+    Args:
+        path: A run's model.
+        image: The picture.
+        tta: With test-time augmentation.
+        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
+
+    Raises:
+        RunError: If the model cannot be loaded.
+        BusyError: If too many predictions are under way.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(image)).hexdigest() + str(image.shape)
+    full = image.shape[0] * image.shape[1] <= LARGE
+    return _predict(path, path.stat().st_mtime_ns, digest, tta, overlap, full, image)

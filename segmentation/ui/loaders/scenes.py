@@ -1,0 +1,191 @@
+"""A data set's health, scenes, patches and thumbnails."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from segmentation.data.health import Health, examine
+from segmentation.data.images import png_bytes
+from segmentation.data.palette import Palette
+from segmentation.data.patches import PATCH_SIZE, Progress, patch_name, tile_table
+from segmentation.data.raster import Stretch
+from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.errors import ImageFileError
+from segmentation.ui.pictures import fit, overlay
+
+if TYPE_CHECKING:
+    pass
+from segmentation.ui.loaders.caching import MEGABYTE, progress_bar, remembered
+
+
+@remembered(4, key=lambda dataset, size, progress: (dataset.stamp(), size))
+def _health(dataset: Dataset, size: int, progress: Progress) -> Health:
+    return examine(dataset, size, progress)
+
+
+def load_health(dataset: Dataset, size: int = PATCH_SIZE) -> Health:
+    """Return the health report of a data set and its patches' statistics, with a bar while its files are read."""
+    with progress_bar("Reading every scene once …") as progress:
+        return _health(dataset, size, progress)
+
+
+@remembered(16, key=lambda dataset, size: (dataset.stamp(), size))
+def load_tile_table(dataset: Dataset, size: int) -> pd.DataFrame:
+    """Return the article's table of tiles."""
+    return tile_table(dataset, size)
+
+
+@remembered(16, key=lambda dataset: dataset.stamp())
+def load_fingerprint(dataset: Dataset) -> str:
+    """Return the SHA-256 of a data set's contents."""
+    return dataset.fingerprint()
+
+
+def _scene_stamp(scene: Scene) -> tuple:
+    """A mark of a scene's two files that changes when one of them does; None for a file that is gone."""
+    marks = []
+    for path in (scene.image, scene.mask):
+        try:
+            status = path.stat()
+            marks.append((path, status.st_mtime_ns, status.st_size))
+        except OSError:
+            marks.append((path, None, None))
+    return tuple(marks)
+
+
+@remembered(
+    400 * MEGABYTE,
+    key=lambda scene, palette, stretch: (_scene_stamp(scene), palette, stretch),
+    size=lambda pair: pair[0].nbytes + pair[1].nbytes,
+)
+def load_scene(scene: Scene, palette: Palette, stretch: Stretch | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return a scene's image (height, width, 3) and class indices (height, width), both uint8 and read-only.
+
+    Args:
+        scene: What to read.
+        palette: The classes.
+        stretch: For an image of more than 8 bits.
+
+    Raises:
+        ImageFileError: If it cannot be read.
+    """
+    image, mask = read_scene(scene, palette, stretch)
+    image.flags.writeable = mask.flags.writeable = False
+    return image, mask
+
+
+def load_patch(
+    dataset: Dataset, scene: str, row: int, column: int, size: int, stretch: Stretch | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one patch's image (size, size, 3) and class indices (size, size).
+
+    Args:
+        dataset: Where its scene is.
+        scene: The scene's name.
+        row: Of the grid of patches.
+        column: Likewise.
+        size: Side of a patch, in pixels.
+        stretch: Of the run that is to see it, for an image of more than 8 bits; by default the data set's.
+
+    Raises:
+        ImageFileError: If its scene cannot be read, or is too small.
+        DatasetNotFoundError: If there is no such scene.
+    """
+    return _cut_patch(
+        load_scene(dataset.scene(scene), dataset.palette, stretch or dataset.stretch), scene, row, column, size
+    )
+
+
+def _cut_patch(
+    pixels: tuple[np.ndarray, np.ndarray], scene: str, row: int, column: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    image, mask = pixels
+    if not (row < mask.shape[0] // size and column < mask.shape[1] // size):
+        raise ImageFileError(f"{patch_name(scene, row, column)} is not in the scene: its files have changed.")
+    here = np.s_[row * size : (row + 1) * size, column * size : (column + 1) * size]
+    return image[here], mask[here]
+
+
+@remembered(
+    64 * MEGABYTE,
+    key=lambda scene, palette, stretch, longest: (_scene_stamp(scene), palette, stretch, longest),
+    size=lambda pair: pair[0].nbytes + pair[1].nbytes,
+)
+def load_small(scene: Scene, palette: Palette, stretch: Stretch | None, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a scene's image, shrunk smoothly, and its class indices, shrunk by whole pixels, both read-only.
+
+    Args:
+        scene: What to read.
+        palette: The classes.
+        stretch: For an image of more than 8 bits.
+        longest: The longer side is at most so many pixels.
+
+    Raises:
+        ImageFileError: If the scene cannot be read.
+    """
+    image, mask = load_scene(scene, palette, stretch)
+    small = np.array(fit(image, longest, smooth=True))
+    rows = np.arange(small.shape[0]) * mask.shape[0] // small.shape[0]
+    columns = np.arange(small.shape[1]) * mask.shape[1] // small.shape[1]
+    small_mask = mask[np.ix_(rows, columns)]
+    small.flags.writeable = small_mask.flags.writeable = False
+    return small, small_mask
+
+
+@remembered(
+    32 * MEGABYTE,
+    key=lambda scene, *how: (_scene_stamp(scene), *how),
+    size=len,
+)
+def load_thumbnail(
+    scene: Scene, palette: Palette, stretch: Stretch | None, colors: Palette, opacity: float, longest: int
+) -> bytes:
+    """Return a scene's thumbnail as PNG, its longer side at most `longest` pixels, with the mask laid over.
+
+    Args:
+        scene: What to read.
+        palette: The classes, in the colours of the mask file.
+        stretch: For an image of more than 8 bits.
+        colors: The classes, in the colours to draw.
+        opacity: How much the mask covers, 0–1.
+        longest: In pixels.
+
+    Raises:
+        ImageFileError: If the scene cannot be read.
+    """
+    return png_bytes(overlay(*load_small(scene, palette, stretch, longest), colors, opacity))
+
+
+@remembered(
+    32 * MEGABYTE,
+    key=lambda scene, *how: (_scene_stamp(scene), *how),
+    size=len,
+)
+def load_patch_thumbnail(
+    scene: Scene,
+    palette: Palette,
+    stretch: Stretch | None,
+    colors: Palette,
+    opacity: float,
+    row: int,
+    column: int,
+    size: int,
+) -> bytes:
+    """Return a patch as PNG with its mask laid over, as `load_thumbnail` does: each may come from another scene.
+
+    Args:
+        scene: Where it lies.
+        palette: The classes, in the colours of the mask file.
+        stretch: For an image of more than 8 bits.
+        colors: The classes, in the colours to draw.
+        opacity: How much the mask covers, 0–1.
+        row: Of the grid of patches.
+        column: Likewise.
+        size: Side of a patch, in pixels.
+
+    Raises:
+        ImageFileError: If the scene cannot be read, or is too small.
+    """
+    image, mask = _cut_patch(load_scene(scene, palette, stretch), scene.name, row, column, size)
+    return png_bytes(overlay(image, mask, colors, opacity))

@@ -1,0 +1,34 @@
+"""How things are said, on every page alike."""
+
+import re
+
+SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
+"""Which pixels scores are of, on every page."""
+
+
+def plain(text: object) -> str:
+    """Return Markdown that shows a text as it is: names come from files and from people."""
+    text = " ".join(str(text).split())
+    text = re.sub(r"[\\`*_\[\]<>$~|#!]|:(?=\w)", r"\\\g<0>", text)
+    return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", text)  # what would begin a list
+
+
+def code(text: object) -> str:
+    """Return Markdown that shows a text as code."""
+    return f"`{' '.join(str(text).split()).replace('`', chr(39))}`"
+
+
+def protocol_line(metrics: dict) -> str:
+    """Say where scores come from: protocol, patches, pixels."""
+    protocol, patches, pixels = plain(metrics["protocol"]), metrics["patches"], metrics["pixels"]
+    return f"protocol {protocol} · {patches:,} held-out patches · {pixels:,} scored pixels"
+
+
+def score(value: float | None) -> str:
+    """Show a score with three decimals, and a dash where there is none."""
+    return "–" if value is None or value != value else f"{value:.3f}"
+
+
+def in_classes(count: float) -> str:
+    """Say over how many classes a mean is."""
+    return "1 class" if count == 1 else f"{int(count)} classes"
