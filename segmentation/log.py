@@ -1,4 +1,4 @@
-"""The dashboard's log: an event a line, as JSON, in a file that rotates; neither pictures nor what files hold."""
+"""The dashboard's log: one event per line, as JSON, in a file that rotates; neither pictures nor what files hold."""
 
 import json
 import logging

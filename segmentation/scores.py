@@ -22,7 +22,7 @@ CONFIDENCE_BINS = 15
 
 
 def confusion_matrices(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Count, image by image, how often each class was taken for which. Void in the truth is left out.
+    """Count, image by image, how often each class is predicted as which. Void in the truth is left out.
 
     Args:
         truth: (images, height, width) uint8 class indices, void 255.

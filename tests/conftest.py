@@ -34,6 +34,14 @@ COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 
 SIZES = {("Tile 1", 1): (65, 97), ("Tile 1", 2): (66, 97), ("Tile 2", 1): (65, 129), ("Tile 2", 2): (65, 128)}
 """(height, width) of every scene of the small data set: 6, 6, 8 and 8 patches of 32 px."""
 
+SLOW = (
+    *("browser", "corpus", "ui", "evaluation/test_shipped.py", "training", "inference/test_engine.py"),
+    *("inference/test_predictor.py", "inference/test_export.py", "inference/test_maps.py", "inference/test_batch.py"),
+    *("data/test_packed.py", "data/test_demo.py", "data/test_raster.py", "data/test_health.py", "model"),
+    *("test_backend.py", "test_command_line.py", "test_package.py", "test_house.py"),
+)
+"""Folders and files of tests that take seconds each; so does whatever needs a trained run."""
+
 Writer = Callable[[Path], Path]
 
 
@@ -48,6 +56,14 @@ class Trained(NamedTuple):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a folder be named for the browser tests' screenshots."""
     parser.addoption("--screenshots", help="folder for screenshots of every page; the README's are docs/screenshots")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, so that the rest can be run alone."""
+    folders = [Path(__file__).parent / name for name in SLOW]
+    for item in items:
+        if "trained" in item.fixturenames or any(item.path.is_relative_to(folder) for folder in folders):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

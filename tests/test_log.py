@@ -1,4 +1,4 @@
-"""The log holds an event a line, whatever names look like, and never stands in the way."""
+"""The log holds one event per line, whatever names look like, and never stands in the way."""
 
 import json
 import logging

@@ -59,11 +59,12 @@ class Health:
     """What one pass over a data set found.
 
     Args:
-        scenes: A row a readable scene: ``scene, tile, height, width, brightness, contrast``, then the pixels of every
-            class by its name, and those of no class.
-        patches: A row a patch: ``patch, tile, scene, row, column, brightness, contrast``, and pixels as above.
-        findings: A row a finding: ``severity, kind, scene, file, detail, pixels`` (void pixels, else 0).
-        light: A row a class: ``class, pixels, brightness, contrast``, the mean and deviation of its grey values, 0–1.
+        scenes: One row per readable scene: ``scene, tile, height, width, brightness, contrast``, then the pixels of
+            every class by its name, and those of no class.
+        patches: One row per patch: ``patch, tile, scene, row, column, brightness, contrast``, and pixels as above.
+        findings: One row per finding: ``severity, kind, scene, file, detail, pixels`` (void pixels, else 0).
+        light: One row per class: ``class, pixels, brightness, contrast``, the mean and deviation of its grey values,
+            0–1.
     """
 
     scenes: pd.DataFrame

@@ -42,7 +42,7 @@ class Patches:
     Args:
         images: (patches, size, size, 3) uint8.
         masks: (patches, size, size) uint8 class indices, void 255.
-        table: A row a patch: ``patch, tile, scene, row, column``.
+        table: One row per patch: ``patch, tile, scene, row, column``.
         skipped: One sentence for every scene that gives no patch: it cannot be read, or is smaller than one.
         unlabelled: The scenes whose masks hold no class at all.
     """
@@ -109,7 +109,7 @@ def patch_name(scene: str, row: int, column: int) -> str:
 
 
 def tile_table(dataset: Dataset, size: int = PATCH_SIZE) -> pd.DataFrame:
-    """Return the article's table: a row a tile with its sizes in pixels and its number of patches.
+    """Return the article's table: one row per tile with its sizes in pixels and its number of patches.
 
     Only headers are read. A scene that cannot be read, or whose mask cannot or is of another size, counts with no
     patches; what shows only when pixels are decoded is known to `health.usable_patches`.
@@ -142,7 +142,7 @@ def _span(values: set[int]) -> str:
 
 
 def patch_table(scene: str, tile: str, rows: int, columns: int) -> pd.DataFrame:
-    """Return a row a patch of one scene: ``patch, tile, scene, row, column``."""
+    """Return one row per patch of one scene: ``patch, tile, scene, row, column``."""
     places = [(row, column) for row in range(rows) for column in range(columns)]
     return pd.DataFrame(
         [(patch_name(scene, row, column), tile, scene, row, column) for row, column in places],

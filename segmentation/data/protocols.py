@@ -35,7 +35,7 @@ def held_out(table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None 
     one tile.
 
     Args:
-        table: A row a patch with columns ``tile`` and ``scene``, ordered by tile, scene, row, column.
+        table: One row per patch with columns ``tile`` and ``scene``, ordered by tile, scene, row, column.
         protocol: One of `PROTOCOLS`.
         held_out_tile: The tile's name, for ``tile``.
         seed: Seed of the permutation.
@@ -87,7 +87,7 @@ def touching(table: pd.DataFrame, test: np.ndarray) -> np.ndarray:
     """Tell which held-out patches touch a training patch of their scene, at a side or a corner: where a split leaks.
 
     Args:
-        table: A row a patch with columns ``scene``, ``row`` and ``column``.
+        table: One row per patch with columns ``scene``, ``row`` and ``column``.
         test: (patches,) bool, true where held out.
 
     Returns:

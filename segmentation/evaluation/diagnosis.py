@@ -18,10 +18,10 @@ BRIGHTEST = 0.1
 def grouped_scores(
     table: pd.DataFrame, matrices: np.ndarray, by: str, names: Sequence[str], class_name: str | None = None
 ) -> pd.DataFrame:
-    """Return a row a scene or tile with its scores, read off the sum of its patches' confusion matrices.
+    """Return one row per scene or tile with its scores, read off the sum of its patches' confusion matrices.
 
     Args:
-        table: A row a patch.
+        table: One row per patch.
         matrices: Their confusion matrices.
         by: ``scene`` or ``tile``.
         names: The classes.

@@ -51,7 +51,9 @@ def evaluate_run(
         ConfigurationError: If the protocol does not suit the data set.
     """
     if run.palette != dataset.palette:
-        raise RunError(f"{run.name} knows other classes than {dataset.root.name}: choose a run trained on its classes.")
+        raise RunError(
+            f"{run.name} was trained on other classes than {dataset.root.name} has: choose one that was trained on them."
+        )
     trained_with = Configuration.from_dict(run.config["configuration"])
     if protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
@@ -93,7 +95,7 @@ def evaluate(
         tta: Predict with test-time augmentation.
 
     Returns:
-        The contents of metrics.json (scores of the held-out part) and of patches.csv (a row a patch).
+        The contents of metrics.json (scores of the held-out part) and of patches.csv (one row per patch).
     """
     count, classes = len(patches.masks), len(palette)
     matrices = np.empty((count, classes, classes), np.int64)
@@ -121,7 +123,7 @@ def evaluate(
 def patch_scores(
     patches: Patches, test: np.ndarray, matrices: np.ndarray, sureness: dict[str, np.ndarray], palette: Palette
 ) -> pd.DataFrame:
-    """Return patches.csv: a row a patch with its part, scores, how sure the model was, and what its image is like.
+    """Return patches.csv: one row per patch with its part, scores, how sure the model was, and what its image is like.
 
     The last columns are its confusion matrix, a column a cell, such as ``Road as Land``: true, then predicted.
     """

@@ -15,7 +15,7 @@ HIGH_IS_BAD = frozenset({MISSED, INVENTED, WRONG, "surely_wrong"})
 def count_errors(matrices: np.ndarray, class_index: int | None = None) -> pd.DataFrame:
     """Count wrong pixels.
 
-    Of all classes together, each wrong pixel is missed where it is and invented as what it is taken for, so that the
+    Of all classes together, each wrong pixel is missed where it is and invented as what it is predicted as, so that the
     three counts are the same.
 
     Args:
@@ -42,7 +42,7 @@ def rank(
     What is still equal keeps the table's order, so that a ranking is the same every time.
 
     Args:
-        table: A row a patch.
+        table: One row per patch.
         score: The column to rank by; rows without it are left out.
         count: The column that counts wrong pixels, such as `WRONG`; None if they are not known.
         worst_first: Or best first.

@@ -61,7 +61,7 @@ class Predictor:
         run = Run(path.parent)
         if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
             raise RunError(
-                f"{path.name} of {run.name} knows {classes} classes and patches of {height} px, its {CONFIG} says "
+                f"{path.name} of {run.name} has {classes} classes and patches of {height} px, its {CONFIG} says "
                 f"{len(run.palette)} and {run.patch_size}: put the file there that belongs to it."
             )
         self.patch_size: int = height

@@ -38,7 +38,7 @@ class History:
     """A training's log.
 
     Args:
-        table: A row an epoch in ascending order: first ``epoch`` (int, as the log counts it), or ``step`` where it
+        table: One row per epoch in ascending order: first ``epoch`` (int, as the log counts it), or ``step`` where it
             counts none, then a float column for each of the log's.
         notes: One sentence for everything that had to be mended.
         warnings: One sentence for what went wrong in the training.
@@ -320,7 +320,7 @@ def _history(table: pd.DataFrame, tables: np.ndarray, notes: list[str]) -> Histo
     """Make the history out of a log's numbers.
 
     Args:
-        table: A row a line, as `_numbers` returns it.
+        table: One row per line, as `_numbers` returns it.
         tables: (lines,) int: how many headers stand above each.
         notes: To be added to.
     """

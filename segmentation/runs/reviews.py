@@ -32,7 +32,7 @@ class Reviews:
         self.path = runs / "reviews" / f"{fingerprint[:16]}.csv"
 
     def read(self) -> pd.DataFrame:
-        """Return a row a reviewed patch: ``patch, verdict, note, run, reviewed``; none if there is no file yet.
+        """Return one row per reviewed patch: ``patch, verdict, note, run, reviewed``; none if there is no file yet.
 
         Raises:
             RunError: If the file cannot be read as that.

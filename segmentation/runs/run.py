@@ -67,7 +67,7 @@ LARGEST_JSON, DEEPEST_JSON = 8 << 20, 32
 """Bytes of a JSON file, and lists within lists: the scores of 255 classes take half a megabyte and three."""
 
 LARGEST_TABLE, MOST_COLUMNS = 128 << 20, 70_000
-"""Bytes of patches.csv, enough for 500,000 patches, and columns: those of 255 classes, each taken for each."""
+"""Bytes of patches.csv, enough for 500,000 patches, and columns: those of 255 classes, each predicted as each."""
 
 STATUS_NUMBERS = {"heartbeat", "progress", "epoch", "epochs", "seconds_an_epoch", "seconds_left"}
 
@@ -92,7 +92,7 @@ def check_run_name(name: str) -> None:
 
 
 def confusion_column(true: str, predicted: str) -> str:
-    """Return the name of the column of patches.csv that counts pixels of one class taken for another."""
+    """Return the name of the column of patches.csv that counts pixels of one class predicted as another."""
     return f"{true} as {predicted}"
 
 
@@ -141,7 +141,7 @@ class Run:
 
     @cached_property
     def patches(self) -> pd.DataFrame | None:
-        """A row a patch with its part, scores and statistics."""
+        """One row per patch with its part, scores and statistics."""
         names = self.palette.names if self.palette else ()
         by_class = {f"iou_{name}" for name in names}
         cells = {confusion_column(true, predicted) for true in names for predicted in names}

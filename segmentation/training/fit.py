@@ -195,7 +195,8 @@ def _start_from(model: keras.Model, run: Run) -> None:
     weights = load_keras_model(run.model).get_weights()
     if [array.shape for array in weights] != [array.shape for array in model.get_weights()]:
         raise ConfigurationError(
-            f"{run.name} is another network, or knows another number of classes: start from its like."
+            f"{run.name} is another network or has another number of classes: start from a run with the same "
+            "architecture and classes."
         )
     model.set_weights(weights)
 

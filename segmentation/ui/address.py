@@ -25,6 +25,9 @@ SAFE = "safe-colours"
 COMMON = ("data", "run", SAFE)
 """Parameters that all pages have in common."""
 
+SAID_BEFORE = {("by", "Surely wrong"): "Confidently wrong"}
+"""What a parameter's value is called now, by its key and what it was called in earlier versions: old links still open."""
+
 Parameters = dict[str, list[str]]
 
 _HERE = Path(__file__).parent
@@ -70,6 +73,9 @@ def arrive(page: str) -> bool:
             address.set_initial_query_params(context.query_string)
             address.populate_from_query_string(context.query_string)
         st.query_params.from_dict(parameters())
+    for (key, before), now in SAID_BEFORE.items():
+        if st.query_params.get(key) == before:
+            st.query_params[key] = now
     return followed or last != page
 
 

@@ -134,7 +134,7 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         st.markdown(f"{STATE_ICONS.get(state, '')} Health: {plain(state)}{reason}{left_out}{problems}")
         st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
     if dataset and run.palette and run.palette != dataset.palette:
-        st.warning("This run knows other classes than this data set: scores of the one say nothing about the other.")
+        st.warning("This run was trained on other classes than this data set has: its scores say nothing about it.")
 
 
 def pipeline(dataset: Dataset, run: Run | None) -> None:

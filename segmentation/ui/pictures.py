@@ -107,7 +107,7 @@ def outline(
 
 
 def error_map(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, palette: Palette) -> np.ndarray:
-    """Show wrong pixels in the colour of the class they were taken for, over a faded grey image.
+    """Show wrong pixels in the colour of the class they are predicted as, over a faded grey image.
 
     Args:
         image: (height, width, 3) uint8.

@@ -258,7 +258,7 @@ MODELS = {
     "grey images": Case(network(size=(SIZE, SIZE, 1)), OTHER_SHAPE),
     "oblong images": Case(network(size=(SIZE, 2 * SIZE, 3)), OTHER_SHAPE),
     "half as large a mask": Case(network(layers.MaxPooling2D()), OTHER_SHAPE),
-    "other classes": Case(network(classes=4), "knows 4 classes and patches of 32 px"),
+    "other classes": Case(network(classes=4), "has 4 classes and patches of 32 px"),
 }
 
 

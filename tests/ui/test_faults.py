@@ -113,7 +113,7 @@ def test_a_model_that_is_not_the_runs_is_named_once(
     at = open_on(dataset, run.folder.parent, page)
     assert not at.exception
     (error,) = at.error
-    assert f"knows {classes} classes and patches of {size} px, its config" in error.value
+    assert f"has {classes} classes and patches of {size} px, its config" in error.value
 
 
 def change(content: dict, path: str, value: object) -> None:

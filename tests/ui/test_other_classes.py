@@ -123,4 +123,4 @@ def test_the_scores_of_a_patch_are_of_the_five_classes(open_page: Open, suburbs:
 def test_a_model_of_other_classes_is_not_asked_about_this_set(open_page: Open) -> None:
     at = open_page("explorer", run="dubai-unet")
     assert not at.exception
-    assert "knows other classes than this data set" in at.warning[0].value
+    assert "was trained on other classes than this data set" in at.warning[0].value

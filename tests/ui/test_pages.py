@@ -762,7 +762,12 @@ def test_the_gallery_filters_by_class(open_page: Open, trained: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "column", "falling"), [("Accuracy", "accuracy", False), ("Surely wrong", "surely_wrong", True)]
+    ("by", "column", "falling"),
+    [
+        ("Accuracy", "accuracy", False),
+        ("Confidently wrong", "surely_wrong", True),
+        ("Surely wrong", "surely_wrong", True),  # so links said before
+    ],
 )
 def test_the_gallery_ranks_by_other_scores(
     open_page: Open, trained: object, by: str, column: str, falling: bool

@@ -207,7 +207,7 @@ def test_each_card_tells_missed_from_invented(open_gallery: Open, table: pd.Data
         ("Mean IoU", r"Mean IoU \d\.\d{3} of \d class(es)?"),
         ("Wrong pixels", r"[\d,]+ wrong pixels of Road \(.*\)"),
         ("Accuracy", r"Accuracy \d\.\d{3}"),
-        ("Surely wrong", r"\d+\.\d % surely wrong"),
+        ("Confidently wrong", r"\d+\.\d % confidently wrong"),
     ],
 )
 def test_a_card_shows_in_bold_what_it_is_ranked_by(open_gallery: Open, by: str, pattern: str) -> None:

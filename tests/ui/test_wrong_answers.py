@@ -79,7 +79,7 @@ def test_a_run_evaluated_without_surely_wrong_is_told_what_is_missing(
     assert "python -m segmentation evaluate --run older --save" in at.info[0].value
     ranked = open_on(trained.dataset, tmp_path, "gallery", run="older")
     assert not ranked.exception
-    assert "Surely wrong" not in ranked.selectbox(key="by").options
+    assert "Confidently wrong" not in ranked.selectbox(key="by").options
 
 
 @pytest.mark.parametrize("name", ["patch", "scene", "tile"])

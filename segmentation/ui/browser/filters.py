@@ -150,9 +150,9 @@ def _share(names: list[str], name: str, table: pd.DataFrame) -> pd.Series:
 
 
 def choose_page_size(sizes: Sequence[int]) -> int:
-    """Let the user choose how many pictures a page shows."""
+    """Let the user choose how many images a page shows."""
     return st.select_slider(
-        "Pictures a page", sizes, sizes[1], key="per-page", bind="query-params", help="More take longer to load."
+        "Images per page", sizes, sizes[1], key="per-page", bind="query-params", help="More take longer to load."
     )
 
 

@@ -49,7 +49,7 @@ def tile_shares(
     """Draw each tile's class shares as one stacked bar.
 
     Args:
-        scenes: `Health.scenes`: a row a scene with its tile and its pixels by class; or patches, likewise.
+        scenes: `Health.scenes`: one row per scene with its tile and its pixels by class; or patches, likewise.
         palette: The classes.
         axis: What the shares are of.
     """

@@ -135,7 +135,7 @@ def _pictures(
         )
     if truth is not None:
         pictures[ERRORS] = lambda: Pane(
-            f"Errors of {run.name}: what wrong pixels were taken for",
+            f"Errors of {run.name}: what wrong pixels are predicted as",
             error_map(image, truth, prediction.classes, colors),
         )
     pictures[CONFIDENCE] = lambda: Pane("Confidence: blue 0, yellow 1", heat(prediction.confidence))

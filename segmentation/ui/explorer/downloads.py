@@ -54,7 +54,7 @@ def downloads(subject: Subject, panes: list[Pane], prediction: Prediction, table
             f"{stem}-scores.csv",
             "text/csv",
             lambda: to_safe_csv(table),
-            "A row a class.",
+            "One row per class.",
         ),
         (
             "All in one picture",

@@ -176,7 +176,7 @@ def _show_map(run: Run, corners: np.ndarray | None, image: np.ndarray, classes: 
 
 
 def area_table(run: Run, row: dict) -> pd.DataFrame:
-    """Return a row a class: ``class``, ``pixels``, ``share`` and, where the place is known, ``square_metres``."""
+    """Return one row per class: ``class``, ``pixels``, ``share`` and, where the place is known, ``square_metres``."""
     table = pd.DataFrame({"class": run.palette.names})
     table["pixels"] = [row["pixels"][name] for name in run.palette.names]
     table["share"] = table["pixels"] / max(1, table["pixels"].sum())

@@ -69,8 +69,8 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
         return None
     if dataset.palette != run.palette:
         st.warning(
-            f"{plain(run.name)} knows other classes than this data set: choose a run trained on it, or upload an "
-            "image.",
+            f"{plain(run.name)} was trained on other classes than this data set has: choose a run trained on it, or "
+            "upload an image.",
             icon=":material/palette:",
         )
         return None

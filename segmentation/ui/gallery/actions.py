@@ -30,7 +30,7 @@ def offer_actions(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
             key="download-ranking",
             icon=":material/download:",
             on_click="ignore",
-            help="A row a patch, in this order, with all its scores; `train --patches FILE` trains on such a list.",
+            help="One row per patch, in this order, with all its scores; `train --patches FILE` trains on such a list.",
         )
         trained_on = table[table["part"] == "train"]
         with st.popover(

@@ -138,7 +138,7 @@ def _facts(row: pd.Series) -> dict[str, str]:
     facts["mean_iou"] = f"Mean IoU {score(row['mean_iou'])} of {in_classes(row['classes'])}"
     facts["accuracy"] = f"Accuracy {score(row['accuracy'])}"
     if "surely_wrong" in row:
-        facts["surely_wrong"] = f"{100 * row['surely_wrong']:.1f} % surely wrong"
+        facts["surely_wrong"] = f"{100 * row['surely_wrong']:.1f} % confidently wrong"
     facts["confidence"] = f"Confidence {row['confidence']:.2f}"
     return facts
 

@@ -15,7 +15,7 @@ PARTS = {"Held out": "test", "Trained on": "train"}
 MEAN_IOU, CLASS_IOU, WRONG_PIXELS = "Mean IoU", "IoU of the class", "Wrong pixels"
 
 
-ACCURACY, SURELY_WRONG = "Accuracy", "Surely wrong"
+ACCURACY, SURELY_WRONG = "Accuracy", "Confidently wrong"
 
 
 RANKS = {

@@ -70,5 +70,5 @@ def summary(run: Run) -> None:
             more.caption(
                 f"Expected calibration error **{score(metrics['calibration_error'])}**: how far apart accuracy and "
                 "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
-                "model is surer than it is right."
+                "model is overconfident."
             )

@@ -79,5 +79,5 @@ def suspects(dataset: Dataset, run: Run) -> None:
             key="download-reviews",
             icon=":material/download:",
             on_click="ignore",
-            help="A row a reviewed patch: verdict, note, run and time.",
+            help="One row per reviewed patch: verdict, note, run and time.",
         )

@@ -89,7 +89,7 @@ def turn_pages(table: Rows, size: int, total: int, unit: str) -> Rows:
 
     Args:
         table: The rows that match.
-        size: Rows a page.
+        size: Rows per page.
         total: Rows before filtering.
         unit: What a row is, in the plural.
     """
