@@ -1,9 +1,13 @@
 """Every hyper-parameter of a training run, with the article's values as defaults (no Keras)."""
 
+import ast
 import dataclasses
+import inspect
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import Literal, get_args
 
 from segmentation.data.patches import PATCH_SIZE
@@ -14,6 +18,8 @@ ARCHITECTURES = ("unet", "lite0-unet", "lite0-unet-large")
 """The networks in the registry, which cannot be asked without loading Keras."""
 
 LossName = Literal["cross_entropy", "focal", "jaccard", "dice"]
+
+Schedule = Literal["constant", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,10 @@ class Configuration:
     epochs: int = 20
     """Passes over the training patches."""
     batch_size: int = 32
-    """Patches a step."""
+    """Patches per step."""
     learning_rate: float = 1e-3
     """Adam's learning rate in the first epoch."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     """How the learning rate goes on: unchanged, or along half a cosine to nearly nothing."""
     warm_up: int = 0
     """Epochs over which the learning rate rises to its full height: it spares pretrained weights the first jolts."""
@@ -138,3 +144,14 @@ class Configuration:
     def to_dict(self) -> dict:
         """Return the hyper-parameters as config.json holds them."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+@cache
+def descriptions() -> dict[str, str]:
+    """Return what each hyper-parameter means, by its name: the text below it, which ``train --help`` shows too."""
+    body = ast.parse(inspect.getsource(Configuration)).body[0].body
+    return {
+        field.target.id: text.value.value
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from segmentation.configuration import Configuration, LossName
+from segmentation.configuration import Configuration, LossName, descriptions
 from segmentation.errors import ConfigurationError
 from segmentation.model.losses import TERMS
 
@@ -113,3 +113,10 @@ def test_a_loss_that_cannot_be_read_is_refused(loss: str) -> None:
 
 def test_the_losses_that_can_be_named_are_those_there_are() -> None:
     assert get_args(LossName) == tuple(TERMS)
+
+
+def test_every_hyper_parameter_is_described() -> None:
+    told = descriptions()
+    assert list(told) == [field.name for field in dataclasses.fields(Configuration)]
+    assert told["batch_size"] == "Patches per step."
+    assert all(text.endswith(('"', ".", ")")) and len(text) > 15 for text in told.values())

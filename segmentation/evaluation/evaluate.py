@@ -52,7 +52,7 @@ def evaluate_run(
     """
     if run.palette != dataset.palette:
         raise RunError(
-            f"{run.name} was trained on other classes than {dataset.root.name} has: choose one that was trained on them."
+            f"{run.name} was trained on other classes than {dataset.root.name} has: choose a run that fits it."
         )
     trained_with = Configuration.from_dict(run.config["configuration"])
     if protocol is None:

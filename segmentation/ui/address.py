@@ -26,7 +26,7 @@ COMMON = ("data", "run", SAFE)
 """Parameters that all pages have in common."""
 
 SAID_BEFORE = {("by", "Surely wrong"): "Confidently wrong"}
-"""What a parameter's value is called now, by its key and what it was called in earlier versions: old links still open."""
+"""What a value is called now, by its parameter and what earlier versions called it: old links still open."""
 
 Parameters = dict[str, list[str]]
 

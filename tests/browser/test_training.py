@@ -26,7 +26,7 @@ def test_a_training_that_is_killed_shows_as_stopped_and_resumes_to_one_history(
     page.get_by_text("Train a run").click()
     page.get_by_label("Name", exact=True).fill("mine")
     page.get_by_label("Epochs", exact=True).fill(str(EPOCHS))
-    page.get_by_label("Patches a step", exact=True).fill("4")
+    page.get_by_label("Batch size", exact=True).fill("4")
     page.get_by_label("Patch size, px", exact=True).fill("32")
     page.get_by_role("button", name="Start the training").click()
     expect(page.get_by_text("mine is starting")).to_be_visible()

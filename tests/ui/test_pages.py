@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from segmentation.configuration import Configuration, descriptions
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
 from segmentation.data.patches import load_patches
@@ -929,3 +930,14 @@ def test_a_run_with_a_missing_or_broken_file_breaks_no_page(
 def test_the_patch_table_is_what_the_gallery_downloads(trained: object) -> None:
     table = pd.read_csv(trained.run.folder / "patches.csv")
     assert Run(trained.run.folder).patches.equals(table)
+
+
+def test_the_training_form_begins_with_the_defaults_of_the_command(open_page: Open) -> None:
+    at, default = open_page("monitor"), Configuration()
+    numbers = {"epochs": "epochs", "batch": "batch_size", "rate": "learning_rate", "size": "patch_size"}
+    assert {name: at.number_input(key=f"train-{key}").value for key, name in numbers.items()} == {
+        name: getattr(default, name) for name in numbers.values()
+    }
+    assert at.selectbox(key="train-schedule").value == default.schedule
+    assert at.selectbox(key="train-protocol").value == default.protocol
+    assert at.number_input(key="train-batch").proto.help == descriptions()["batch_size"]

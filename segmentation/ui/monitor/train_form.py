@@ -1,11 +1,12 @@
 """A form that starts a training."""
 
 from pathlib import Path
+from typing import get_args
 
 import streamlit as st
 
 from segmentation.backend import BACKENDS, installed_backends
-from segmentation.configuration import ARCHITECTURES, Configuration
+from segmentation.configuration import ARCHITECTURES, Configuration, Schedule, descriptions
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import PROTOCOLS
 from segmentation.data.scenes import Dataset
@@ -16,6 +17,8 @@ from segmentation.ui.shell.access import readable
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.run import CHOSEN_RUN, known_runs
 from segmentation.ui.shell.words import plain
+
+DEFAULT, SCHEDULES = Configuration(), get_args(Schedule)
 
 DATA = "data_to_train_on"
 """Session state: folder of the data set in use."""
@@ -33,31 +36,47 @@ def train_form(dataset: Dataset | None) -> None:
     if dataset is None:
         return
     with st.expander("Train a run", icon=":material/model_training:"), st.form("train", border=False):
-        cells = st.grid(4, min_column_width=160)
+        about, cells = descriptions(), st.grid(4, min_column_width=160)
         name = cells.text_input(
             "Name", key="train-name", placeholder="first-try", help="The run's folder is called so."
         )
         architecture = cells.selectbox(
             "Network",
             ARCHITECTURES,
+            ARCHITECTURES.index(DEFAULT.architecture),
             key="train-architecture",
             help="lite0-unet starts from weights trained on ImageNet; lite0-unet-large looks at patches enlarged.",
         )
-        protocol = cells.selectbox("Protocol", PROTOCOLS, key="train-protocol", help="What is held out to be scored.")
-        tile = cells.selectbox(
-            "Tile held out", dataset.tiles, key="train-tile", help="Under the tile protocol: the place never seen."
+        protocol = cells.selectbox(
+            "Protocol",
+            PROTOCOLS,
+            list(PROTOCOLS).index(DEFAULT.protocol),
+            key="train-protocol",
+            help=about["protocol"],
         )
-        epochs = cells.number_input("Epochs", 1, 10_000, 20, key="train-epochs", help="Passes over the patches.")
-        batch = cells.number_input("Patches a step", 1, 1024, 16, key="train-batch", help="Batch size.")
+        tile = cells.selectbox("Tile held out", dataset.tiles, key="train-tile", help=about["held_out_tile"])
+        epochs = cells.number_input("Epochs", 1, 10_000, DEFAULT.epochs, key="train-epochs", help=about["epochs"])
+        batch = cells.number_input(
+            "Batch size", 1, 1024, DEFAULT.batch_size, key="train-batch", help=about["batch_size"]
+        )
         rate = cells.number_input(
-            "Learning rate", 1e-6, 1.0, 1e-3, format="%g", step=1e-4, key="train-rate", help="In the first epoch."
+            "Learning rate",
+            1e-6,
+            1.0,
+            DEFAULT.learning_rate,
+            format="%g",
+            step=1e-4,
+            key="train-rate",
+            help=about["learning_rate"],
         )
         schedule = cells.selectbox(
-            "Schedule", ["cosine", "constant"], key="train-schedule", help="How the learning rate goes on."
+            "Schedule",
+            SCHEDULES,
+            SCHEDULES.index(DEFAULT.schedule),
+            key="train-schedule",
+            help=about["schedule"],
         )
-        loss = cells.text_input(
-            "Loss", "cross_entropy", key="train-loss", help='Or a sum such as "cross_entropy+0.5*jaccard".'
-        )
+        loss = cells.text_input("Loss", DEFAULT.loss, key="train-loss", help=about["loss"])
         backend = cells.selectbox(
             "Backend",
             installed_backends(),
@@ -65,24 +84,25 @@ def train_form(dataset: Dataset | None) -> None:
             key="train-backend",
             help="What Keras trains with: those that are installed here.",
         )
-        size = cells.number_input("Patch size, px", 16, 1024, 160, step=16, key="train-size", help="Side of a patch.")
+        size = cells.number_input(
+            "Patch size, px", 16, 1024, DEFAULT.patch_size, step=16, key="train-size", help=about["patch_size"]
+        )
         start_from = cells.selectbox(
             "Start from",
             [run.name for run in known_runs() if run.model],
             index=None,
             key="train-from",
             placeholder="Fresh weights",
-            help="A run of the same network whose weights to begin with.",
+            help=about["start_from"],
         )
         switches = st.grid(3, min_column_width=160)
-        turns = switches.toggle("Flips and rotations", key="train-turns", help="Show patches in their eight ways up.")
-        windows = switches.toggle(
-            "Random windows", key="train-windows", help="Cut patches off their grid, anew each epoch."
-        )
-        mixed = switches.toggle(
-            "Mixed precision",
-            key="train-mixed",
-            help="Convolve in bfloat16 where the processor can: unet then trains half as fast again, as well.",
+        flips, windows, mixed = (
+            switches.toggle(label, getattr(DEFAULT, name), key=key, help=about[name])
+            for label, name, key in (
+                ("Flips and rotations", "flips_and_rotations", "train-turns"),
+                ("Random windows", "random_windows", "train-windows"),
+                ("Mixed precision", "mixed_precision", "train-mixed"),
+            )
         )
         if st.form_submit_button("Start the training", type="primary", icon=":material/play_circle:"):
             with show_errors():
@@ -98,7 +118,7 @@ def train_form(dataset: Dataset | None) -> None:
                     batch_size=batch,
                     learning_rate=rate,
                     schedule=schedule,
-                    flips_and_rotations=turns,
+                    flips_and_rotations=flips,
                     random_windows=windows,
                     loss=loss,
                     mixed_precision=mixed,
