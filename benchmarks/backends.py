@@ -3,7 +3,8 @@
 What `train` does, with its loss, its four metrics and its feeding, each in a process of its own. The first batches, for
 which code is compiled, are not counted. *tf.data pipeline* is what fed TensorFlow before there were other backends, at
 commit c427d41, taken from this repository. Then what the feeding alone gives, without a network: patches as they are,
-and with windows, flips, scale and colour, drawn here and on the device.
+and with windows, flips, scale and colour, drawn here and on the device. Compare within
+the table: machines of one name are not equally fast on every day.
 """
 
 import io
