@@ -20,7 +20,6 @@ from segmentation.backend import load_backend
 from segmentation.configuration import Configuration
 from segmentation.data.images import SUFFIXES
 from segmentation.data.locate import (
-    DASHBOARD,
     DATA_FOLDER,
     DEMO_FOLDER,
     RUNS_VARIABLE,
@@ -122,7 +121,7 @@ def dashboard(
         browser: Open the browser.
     """
     try:
-        from streamlit.web import cli
+        from segmentation.ui.server import serve
     except ImportError as error:
         raise BackendError(
             'The dashboard needs packages that are not installed: pip install "aerial-segmentation[dashboard]"'
@@ -130,9 +129,7 @@ def dashboard(
     os.environ[RUNS_VARIABLE] = str(runs.absolute())
     if data:
         os.environ[VARIABLE] = str(data.absolute())
-    options = {"server.port": port, "server.address": address, "server.headless": str(not browser).lower()}
-    words = [f"--{name}={value}" for name, value in options.items()]
-    cli.main(["run", str(DASHBOARD / "app.py"), *words], standalone_mode=False)
+    serve(port, address, browser)
     return DONE
 
 

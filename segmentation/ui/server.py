@@ -1,4 +1,4 @@
-"""What happens once, when the server starts."""
+"""The server: how it is run, and what happens once, when it starts."""
 
 import asyncio
 import ctypes
@@ -9,7 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from threading import Thread
 
 import streamlit as st
+from streamlit.web import cli
 from streamlit.web.server.server_util import get_url
+
+from segmentation.data.locate import DASHBOARD
 
 LISTENING = 0.5
 """Seconds after which the server surely answers."""
@@ -17,6 +20,19 @@ LISTENING = 0.5
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 """Options of glibc's ``mallopt``: from how many bytes on memory goes back to the system once it is freed; how many
 stocks of freed memory there are for smaller pieces."""
+
+
+def serve(port: int, address: str, browser: bool) -> None:
+    """Run the dashboard until it is stopped.
+
+    Args:
+        port: Where it listens.
+        address: Who is answered: ``localhost`` for this machine only.
+        browser: Whether to open the browser.
+    """
+    options = {"server.port": port, "server.address": address, "server.headless": str(not browser).lower()}
+    words = [f"--{name}={value}" for name, value in options.items()]
+    cli.main(["run", str(DASHBOARD / "app.py"), *words], standalone_mode=False)
 
 
 @asynccontextmanager

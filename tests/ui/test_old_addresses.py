@@ -21,7 +21,7 @@ ADDRESSES = {
         "scene=tile-1/image_part_001&patch=r01c02&with=demo-unet&opacity=100&overlap=0",
         "scene=tile-1/image_part_001&wipe=true&left=Image&right=Prediction&least=40",
         "source=Random+patches&n=4&seed=7",
-        "source=Upload&nearest=true",
+        "source=Upload",
         "source=Orthophoto",
     ],
     "gallery": [
