@@ -6,6 +6,7 @@ no bound widgets, and pages are changed as Back and Forward change them: see ``a
 """
 
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -67,16 +68,19 @@ def arrive(page: str) -> bool:
     context, last = get_script_run_ctx(), st.session_state.get(HERE)
     st.session_state[HERE] = page
     followed = bool(context and context.is_history_navigation)
-    if followed and last != page:
-        # Streamlit has dropped what the page left behind has parameters for, too: tell it once more.
-        with context.session_state.query_params() as address:
-            address.set_initial_query_params(context.query_string)
-            address.populate_from_query_string(context.query_string)
-        st.query_params.from_dict(parameters())
-    for (key, before), now in SAID_BEFORE.items():
-        if st.query_params.get(key) == before:
-            st.query_params[key] = now
-    return followed or last != page
+    arrived = followed or last != page
+    if arrived and context:
+        said = parse_qs(context.query_string, keep_blank_values=True)
+        current = {key: [SAID_BEFORE.get((key, value), value) for value in values] for key, values in said.items()}
+        # On Back and Forward Streamlit has dropped what the page left behind has parameters for, too: it is told once
+        # more, as it is of values that have another name now.
+        if (followed and last != page) or current != said:
+            with context.session_state.query_params() as address:
+                query = urlencode(current, doseq=True)
+                address.set_initial_query_params(query)
+                address.populate_from_query_string(query)
+            st.query_params.from_dict(parameters())
+    return arrived
 
 
 def leave(page: str) -> None:

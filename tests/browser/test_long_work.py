@@ -28,7 +28,7 @@ Open = Callable[..., Page]
 def folder(tmp_path_factory: pytest.TempPathFactory, demo: Dataset) -> Path:
     """Two copies of an orthophoto, and a labelled scene that is too large to be predicted unasked."""
     folder = tmp_path_factory.mktemp("work")
-    image, mask = (np.asarray(Image.open(file).convert("RGB")) for file in demo.scenes[0][1:3])
+    image, mask = (np.asarray(Image.open(file).convert("RGB")) for file in (demo.scenes[0].image, demo.scenes[0].mask))
     with rasterio.open(
         folder / "one.tif",
         "w",
