@@ -17,7 +17,9 @@ LAYERS = (
     ("inference",),
     ("evaluation",),
     ("training",),
-    ("ui", "__main__"),
+    ("ui",),
+    ("commands",),
+    ("__main__",),
 )
 """From the foundation up: the modules and packages in `segmentation`. Docs draw the same picture."""
 

@@ -25,8 +25,9 @@ from segmentation.data.patches import (
     patch_table,
     smaller_than_a_patch,
 )
-from segmentation.data.raster import LARGE, Stretch
+from segmentation.data.raster import LARGE
 from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError, printable
 
 CONSTANT_BELOW = 0.02

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from segmentation.data.palette import VOID, VOID_COLOR, OffPaletteStats, Palette
-from segmentation.data.raster import LARGE, PIXELS_A_BYTE, Raster, Stretch
+from segmentation.data.raster import LARGE, PIXELS_A_BYTE, Raster
+from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError, NotRasterError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")

@@ -15,8 +15,8 @@ from segmentation.data.images import read_size
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID
 from segmentation.data.protocols import Protocol, apply_void_policy
-from segmentation.data.raster import Stretch
 from segmentation.data.scenes import Dataset, check_same_size, read_scene
+from segmentation.data.stretch import Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
 
 PATCH_SIZE = 160

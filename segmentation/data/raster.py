@@ -9,8 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 from threading import Lock
@@ -25,18 +23,20 @@ from segmentation.errors import ImageFileError, NotRasterError
 if TYPE_CHECKING:
     from rasterio import Affine
     from rasterio.crs import CRS
+from segmentation.data.pixel_areas import PixelAreas
+from segmentation.data.stretch import Stretch
 
 PIXELS_A_BYTE = 2000
 """A large image of more pixels a byte is refused: Deflate packs fewer, only lies and bombs have more."""
 
+
 LARGE = 16_000_000
 """Pixels from which on that is asked."""
 
-PERCENTILES = (2, 98)
-"""Of a band's values: they become 0 and 255."""
 
 WORLD_SUFFIXES = (".tfw", ".tifw", ".tiffw", ".wld")
 """Endings of a world file: six numbers that say where a picture lies."""
+
 
 SIDE_FILE = 1 << 16
 """Bytes: a longer world file or ``.prj`` is neither."""
@@ -44,97 +44,6 @@ SIDE_FILE = 1 << 16
 
 OTHER_FILES = re.compile(r"(PARAMETERFILE|EXTENSION)\s*[\[(]|(grids|file|model|init|catalog)=", re.IGNORECASE)
 """What in a coordinate system makes PROJ open a file: no other process than the reader's is told such a system."""
-
-PIECE = 1 << 20
-"""Pixels of a side for which numbers are held at once: a header may claim hundreds of millions."""
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """How values of more than 8 bits become colours: linear between two values of each band, which become 0 and 255.
-
-    Args:
-        low: One value per band: red, green and blue, or grey.
-        high: Likewise, above the low one.
-    """
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
-    @classmethod
-    def of(cls, samples: Sequence[np.ndarray]) -> "Stretch":
-        """Return the stretch between the `PERCENTILES` of some images' values.
-
-        Args:
-            samples: (bands, …) float64 each, of the same number of bands, not-a-number where there is no data.
-        """
-        limits = []
-        for band in zip(*samples, strict=True):
-            values = np.concatenate([part[np.isfinite(part)] for part in band])
-            low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
-            limits.append((float(low), float(max(high, low + np.finfo(float).eps * max(1, abs(low))))))
-        return cls(*zip(*limits, strict=True))
-
-    @classmethod
-    def from_dict(cls, content: object) -> "Stretch | None":
-        """Rebuild a stretch from `to_dict`; None from anything else."""
-        try:
-            low, high = (tuple(float(value) for value in content[key]) for key in ("low", "high"))
-        except (TypeError, KeyError, ValueError, OverflowError):
-            return None
-        sound = len(low) == len(high) > 0 and np.isfinite([*low, *high]).all() and (np.array(low) < high).all()
-        return cls(low, high) if sound else None
-
-    def to_dict(self) -> dict:
-        """Return the stretch ready for JSON."""
-        return {"low": list(self.low), "high": list(self.high)}
-
-
-class PixelAreas:
-    """What the pixels of an image cover on the ground, interpolated between the nodes of a grid.
-
-    Args:
-        height: Of the image, in pixels.
-        width: Likewise.
-        nodes: (rows, columns) m² at the middles of so many equal parts of the image.
-    """
-
-    def __init__(self, height: int, width: int, nodes: np.ndarray) -> None:
-        self._lengths = height, width
-        self._nodes = np.nan_to_num(nodes, posinf=0, neginf=0)  # off the planet there is no ground
-
-    def within(self, rows: slice, columns: slice) -> np.ndarray:
-        """Return the areas of the pixels in some rows and columns, (rows, columns) float64 in m²."""
-        (above, below, share), (before, after, weight) = (
-            _interpolation(part, length, count)
-            for part, length, count in zip((rows, columns), self._lengths, self._nodes.shape, strict=True)
-        )
-        nodes = self._nodes[above] * (1 - share)[:, None] + self._nodes[below] * share[:, None]
-        return nodes[:, before] * (1 - weight) + nodes[:, after] * weight
-
-    @property
-    def total(self) -> float:
-        """The area of all pixels, in m²."""
-        down, right = (
-            _node_weights(length, count) for length, count in zip(self._lengths, self._nodes.shape, strict=True)
-        )
-        return float(down @ self._nodes @ right)
-
-
-def _interpolation(part: slice, length: int, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return for each pixel of a part of a side the node before it, the one after it, and the second one's share."""
-    place = np.clip((np.arange(part.start, part.stop) + 0.5) * nodes / length - 0.5, 0, nodes - 1)
-    before = place.astype(np.intp)
-    return before, np.minimum(before + 1, nodes - 1), place - before
-
-
-def _node_weights(length: int, nodes: int) -> np.ndarray:
-    """Return how many pixels of a side each node stands for, (nodes,) float64; long sides piece by piece."""
-    weights = np.zeros(nodes)
-    for start in range(0, length, PIECE):
-        before, after, share = _interpolation(slice(start, min(start + PIECE, length)), length, nodes)
-        weights += np.bincount(before, 1 - share, nodes) + np.bincount(after, share, nodes)
-    return weights
 
 
 class _Host:

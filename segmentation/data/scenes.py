@@ -17,7 +17,7 @@ import numpy as np
 from segmentation.data.images import SUFFIXES, is_deep, read_image, read_mask, read_sample, read_size
 from segmentation.data.locate import check_allowed
 from segmentation.data.palette import CLASS_FILE, Palette
-from segmentation.data.raster import Stretch
+from segmentation.data.stretch import Stretch
 from segmentation.errors import DatasetNotFoundError, ImageFileError, printable
 
 DEMO_MARKER = "demo.json"

@@ -15,8 +15,9 @@ from PIL import Image
 from segmentation import scores
 from segmentation.data.images import read_image, read_mask_colors, read_size
 from segmentation.data.palette import Palette
-from segmentation.data.raster import Raster, Stretch
+from segmentation.data.raster import Raster
 from segmentation.data.scenes import check_same_size
+from segmentation.data.stretch import Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, NotRasterError, SegmentationError, printable
 from segmentation.files import remove_unfinished, replacing, write_json
 from segmentation.inference.predictor import Predictor

@@ -1,6 +1,5 @@
 """The run folder: everything about one training run; found, read and written here (no TensorFlow)."""
 
-import csv
 import json
 import os
 import re
@@ -19,55 +18,57 @@ from segmentation.data.locate import check_allowed
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import PROTOCOLS
-from segmentation.data.raster import Stretch
-from segmentation.errors import PaletteError, RunError
+from segmentation.data.stretch import Stretch
+from segmentation.errors import RunError
 from segmentation.files import replacing, write_json
 from segmentation.runs.history import History, read_history
+from segmentation.runs.records import (
+    CONFIG_PARTS,
+    FURTHER,
+    LARGEST_JSON,
+    NAMES,
+    PARTS,
+    PATCH_COLUMNS,
+    PLACES,
+    SHARES,
+    are_scores,
+    can_be_shown,
+    is_number,
+    palette_of,
+    read_patch_table,
+)
 
 CONFIG = "config.json"
+
+
 HISTORY = "history.csv"
+
+
 BEST = "best.keras"
+
+
 METRICS = "metrics.json"
+
+
 PATCHES = "patches.csv"
+
+
 STATUS = "status.json"
+
+
 LATEST = "latest"
+
+
 SELECTION = "selection.csv"
 """The patches that the run was trained on, where they were chosen by name."""
 
+
 State = Literal["running", "finished", "stopped", "failed", "stalled"]
+
 
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 """The runs that come with the project, read only."""
 
-CONFIG_PARTS = {"configuration", "palette", "dataset"}
-SCORES = {
-    "protocol",
-    "patches",
-    "pixels",
-    "accuracy",
-    "jaccard",
-    "mean_iou",
-    "mean_iou_without_unlabeled",
-    "iou",
-    "confusion_matrix",
-}
-COUNTED = {"protocol", "patches", "pixels", "iou", "confusion_matrix"}
-NAMES = {"patch", "tile", "scene", "part"}
-PLACES = {"row", "column"}
-SHARES = {"mean_iou", "accuracy", "confidence", "brightness", "contrast"}
-PATCH_COLUMNS = NAMES | PLACES | SHARES | {"classes"}
-"""What these files hold at the least: one that lacks any of it counts as unreadable."""
-
-FURTHER = {"pixels": 2**40, "confidence_wrong": 1, "surely_wrong": 1}
-"""What patches.csv holds since a later version, and the most that it can be."""
-
-PARTS = ("train", "test")
-
-LARGEST_JSON, DEEPEST_JSON = 8 << 20, 32
-"""Bytes of a JSON file, and lists within lists: the scores of 255 classes take half a megabyte and three."""
-
-LARGEST_TABLE, MOST_COLUMNS = 128 << 20, 70_000
-"""Bytes of patches.csv, enough for 500,000 patches, and columns: those of 255 classes, each predicted as each."""
 
 STATUS_NUMBERS = {"heartbeat", "progress", "epoch", "epochs", "seconds_an_epoch", "seconds_left"}
 
@@ -99,6 +100,7 @@ def confusion_column(true: str, predicted: str) -> str:
 SILENT_SECONDS = 120
 """A running training that has not written its status for so long has stalled."""
 
+
 GONE_SECONDS = 15
 """After so long a silence, its process is looked for on this machine."""
 
@@ -122,14 +124,14 @@ class Run:
             return None
         size, protocol = (config["configuration"].get(key) for key in ("patch_size", "protocol"))
         sound = isinstance(config.get("versions", {}), dict)
-        sound &= (size is None or _is_number(size, 1, 2**14)) and (protocol is None or protocol in PROTOCOLS)
-        return config if sound and _palette_of(config) else None
+        sound &= (size is None or is_number(size, 1, 2**14)) and (protocol is None or protocol in PROTOCOLS)
+        return config if sound and palette_of(config) else None
 
     @cached_property
     def metrics(self) -> dict | None:
         """Scores on the held-out part."""
         metrics = self._json(METRICS)
-        return metrics if metrics is not None and _are_scores(metrics, self.palette) else None
+        return metrics if metrics is not None and are_scores(metrics, self.palette) else None
 
     @cached_property
     def history(self) -> History | None:
@@ -145,7 +147,7 @@ class Run:
         names = self.palette.names if self.palette else ()
         by_class = {f"iou_{name}" for name in names}
         cells = {confusion_column(true, predicted) for true in names for predicted in names}
-        table = _read_table(self.folder / PATCHES, PATCH_COLUMNS | set(FURTHER) | by_class | cells)
+        table = read_patch_table(self.folder / PATCHES, PATCH_COLUMNS | set(FURTHER) | by_class | cells)
         if table is None or not set(table.columns) >= PATCH_COLUMNS | by_class:
             return None
         most = dict.fromkeys(SHARES | by_class, 1) | dict.fromkeys(PLACES, 2**20) | {"classes": len(names) or 255}
@@ -168,7 +170,7 @@ class Run:
     @cached_property
     def palette(self) -> Palette | None:
         """The classes that the run's model predicts."""
-        return _palette_of(self.config) if self.config else None
+        return palette_of(self.config) if self.config else None
 
     @cached_property
     def confusion_matrices(self) -> np.ndarray | None:
@@ -204,7 +206,7 @@ class Run:
         """How many of the data set's scenes the training had to leave out, in words; nothing if it left out none."""
         dataset = self.config["dataset"] if self.config else {}
         skipped, scenes = dataset.get("skipped"), dataset.get("scenes")
-        if not isinstance(skipped, list) or not skipped or not _is_number(scenes, len(skipped)):
+        if not isinstance(skipped, list) or not skipped or not is_number(scenes, len(skipped)):
             return ""
         return f"trained without {len(skipped):,} of {scenes:,} scenes"
 
@@ -223,10 +225,10 @@ class Run:
             sound = (
                 len(shapes) == 3 * len(network["blocks"]) > 0
                 and len(places) == 2 * len(network["skips"])
-                and all(_is_number(side, 1) for side in shapes)
+                and all(is_number(side, 1) for side in shapes)
                 and all(place in range(len(network["blocks"])) for place in places)
-                and all(_is_number(count) for block in network["blocks"] for count in block["layers"].values())
-                and _is_number(network["parameters"], most=1e12)
+                and all(is_number(count) for block in network["blocks"] for count in block["layers"].values())
+                and is_number(network["parameters"], most=1e12)
             )
             return network if sound and isinstance(network["name"], str) else None
         except (TypeError, KeyError, AttributeError):
@@ -243,7 +245,7 @@ class Run:
         status = self._json(STATUS) or {}
         if status.get("state") not in get_args(State):
             return {"state": "stopped", "reason": f"{STATUS} {self._fault(STATUS)}"}
-        status = {key: value for key, value in status.items() if key not in STATUS_NUMBERS or _is_number(value)}
+        status = {key: value for key, value in status.items() if key not in STATUS_NUMBERS or is_number(value)}
         if status["state"] != "running":
             return status
         # A heartbeat from the future is as old as it is early: the clock was set back, or is another machine's.
@@ -277,83 +279,7 @@ class Run:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
-        return content if isinstance(content, dict) and _can_be_shown(content) else None
-
-
-def _palette_of(config: dict) -> Palette | None:
-    """Return the classes that config.json names; None if they cannot be."""
-    try:
-        return Palette.from_dict(config["palette"])
-    except (PaletteError, TypeError, KeyError, ValueError, AttributeError):
-        return None
-
-
-def _can_be_shown(content: dict) -> bool:
-    """Tell whether JSON is not nested too deep for who writes it out, and holds no half of a character."""
-    layer = [content]
-    for _ in range(DEEPEST_JSON):
-        inner = []
-        for value in layer:
-            if isinstance(value, dict):
-                inner += value.keys()
-                inner += value.values()
-            elif isinstance(value, list):
-                inner += value
-            elif isinstance(value, str) and not _is_text(value):
-                return False
-        if not inner:
-            return True
-        layer = inner
-    return False
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _read_table(path: Path, columns: set[str]) -> pd.DataFrame | None:
-    """Read those of the columns that a CSV file has; None if it cannot be read, or not in bounded memory."""
-    try:
-        if not path.is_file() or path.stat().st_size > LARGEST_TABLE:  # a pipe would be waited for
-            return None
-        with path.open("rb") as file:
-            header = file.readline(LARGEST_JSON)
-        if header.count(b",") > MOST_COLUMNS:
-            return None
-        names = next(csv.reader([header.decode()]))
-        if len(set(names)) < len(names):  # pandas would give the second another name
-            return None
-        return pd.read_csv(path, usecols=lambda name: name in columns)
-    except (OSError, ValueError, csv.Error, StopIteration):  # pandas' parser errors are ValueErrors
-        return None
-
-
-def _is_number(value: object, least: float = 0, most: float = 1e10) -> bool:
-    """Tell whether a value out of a file is a number from `least` to `most`; the default suits counts and times."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-
-
-def _are_scores(metrics: dict, palette: Palette | None) -> bool:
-    """Tell whether the content of metrics.json is scores of these classes."""
-    if not set(metrics) >= SCORES or not isinstance(metrics["iou"], dict) or metrics["protocol"] not in PROTOCOLS:
-        return False
-    names = palette.names if palette else tuple(metrics["iou"])
-    shares = [value for key, value in metrics.items() if key in SCORES - COUNTED] + list(metrics["iou"].values())
-    try:
-        matrix = np.asarray(metrics["confusion_matrix"])
-    except ValueError:  # rows of different lengths
-        return False
-    return (
-        all(share is None or _is_number(share, 0, 1) for share in shares)
-        and all(_is_number(metrics[key], most=1e15) for key in ("patches", "pixels"))
-        and tuple(metrics["iou"]) == names
-        and matrix.shape == 2 * (len(names),)
-        and np.issubdtype(matrix.dtype, np.integer)
-    )
+        return content if isinstance(content, dict) and can_be_shown(content) else None
 
 
 def is_alive(pid: object) -> bool:

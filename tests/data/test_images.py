@@ -16,7 +16,7 @@ from PIL import Image
 
 from segmentation.data.images import is_palette_file, png_bytes, read_image, read_mask, read_mask_colors, read_size
 from segmentation.data.palette import DUBAI, VOID, Palette
-from segmentation.data.raster import Stretch
+from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

@@ -18,7 +18,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from segmentation.data.raster import HOST, PixelAreas, Raster
+from segmentation.data.pixel_areas import PixelAreas
+from segmentation.data.raster import HOST, Raster
 from segmentation.errors import ImageFileError
 
 HEIGHT, WIDTH = 40, 60

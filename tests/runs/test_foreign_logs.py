@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segmentation.errors import RunError
-from segmentation.runs import history as bounds
+from segmentation.runs import log_cells as bounds
 from segmentation.runs.columns import LEARNING_RATE, direction, is_learning_rate, is_metric, key, metrics_of
 from segmentation.runs.history import History, read_history
 

@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from segmentation import scores
-from segmentation.data.palette import VOID
+from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import class_counts
 from segmentation.inference.prediction import Prediction
 from segmentation.runs.run import Run
@@ -33,43 +33,11 @@ def show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Pred
     for name, prediction in predictions.items():
         matrix, at_edges = scores.picture_matrices(truth, prediction.classes, len(palette), EDGE)
         matrices[name] = matrix
-        by_class = scores.iou(matrix)
-        counted = int(np.isfinite(by_class).sum())
         if len(predictions) > 1:
             st.markdown(f"**{plain(name)}**")
-        figures = st.grid(3, min_column_width=190)
-        figures.metric(
-            "Accuracy", score(float(scores.accuracy(matrix))), help=f"Share of scored pixels that are right. {SCORED}"
-        )
-        figures.metric(
-            "Mean IoU",
-            score(float(scores.mean_iou(matrix))),
-            help=f"Mean over the {counted} classes in mask or prediction.",
-        )
-        if palette.unlabeled is not None:
-            without = scores.mean_iou(matrix, without=palette.unlabeled)
-            figures.metric(
-                f"Mean IoU without {plain(palette.names[palette.unlabeled])}",
-                score(float(without)),
-                help="Mean over the other classes in mask or prediction.",
-            )
-        figures.metric(
-            "Accuracy at edges",
-            score(float(scores.accuracy(at_edges))),
-            help=f"Of the {at_edges.sum():,} scored pixels up to {EDGE} px from an edge between two classes.",
-        )
-        figures.metric(
-            "Confidence",
-            score(float(prediction.confidence.mean(dtype=np.float64))),
-            help="Mean probability of the class shown.",
-        )
-        figures.metric(
-            "Labelled pixels",
-            f"{(mask != VOID).sum():,}",
-            help=f"Pixels of the mask that have a class; {matrix.sum():,} are scored. {SCORED}",
-        )
+        _show_figures(matrix, at_edges, mask, prediction, palette)
         of = f" of {name}" if len(predictions) > 1 else ""
-        table[f"IoU{of}"] = by_class
+        table[f"IoU{of}"] = scores.iou(matrix)
         table[f"pixels predicted{of}"] = matrix.sum(0)
         table[f"pixels in both{of}"] = np.diagonal(matrix)
     table.insert(1, "pixels in the mask", matrix.sum(1))
@@ -103,6 +71,44 @@ def show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Pred
                 st.markdown(f"**{plain(name)}**")
                 st.plotly_chart(confusion_figure(matrix, palette), key=f"confusion-{name}")
     return table
+
+
+def _show_figures(
+    matrix: np.ndarray, at_edges: np.ndarray, mask: np.ndarray, prediction: Prediction, palette: Palette
+) -> None:
+    """Show the scores that one confusion matrix, and that of the pixels near edges, give."""
+    counted = int(np.isfinite(scores.iou(matrix)).sum())
+    figures = st.grid(3, min_column_width=190)
+    figures.metric(
+        "Accuracy", score(float(scores.accuracy(matrix))), help=f"Share of scored pixels that are right. {SCORED}"
+    )
+    figures.metric(
+        "Mean IoU",
+        score(float(scores.mean_iou(matrix))),
+        help=f"Mean over the {counted} classes in mask or prediction.",
+    )
+    if palette.unlabeled is not None:
+        without = scores.mean_iou(matrix, without=palette.unlabeled)
+        figures.metric(
+            f"Mean IoU without {plain(palette.names[palette.unlabeled])}",
+            score(float(without)),
+            help="Mean over the other classes in mask or prediction.",
+        )
+    figures.metric(
+        "Accuracy at edges",
+        score(float(scores.accuracy(at_edges))),
+        help=f"Of the {at_edges.sum():,} scored pixels up to {EDGE} px from an edge between two classes.",
+    )
+    figures.metric(
+        "Confidence",
+        score(float(prediction.confidence.mean(dtype=np.float64))),
+        help="Mean probability of the class shown.",
+    )
+    figures.metric(
+        "Labelled pixels",
+        f"{(mask != VOID).sum():,}",
+        help=f"Pixels of the mask that have a class; {matrix.sum():,} are scored. {SCORED}",
+    )
 
 
 def show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:

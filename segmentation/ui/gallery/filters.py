@@ -84,20 +84,24 @@ def choose_patches(run: Run, second: Run | None = None) -> pd.DataFrame:
             "mask has another class. Only such pixels count, and only patches that have some are shown.",
         )
     if run.confusion_matrices is not None:
-        index = run.palette.names.index(class_name) if class_name else None
-        table = table.join(count_errors(run.confusion_matrices, index).set_axis(table.index))
-        table = table.assign(**{COUNTED: table[ERRORS[kind]]})
-        if second and second.confusion_matrices is not None:
-            theirs = count_errors(second.confusion_matrices, index)[ERRORS[kind]].set_axis(second.patches["patch"])
-            table[COUNTED] = np.fmax(table[COUNTED], table["patch"].map(theirs))
-        if kind != "All":
-            table = table[table[COUNTED] > 0]
+        table = _with_errors(table, run, second, class_name, kind)
     table = table[table["part"] == PARTS[part]]
     if tiles:
         table = table[table["tile"].isin(tiles)]
     if class_name:
         table = table[table[f"iou_{class_name}"].notna()]
     return table
+
+
+def _with_errors(table: pd.DataFrame, run: Run, second: Run | None, class_name: str | None, kind: str) -> pd.DataFrame:
+    """Add the columns of wrong pixels; leave out patches without any of the kind that counts, if one is chosen."""
+    index = run.palette.names.index(class_name) if class_name else None
+    table = table.join(count_errors(run.confusion_matrices, index).set_axis(table.index))
+    table = table.assign(**{COUNTED: table[ERRORS[kind]]})
+    if second and second.confusion_matrices is not None:
+        theirs = count_errors(second.confusion_matrices, index)[ERRORS[kind]].set_axis(second.patches["patch"])
+        table[COUNTED] = np.fmax(table[COUNTED], table["patch"].map(theirs))
+    return table if kind == "All" else table[table[COUNTED] > 0]
 
 
 def _rank_by_class() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from segmentation.data.raster import Stretch
+from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from segmentation.data.health import Health, examine
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE, Progress, patch_name, tile_table
-from segmentation.data.raster import Stretch
 from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError
 from segmentation.ui.pictures import fit, overlay
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from segmentation.backend import BACKENDS, installed_backends
 from segmentation.configuration import ARCHITECTURES, Configuration, Schedule, descriptions
@@ -36,30 +37,69 @@ def train_form(dataset: Dataset | None) -> None:
     if dataset is None:
         return
     with st.expander("Train a run", icon=":material/model_training:"), st.form("train", border=False):
-        about, cells = descriptions(), st.grid(4, min_column_width=160)
+        cells = st.grid(4, min_column_width=160)
         name = cells.text_input(
             "Name", key="train-name", placeholder="first-try", help="The run's folder is called so."
         )
-        architecture = cells.selectbox(
-            "Network",
-            ARCHITECTURES,
-            ARCHITECTURES.index(DEFAULT.architecture),
-            key="train-architecture",
-            help="lite0-unet starts from weights trained on ImageNet; lite0-unet-large looks at patches enlarged.",
+        chosen = _data_fields(cells, dataset) | _optimisation_fields(cells)
+        backend = cells.selectbox(
+            "Backend",
+            installed_backends(),
+            format_func=BACKENDS.get,
+            key="train-backend",
+            help="What Keras trains with: those that are installed here.",
         )
-        protocol = cells.selectbox(
-            "Protocol",
-            PROTOCOLS,
-            list(PROTOCOLS).index(DEFAULT.protocol),
-            key="train-protocol",
-            help=about["protocol"],
-        )
-        tile = cells.selectbox("Tile held out", dataset.tiles, key="train-tile", help=about["held_out_tile"])
-        epochs = cells.number_input("Epochs", 1, 10_000, DEFAULT.epochs, key="train-epochs", help=about["epochs"])
-        batch = cells.number_input(
+        chosen |= _switches()
+        if st.form_submit_button("Start the training", type="primary", icon=":material/play_circle:"):
+            with show_errors():
+                if any(run.name == name for run in known_runs()):
+                    raise RunError(f"There is a run {name} already: choose another name.")
+                launch_and_redraw(name, Configuration(**chosen), dataset.root, backend)
+
+
+def _data_fields(cells: DeltaGenerator, dataset: Dataset) -> dict[str, object]:
+    """Let the user choose the network and what it is trained on; return these hyper-parameters."""
+    about = descriptions()
+    architecture = cells.selectbox(
+        "Network",
+        ARCHITECTURES,
+        ARCHITECTURES.index(DEFAULT.architecture),
+        key="train-architecture",
+        help="lite0-unet starts from weights trained on ImageNet; lite0-unet-large looks at patches enlarged.",
+    )
+    protocol = cells.selectbox(
+        "Protocol", PROTOCOLS, list(PROTOCOLS).index(DEFAULT.protocol), key="train-protocol", help=about["protocol"]
+    )
+    tile = cells.selectbox("Tile held out", dataset.tiles, key="train-tile", help=about["held_out_tile"])
+    size = cells.number_input(
+        "Patch size, px", 16, 1024, DEFAULT.patch_size, step=16, key="train-size", help=about["patch_size"]
+    )
+    start_from = cells.selectbox(
+        "Start from",
+        [run.name for run in known_runs() if run.model],
+        index=None,
+        key="train-from",
+        placeholder="Fresh weights",
+        help=about["start_from"],
+    )
+    return {
+        "architecture": architecture,
+        "protocol": protocol,
+        "held_out_tile": tile if protocol == "tile" else None,
+        "patch_size": size,
+        "start_from": start_from,
+    }
+
+
+def _optimisation_fields(cells: DeltaGenerator) -> dict[str, object]:
+    """Let the user choose how long and how fast it learns, and what from; return these hyper-parameters."""
+    about = descriptions()
+    return {
+        "epochs": cells.number_input("Epochs", 1, 10_000, DEFAULT.epochs, key="train-epochs", help=about["epochs"]),
+        "batch_size": cells.number_input(
             "Batch size", 1, 1024, DEFAULT.batch_size, key="train-batch", help=about["batch_size"]
-        )
-        rate = cells.number_input(
+        ),
+        "learning_rate": cells.number_input(
             "Learning rate",
             1e-6,
             1.0,
@@ -68,62 +108,25 @@ def train_form(dataset: Dataset | None) -> None:
             step=1e-4,
             key="train-rate",
             help=about["learning_rate"],
+        ),
+        "schedule": cells.selectbox(
+            "Schedule", SCHEDULES, SCHEDULES.index(DEFAULT.schedule), key="train-schedule", help=about["schedule"]
+        ),
+        "loss": cells.text_input("Loss", DEFAULT.loss, key="train-loss", help=about["loss"]),
+    }
+
+
+def _switches() -> dict[str, bool]:
+    """Let the user choose augmentation and mixed precision; return these hyper-parameters."""
+    about, switches = descriptions(), st.grid(3, min_column_width=160)
+    return {
+        name: switches.toggle(label, getattr(DEFAULT, name), key=key, help=about[name])
+        for label, name, key in (
+            ("Flips and rotations", "flips_and_rotations", "train-turns"),
+            ("Random windows", "random_windows", "train-windows"),
+            ("Mixed precision", "mixed_precision", "train-mixed"),
         )
-        schedule = cells.selectbox(
-            "Schedule",
-            SCHEDULES,
-            SCHEDULES.index(DEFAULT.schedule),
-            key="train-schedule",
-            help=about["schedule"],
-        )
-        loss = cells.text_input("Loss", DEFAULT.loss, key="train-loss", help=about["loss"])
-        backend = cells.selectbox(
-            "Backend",
-            installed_backends(),
-            format_func=BACKENDS.get,
-            key="train-backend",
-            help="What Keras trains with: those that are installed here.",
-        )
-        size = cells.number_input(
-            "Patch size, px", 16, 1024, DEFAULT.patch_size, step=16, key="train-size", help=about["patch_size"]
-        )
-        start_from = cells.selectbox(
-            "Start from",
-            [run.name for run in known_runs() if run.model],
-            index=None,
-            key="train-from",
-            placeholder="Fresh weights",
-            help=about["start_from"],
-        )
-        switches = st.grid(3, min_column_width=160)
-        flips, windows, mixed = (
-            switches.toggle(label, getattr(DEFAULT, name), key=key, help=about[name])
-            for label, name, key in (
-                ("Flips and rotations", "flips_and_rotations", "train-turns"),
-                ("Random windows", "random_windows", "train-windows"),
-                ("Mixed precision", "mixed_precision", "train-mixed"),
-            )
-        )
-        if st.form_submit_button("Start the training", type="primary", icon=":material/play_circle:"):
-            with show_errors():
-                if any(run.name == name for run in known_runs()):
-                    raise RunError(f"There is a run {name} already: choose another name.")
-                configuration = Configuration(
-                    architecture=architecture,
-                    patch_size=size,
-                    protocol=protocol,
-                    held_out_tile=tile if protocol == "tile" else None,
-                    start_from=start_from,
-                    epochs=epochs,
-                    batch_size=batch,
-                    learning_rate=rate,
-                    schedule=schedule,
-                    flips_and_rotations=flips,
-                    random_windows=windows,
-                    loss=loss,
-                    mixed_precision=mixed,
-                )
-                launch_and_redraw(name, configuration, dataset.root, backend)
+    }
 
 
 def launch_and_redraw(name: str, configuration: Configuration, data: Path, backend: str | None) -> None:

@@ -1,0 +1,1 @@
+"""The commands: each a function, whose signature and docstring are its command line."""

@@ -1,0 +1,178 @@
+"""Commands that train, score and pass on networks."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from segmentation.backend import load_backend
+from segmentation.commands.common import RUNS, find_run, progress_bar, remark
+from segmentation.commands.datasets import dataset_at, dataset_folder
+from segmentation.configuration import Configuration
+from segmentation.data.patches import PATCH_SIZE
+from segmentation.data.protocols import Protocol
+from segmentation.data.scenes import find_dataset
+from segmentation.errors import (
+    DONE,
+    ConfigurationError,
+    RunError,
+)
+from segmentation.inference.export import Format
+from segmentation.runs.run import METRICS, SHIPPED, check_run_name, read_selection
+
+
+def summary(architecture: str = "unet", patch_size: int = PATCH_SIZE, classes: int = 6) -> int:
+    """Print a network's layers and draw it as a U with every block's output shape.
+
+    Args:
+        architecture: Network, by its name in the registry.
+        patch_size: Side of a patch, in pixels.
+        classes: Number of classes.
+    """
+    load_backend()
+    from segmentation.model.diagram import describe, draw
+    from segmentation.model.registry import build
+
+    model = build(architecture, patch_size, classes)
+    model.summary(line_length=110)
+    print(draw(describe(model)))
+    return DONE
+
+
+def train(
+    name: str,
+    configuration: Annotated[Configuration, tyro.conf.arg(name="")],
+    data: Path | None = None,
+    runs: Path = RUNS,
+    patches: Path | None = None,
+    resume: bool = False,
+    devices: int | None = None,
+) -> int:
+    """Train a network into a run folder and evaluate its best epoch. Ctrl-C stops it; --resume goes on.
+
+    Keras trains with TensorFlow, or with what the environment variable KERAS_BACKEND names: jax or torch.
+
+    Args:
+        name: Name of the run, which is its folder's name.
+        configuration: The hyper-parameters.
+        data: Folder of the data set, or a packed one; by default SEGMENTATION_DATA, data/ or the demo set.
+        runs: Folder that holds the runs.
+        patches: CSV file with a column patch, such as the gallery's rankings: train only on these, as far as they are
+            not held out.
+        resume: Go on where a training of this name was cut.
+        devices: With JAX, train on so many devices at once, each on its share of every batch; 0 for all.
+    """
+    check_run_name(name)
+    verbose = "auto" if sys.stderr.isatty() else 2
+    with dataset_at(data) as dataset, progress_bar("done") as progress:
+        selection = read_selection(patches) if patches else ()
+        load_backend()
+        from segmentation.training.fit import train as fit
+
+        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark, devices)
+    if run.metrics is None:
+        raise RunError(
+            f"{name} has ended, but {METRICS} cannot be read: python -m segmentation evaluate --save writes it."
+        )
+    print_scores(run.name, run.metrics)
+    return DONE
+
+
+def evaluate(
+    run: str,
+    data: Path | None = None,
+    runs: Path = RUNS,
+    protocol: Protocol | None = None,
+    held_out_tile: str | None = None,
+    tta: bool = False,
+    bfloat16: bool = False,
+    save: bool = False,
+) -> int:
+    """Score a run's model on the held-out part of a data set.
+
+    Args:
+        run: Name of a run, or the path of its folder.
+        data: Folder of the data set, or a packed one; by default SEGMENTATION_DATA, data/ or the demo set.
+        runs: Folder that holds the runs.
+        protocol: What is held out; by default what the run was trained with.
+        held_out_tile: The tile to score under the tile protocol.
+        tta: Test-time augmentation: average over the eight flips and rotations of each patch.
+        bfloat16: Compute with numbers of 16 bits, faster and less exactly, where the processor can.
+        save: Write metrics.json and patches.csv into the run folder.
+    """
+    if save and (tta or bfloat16):
+        raise ConfigurationError("The pages predict plainly: save scores without --tta and --bfloat16.")
+    chosen = find_run(run, runs)
+    if chosen.model is None or chosen.config is None:
+        raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
+    from segmentation.evaluation.evaluate import evaluate_run
+
+    with dataset_at(data) as dataset, progress_bar("done") as progress:
+        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta, bfloat16, remark)
+    ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
+    print_scores("".join([chosen.name, *ways]), metrics)
+    return DONE
+
+
+def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = SHIPPED) -> int:
+    """Copy a finished run to those that come with the project, small: half precision, compressed, measured again.
+
+    Args:
+        run: Name of a run, or the path of its folder.
+        data: Folder of the data set it was trained on.
+        runs: Folder that holds the runs.
+        target: Folder of the shipped runs.
+    """
+    chosen = find_run(run, runs)
+    dataset = find_dataset(dataset_folder(data))
+    load_backend()
+    from segmentation.training.ship import ship as copy
+
+    with progress_bar("done") as progress:
+        shipped = copy(chosen, dataset, target / chosen.name, progress)
+    print_scores(shipped.name, shipped.metrics)
+    return DONE
+
+
+def export(run: str, format: Format, output: Path, runs: Path = RUNS) -> int:
+    """Write a run's network in the format of another program: from RGB patches in 0-255 to class probabilities.
+
+    Args:
+        run: Name of a run, or the path of its folder.
+        format: ONNX is the one that predicts here, and takes bytes; the others take floating-point numbers.
+        output: The new file: .onnx, .xml (openvino, the weights beside it), .tflite (litert); a folder for
+            tf_saved_model.
+        runs: Folder that holds the runs.
+    """
+    chosen = find_run(run, runs)
+    if chosen.model is None:
+        raise RunError(f"{chosen.name} cannot be exported: {', '.join(chosen.problems)}.")
+    from segmentation.inference.export import export as write
+
+    write(chosen.model, format, output)
+    print(f"{chosen.name} is in {output}")
+    return DONE
+
+
+def print_scores(name: str, metrics: dict) -> None:
+    """Print what metrics.json holds, with the protocol that gave it."""
+    print(
+        f"{name}, protocol {metrics['protocol']}: {metrics['patches']:,} held-out patches, "
+        f"{metrics['pixels']:,} labelled pixels"
+    )
+    for key, title in (
+        ("accuracy", "accuracy"),
+        ("jaccard", "Jaccard as in the article (soft, flattened)"),
+        ("image_jaccard", "the same, image by image"),
+        ("mean_iou", "mean IoU over all classes"),
+        ("mean_iou_without_unlabeled", "mean IoU without Unlabeled"),
+    ):
+        print(f"  {title:<45}{_score(metrics.get(key))}")
+    for class_name, value in metrics["iou"].items():
+        print(f"  IoU {class_name:<41}{_score(value)}")
+    print(f"  {'expected calibration error':<45}{_score(metrics.get('calibration_error'))}")
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
