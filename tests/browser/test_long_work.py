@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from PIL import Image
@@ -83,6 +84,22 @@ def test_polygons_are_made_when_asked_for_and_downloaded(
     polygons = json.loads((tmp_path / "polygons.geojson").read_text())
     with rasterio.open(made) as file:
         classes = file.read(1)
+    for label, name in (
+        ("Classes", "one-classes.tif"),
+        ("Confidence", "one-confidence.tif"),
+        ("Areas", "one-areas.csv"),
+    ):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label, exact=True).click()
+        assert download.value.suggested_filename == name
+        download.value.save_as(tmp_path / name)
+    with rasterio.open(tmp_path / "one-classes.tif") as file:
+        assert np.array_equal(file.read(1), classes)
+        assert file.transform == PLACE
+    with rasterio.open(tmp_path / "one-confidence.tif") as file:
+        assert 0 < file.read(1).max() <= 100
+    areas = pd.read_csv(tmp_path / "one-areas.csv").iloc[0]
+    assert areas[[f"pixels_{name}" for name in DUBAI.names]].sum() == classes.size
     assert {feature["properties"]["class"] for feature in polygons["features"]} == {
         DUBAI.names[index] for index in np.unique(classes)
     }
