@@ -4,12 +4,12 @@ const push = history.pushState.bind(history);
 
 // Streamlit makes an entry for each parameter that it corrects, and takes the old page's parameters along to the new
 // one. Here, whatever it says of the page in sight replaces what was said before, and a link to another page is followed
-// as the browser's own Back and Forward are: the address says all, and nothing else counts.
+// as the browser's own Back and Forward are: the address says all, and nothing else counts. What Streamlit still says of
+// a page that was left comes too late: an entry for it would take away the way forward.
 if (!window.segmentationAddress) {
   window.segmentationAddress = true;
   history.pushState = (state, title, address) => {
-    const same = new URL(address, location.href).pathname === location.pathname;
-    (same ? history.replaceState.bind(history) : push)(state, title, address);
+    if (new URL(address, location.href).pathname === location.pathname) history.replaceState(state, title, address);
   };
   document.addEventListener("click", follow, true);
 }

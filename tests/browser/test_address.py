@@ -57,6 +57,7 @@ def test_back_from_a_patch_shows_the_gallery_as_it_was_left(demo_address: str, o
     page = open_page(f"{demo_address}/Worst-case_gallery?part=Trained+on")
     choose(page, "Class", "Road")
     expect(page).to_have_url(re.compile("class=Road"))
+    expect(page.get_by_role("combobox", name="By", exact=True)).to_have_value("IoU of the class")
     settle(page)
     first = cards(page)
     page.get_by_role("button", name="Next page").click()
