@@ -15,14 +15,7 @@ from typing import NamedTuple
 import tyro
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.dashboard import (
-    choose,
-    launch_chromium,
-    serve,
-    wait_for_answer,
-    wait_until_still,
-    watch_clicks,
-)
+from benchmarks.dashboard import choose, launch_chromium, serve, wait_for_answer, wait_until_still, watch_clicks
 from benchmarks.measuring import print_header, print_row
 from segmentation.data.locate import ALLOWED_VARIABLE, VARIABLE, default_folder
 from segmentation.data.scenes import find_dataset

@@ -14,11 +14,7 @@ from segmentation.commands.dashboard import dashboard
 from segmentation.commands.datasets import data, demo, download, pack
 from segmentation.commands.prediction import predict
 from segmentation.commands.training import evaluate, export, ship, summary, train
-from segmentation.errors import (
-    REFUSED,
-    STOPPED,
-    SegmentationError,
-)
+from segmentation.errors import REFUSED, STOPPED, SegmentationError
 
 COMMANDS = {
     "dashboard": dashboard,

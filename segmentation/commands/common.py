@@ -7,14 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segmentation.data.locate import (
-    runs_folder,
-)
+from segmentation.data.locate import runs_folder
 from segmentation.data.patches import Progress
-from segmentation.errors import (
-    RunError,
-    printable,
-)
+from segmentation.errors import RunError, printable
 from segmentation.runs.run import SHIPPED, Run, find_runs
 
 RUNS = runs_folder()

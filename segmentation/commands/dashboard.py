@@ -4,14 +4,8 @@ import os
 from pathlib import Path
 
 from segmentation.commands.common import RUNS
-from segmentation.data.locate import (
-    RUNS_VARIABLE,
-    VARIABLE,
-)
-from segmentation.errors import (
-    DONE,
-    BackendError,
-)
+from segmentation.data.locate import RUNS_VARIABLE, VARIABLE
+from segmentation.errors import DONE, BackendError
 
 
 def dashboard(

@@ -8,18 +8,10 @@ from typing import Annotated
 import tyro
 
 from segmentation.commands.common import progress_bar
-from segmentation.data.locate import (
-    DATA_FOLDER,
-    DEMO_FOLDER,
-    default_folder,
-)
+from segmentation.data.locate import DATA_FOLDER, DEMO_FOLDER, default_folder
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.scenes import Dataset, find_dataset
-from segmentation.errors import (
-    DONE,
-    PARTLY,
-    printable,
-)
+from segmentation.errors import DONE, PARTLY, printable
 
 
 def dataset_folder(data: Path | None) -> Path:

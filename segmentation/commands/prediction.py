@@ -12,13 +12,7 @@ from tqdm import tqdm
 from segmentation.commands.common import RUNS, find_run, progress_bar
 from segmentation.data.images import SUFFIXES
 from segmentation.data.scenes import natural_key
-from segmentation.errors import (
-    DONE,
-    PARTLY,
-    DatasetNotFoundError,
-    RunError,
-    printable,
-)
+from segmentation.errors import DONE, PARTLY, DatasetNotFoundError, RunError, printable
 from segmentation.files import replacing
 from segmentation.tables import to_safe_csv
 

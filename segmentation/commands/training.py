@@ -13,11 +13,7 @@ from segmentation.configuration import Configuration
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
 from segmentation.data.scenes import find_dataset
-from segmentation.errors import (
-    DONE,
-    ConfigurationError,
-    RunError,
-)
+from segmentation.errors import DONE, ConfigurationError, RunError
 from segmentation.inference.export import Format
 from segmentation.runs.run import METRICS, SHIPPED, check_run_name, read_selection
 

@@ -22,7 +22,6 @@ VOID_COLOR = (0, 0, 0)
 CLASS_FILE = "class_dict.csv"
 """A palette in a data set's root: columns ``name,r,g,b``, as CamVid and DeepGlobe ship it."""
 
-
 SMEARED_ABOVE = 32
 """A mask of more stray colours than this does not hold further classes: its colours were mixed."""
 

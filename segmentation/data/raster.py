@@ -29,18 +29,14 @@ from segmentation.data.stretch import Stretch
 PIXELS_A_BYTE = 2000
 """A large image of more pixels a byte is refused: Deflate packs fewer, only lies and bombs have more."""
 
-
 LARGE = 16_000_000
 """Pixels from which on that is asked."""
-
 
 WORLD_SUFFIXES = (".tfw", ".tifw", ".tiffw", ".wld")
 """Endings of a world file: six numbers that say where a picture lies."""
 
-
 SIDE_FILE = 1 << 16
 """Bytes: a longer world file or ``.prj`` is neither."""
-
 
 OTHER_FILES = re.compile(r"(PARAMETERFILE|EXTENSION)\s*[\[(]|(grids|file|model|init|catalog)=", re.IGNORECASE)
 """What in a coordinate system makes PROJ open a file: no other process than the reader's is told such a system."""

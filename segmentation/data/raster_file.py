@@ -24,34 +24,26 @@ from segmentation.data.stretch import Stretch
 CACHE = 64 << 20
 """Bytes that GDAL may keep of what it has decoded; its own default is a twentieth of the machine's memory."""
 
-
 SAMPLE = 1024
 """A file's own stretch is that of its image shrunk to this many pixels a side."""
-
 
 BLOCK = 512 << 20
 """Bytes: files are refused that have to be read in larger pieces."""
 
-
 ROWS = 8 << 20
 """Values of one band, as many rows as hold them, that are computed at once: numbers take eight times their bytes."""
-
 
 NODES = (512, 32)
 """At most so many rows and columns at which the size of a pixel is computed; between them it is interpolated."""
 
-
 STEP = 50
 """Pixels to either side at the most, over which that size is taken."""
-
 
 LONGITUDE_LATITUDE = "EPSG:4326"
 """Longitude and latitude on the ellipsoid of WGS 84: what GeoJSON's coordinates are in (RFC 7946)."""
 
-
 GRID = "PARAMETERFILE"
 """So WKT begins to name a file by which coordinates are shifted."""
-
 
 NAME = "image.tif"
 """What GDAL is told that the file is called: it learns nothing of the real name."""

@@ -29,7 +29,6 @@ PACK = "pack.json"
 MOST_NOTES = 1 << 28
 """More bytes than this are not read of it."""
 
-
 SAMPLED, SAMPLE = 32, 256
 """Scenes that a data set's stretch is taken from, and pixels a side that each is shrunk to for that."""
 

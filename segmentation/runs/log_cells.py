@@ -13,29 +13,21 @@ from segmentation.runs import columns as names
 
 MOST_BYTES = 16 << 20
 
-
 MOST_LINES = 60_000
-
 
 MOST_COLUMNS = 1_000
 
-
 MOST_HEADERS = 100
-
 
 MOST_CELLS = 600_000
 """What a log may have at most, so that reading and drawing it take seconds whoever has made it."""
 
-
 NO_LOG = "This is not a training log"
-
 
 CUT_DOWN = "cut it down to the columns that matter, or to one line per epoch"
 
-
 BLANKS = {"", "na", "n/a", "none", "null", "<na>"}
 """What is written, in any case, where there is no value."""
-
 
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
 

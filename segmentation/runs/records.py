@@ -12,7 +12,6 @@ from segmentation.errors import PaletteError
 
 CONFIG_PARTS = {"configuration", "palette", "dataset"}
 
-
 SCORES = {
     "protocol",
     "patches",
@@ -25,33 +24,24 @@ SCORES = {
     "confusion_matrix",
 }
 
-
 COUNTED = {"protocol", "patches", "pixels", "iou", "confusion_matrix"}
-
 
 NAMES = {"patch", "tile", "scene", "part"}
 
-
 PLACES = {"row", "column"}
 
-
 SHARES = {"mean_iou", "accuracy", "confidence", "brightness", "contrast"}
-
 
 PATCH_COLUMNS = NAMES | PLACES | SHARES | {"classes"}
 """What these files hold at the least: one that lacks any of it counts as unreadable."""
 
-
 FURTHER = {"pixels": 2**40, "confidence_wrong": 1, "surely_wrong": 1}
 """What patches.csv holds since a later version, and the most that it can be."""
 
-
 PARTS = ("train", "test")
-
 
 LARGEST_JSON, DEEPEST_JSON = 8 << 20, 32
 """Bytes of a JSON file, and lists within lists: the scores of 255 classes take half a megabyte and three."""
-
 
 LARGEST_TABLE, MOST_COLUMNS = 128 << 20, 70_000
 """Bytes of patches.csv, enough for 500,000 patches, and columns: those of 255 classes, each predicted as each."""

@@ -40,24 +40,17 @@ from segmentation.runs.records import (
 
 CONFIG = "config.json"
 
-
 HISTORY = "history.csv"
-
 
 BEST = "best.keras"
 
-
 METRICS = "metrics.json"
-
 
 PATCHES = "patches.csv"
 
-
 STATUS = "status.json"
 
-
 LATEST = "latest"
-
 
 SELECTION = "selection.csv"
 """The patches that the run was trained on, where they were chosen by name."""
@@ -65,13 +58,10 @@ SELECTION = "selection.csv"
 
 State = Literal["running", "finished", "stopped", "failed", "stalled"]
 
-
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 """The runs that come with the project, read only."""
 
-
 STATUS_NUMBERS = {"heartbeat", "progress", "epoch", "epochs", "seconds_an_epoch", "seconds_left"}
-
 
 RESERVED = {"log", "reviews"}
 """What else is kept in a folder of runs."""
@@ -99,7 +89,6 @@ def confusion_column(true: str, predicted: str) -> str:
 
 SILENT_SECONDS = 120
 """A running training that has not written its status for so long has stalled."""
-
 
 GONE_SECONDS = 15
 """After so long a silence, its process is looked for on this machine."""

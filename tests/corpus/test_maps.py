@@ -17,19 +17,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
-from tests.corpus.tiffs import (
-    BANDS,
-    HEIGHT,
-    PLACE,
-    WIDTH,
-    by_rasterio,
-    doubles,
-    flipped,
-    retagged,
-    shorts,
-    text,
-    tiff,
-)
+from tests.corpus.tiffs import BANDS, HEIGHT, PLACE, WIDTH, by_rasterio, doubles, flipped, retagged, shorts, text, tiff
 from tests.corpus.trap import Trap, holds_secret, raw_vrt, write_files
 
 pytestmark = [pytest.mark.corpus, pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")]

@@ -15,7 +15,6 @@ from segmentation.ui.shell.words import plain
 
 SCENES_A_PAGE = (8, 12, 24, 48)
 
-
 PATCHES_A_PAGE = (18, 30, 60, 120)
 """Choices; the second is the default."""
 

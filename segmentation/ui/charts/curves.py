@@ -12,7 +12,6 @@ from segmentation.ui.charts.style import QUIET, RUN_COLORS, literal, title_of
 
 DASHES = {TRAINING: "dot", VALIDATION: "solid", TEST: "dash", UNSAID: "solid"}
 
-
 PLOT, LETTER, LINE, STAR = (340, 220), 7, 16, 12
 """In pixels: a curve's plot on a small screen, a letter's width, a text's height, and a star's size."""
 

@@ -20,10 +20,8 @@ from segmentation.ui.shell.words import plain
 RANDOM, UPLOAD, ORTHOPHOTO = "Random patches", "Upload", "Orthophoto"
 """What the explorer shows instead of the data set's scenes."""
 
-
 UPLOAD_PIXELS = 64_000_000
 """Larger uploads are refused: what is predicted of each pixel takes twenty bytes."""
-
 
 UPLOADS = "explorer_uploads"
 """Session state: (file name, bytes) by role, since an uploader forgets its file on a change of page."""

@@ -10,12 +10,9 @@ from segmentation.ui.shell.run import other_runs
 
 IMAGE, TRUTH, PREDICTION, ERRORS = "Image", "Ground truth", "Prediction", "Errors"
 
-
 SECOND, DIFFERENCE = "Second run", "Where they differ"
 
-
 CONFIDENCE, ENTROPY, PROBABILITY = "Confidence", "Entropy", "One class"
-
 
 ALWAYS = (SECOND, DIFFERENCE)
 """Whoever chooses a second run wants to see it."""

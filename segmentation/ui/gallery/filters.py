@@ -11,12 +11,9 @@ from segmentation.ui.shell.words import code, plain
 
 PARTS = {"Held out": "test", "Trained on": "train"}
 
-
 MEAN_IOU, CLASS_IOU, WRONG_PIXELS = "Mean IoU", "IoU of the class", "Wrong pixels"
 
-
 ACCURACY, SURELY_WRONG = "Accuracy", "Confidently wrong"
-
 
 RANKS = {
     CLASS_IOU: "IoU of the class chosen above",
@@ -27,10 +24,8 @@ RANKS = {
 }
 """What patches can be ranked by, and what it means; with a class chosen, its IoU comes first."""
 
-
 ERRORS = {"All": WRONG, "Missed": MISSED, "Invented": INVENTED}
 """Which wrong pixels of a class count."""
-
 
 COUNTED = "counted"
 """The column of the wrong pixels that count."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1 << 20
 
-
 QUEUE = FairQueue(20)
 """Predictions under way in all sessions together."""
 

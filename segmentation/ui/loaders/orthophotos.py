@@ -15,7 +15,6 @@ from segmentation.ui.loaders.caching import MEGABYTE, remembered
 OVERVIEW = 1400
 """Longest side of what is shown of an orthophoto, in pixels."""
 
-
 PATIENCE = 45
 """Seconds that a GeoTIFF may take to be shown small."""
 

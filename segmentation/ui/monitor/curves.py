@@ -22,14 +22,11 @@ from segmentation.ui.shell.words import plain
 POLL_SECONDS = 3.0
 """How often a running training's log is read again."""
 
-
 MOST_CHARTS = 16
 """So many metrics are drawn at once at most."""
 
-
 GAPS = ("loss", "accuracy", "mean_iou")
 """The gap between training and validation is drawn for these."""
-
 
 FIRST = ("loss", "accuracy", "jaccard", "mean_iou")
 """These metrics are drawn first."""

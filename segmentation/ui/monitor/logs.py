@@ -22,14 +22,11 @@ from segmentation.ui.shell.words import plain
 UPLOADS = "uploaded_logs"
 """Session state: uploaded logs' names and bytes by file id, since an uploader forgets them on a change of page."""
 
-
 IN_UPLOADER = "logs_in_uploader"
 """Session state: ids of the files that the uploader held when it was last drawn."""
 
-
 UPLOADER = "log_uploader"
 """Session state: how many uploaders were cleared: each has a key of its own, since none gives its files back."""
-
 
 MOST_LOGS = 12
 """So many logs are drawn at most."""

@@ -24,7 +24,6 @@ DEFAULT, SCHEDULES = Configuration(), get_args(Schedule)
 DATA = "data_to_train_on"
 """Session state: folder of the data set in use."""
 
-
 STARTED = "started_training"
 """Session state: (name, process) of a training that was started from the page and has not shown up yet."""
 

@@ -18,10 +18,8 @@ from segmentation.ui.shell.words import plain
 FOLDERS = "dataset_folders"
 """Session state: the data sets' folders that can be chosen, by their label."""
 
-
 CHOSEN = "chosen_dataset"
 """Session state: the label of a data set to choose at the next run of the page."""
-
 
 OPENED = "opened_dataset"
 """Session state: folder of the data set that was opened last."""

@@ -16,17 +16,14 @@ from segmentation.ui.shell.pages import HOME, PAGES
 
 Rows = TypeVar("Rows", pd.DataFrame, pd.Series)
 
-
 TURNED = "turned_with"
 """Session state: what was chosen when a page of rows was turned last."""
-
 
 NARROWING = (
     *("data", "run", "view", "tile", "class", "share", "finding", "split", "part", "sort", "falling", "size"),
     *("per-page", "errors", "rank", "by", "order", "least-wrong", "true", "taken", "reviews", "with"),
 )
 """Keys of what decides which rows there are, and in what order: another choice begins at their first page again."""
-
 
 STYLE = """
 <style>

@@ -2,9 +2,7 @@
 
 HOME, BROWSER, MONITOR = "app.py", "pages/1_Dataset_browser.py", "pages/2_Training_monitor.py"
 
-
 EXPLORER, GALLERY = "pages/3_Prediction_explorer.py", "pages/4_Worst-case_gallery.py"
-
 
 PAGES = (
     (HOME, "Home", ":material/home:"),
@@ -14,7 +12,6 @@ PAGES = (
     (GALLERY, "Worst-case gallery", ":material/crisis_alert:"),
 )
 """Each page's file, name and icon, in the sidebar's order."""
-
 
 DATASET, WHOLE = "Data set", "Whole scene"
 """What the explorer shows first: the data set, and of that a whole scene."""
