@@ -15,10 +15,10 @@ from typing import NamedTuple
 import tyro
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.dashboard import choose, launch_chromium, serve, wait_for_answer, wait_until_still, watch_clicks
 from benchmarks.measuring import print_header, print_row
 from segmentation.data.locate import ALLOWED_VARIABLE, VARIABLE, default_folder
 from segmentation.data.scenes import find_dataset
+from tests.browser.driver import choose, launch_chromium, serve, wait_for_answer, wait_until_still, watch_clicks
 
 CLICKS = 20
 

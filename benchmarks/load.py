@@ -26,13 +26,13 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks.dashboard import serve
 from benchmarks.measuring import print_header, print_row
 from segmentation.data.images import read_size
 from segmentation.data.locate import VARIABLE, default_folder
 from segmentation.data.patches import grid
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.log import LOG
+from tests.browser.driver import serve
 
 AFTER = (50, 500)
 """The people's predictions after which the server's memory is noted."""

@@ -13,11 +13,11 @@ import numpy as np
 import tyro
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.dashboard import launch_chromium, serve
 from benchmarks.measuring import print_header, print_row
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import default_folder
 from segmentation.data.scenes import find_dataset, read_scene
+from tests.browser.driver import launch_chromium, serve
 
 PATCH = np.s_[:160, :160]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from benchmarks import dashboard
-from benchmarks.dashboard import find_chromium, launch_chromium, wait_until_still
 from segmentation.data.demo import make_demo
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, find_dataset
+from tests.browser import driver
+from tests.browser.driver import find_chromium, launch_chromium, wait_until_still
 
 # A page that predicts for the first time loads TensorFlow, which a busy machine may take its time for.
 expect.set_options(timeout=60_000)
@@ -42,7 +42,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
         def start(project: Path = PROJECT, **variables: str) -> str:
             logs.append(tmp_path_factory.mktemp("server") / "log")
-            return running.enter_context(dashboard.serve(variables, logs[-1], project))
+            return running.enter_context(driver.serve(variables, logs[-1], project))
 
         yield start
     complaints = [

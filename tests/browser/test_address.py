@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from benchmarks.dashboard import choose
 from segmentation.data.scenes import Dataset
 from segmentation.runs.run import SHIPPED
+from tests.browser.driver import choose
 
 pytestmark = pytest.mark.browser
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from benchmarks.dashboard import choose, wait_for_answer, watch_clicks
 from segmentation.data.scenes import Dataset
 from segmentation.runs.run import SHIPPED
+from tests.browser.driver import choose, wait_for_answer, watch_clicks
 
 pytestmark = pytest.mark.browser
 

@@ -88,7 +88,7 @@ def serve(variables: Mapping[str, str], log: Path, project: Path = PROJECT) -> I
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
     command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 (our own server)
+        process = subprocess.Popen(
             command, cwd=project, env={**os.environ, **variables}, stdout=output, stderr=subprocess.STDOUT
         )
     address = f"http://127.0.0.1:{port}"
