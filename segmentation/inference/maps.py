@@ -171,8 +171,8 @@ def write_polygons(
 ) -> None:
     """Write the areas of one class of a map as GeoJSON, one feature each.
 
-    In longitude and latitude, exterior rings counter-clockwise (RFC 7946); where there is no way there, in the map's
-    own coordinates, whose system the file names.
+    In longitude and latitude, exterior rings counter-clockwise (RFC 7946); where part of the map has none, all in the
+    map's own coordinates, whose system the file names.
 
     Args:
         source: The map.
@@ -188,15 +188,16 @@ def write_polygons(
         # Found twice, since as Python's numbers all of them at once would take a gigabyte for half a million.
         count = sum(1 for _ in _shapes(file)) if progress else 0
         shapes, done = _shapes(file), 0
-        elsewhere = raster.system and raster.to_longitude_latitude(np.zeros(1), np.zeros(1)) is None
-        system = f'"coordinate_system": {json.dumps(raster.system, ensure_ascii=False)}, ' if elsewhere else ""
+        in_degrees = _is_in_degrees(raster)
+        named = raster.system and not in_degrees
+        system = f'"coordinate_system": {json.dumps(raster.system, ensure_ascii=False)}, ' if named else ""
         out.write(f'{{"type": "FeatureCollection", {system}"features": [')
         between = "\n"
         while some := list(itertools.islice(shapes, POLYGONS)):
             if progress:
                 progress(done, count)
             done += len(some)
-            for (_, index), rings in zip(some, _to_world(raster, [shape for shape, _ in some]), strict=True):
+            for (_, index), rings in zip(some, _to_world(raster, [shape for shape, _ in some], in_degrees), strict=True):
                 geometry = {"type": "Polygon", "coordinates": rings}
                 feature = {"type": "Feature", "properties": {"class": palette.names[int(index)]}, "geometry": geometry}
                 out.write(between + json.dumps(feature, ensure_ascii=False))
@@ -209,13 +210,23 @@ def _shapes(file: rasterio.DatasetReader) -> Iterator[tuple[dict, float]]:
     return (shape for shape in rasterio.features.shapes(rasterio.band(file, 1)) if shape[1] != VOID)
 
 
-def _to_world(raster: Raster, shapes: list[dict]) -> Iterator[list[list[tuple[float, float]]]]:
+def _is_in_degrees(raster: Raster) -> bool:
+    """Tell whether a map has longitude and latitude everywhere: the corners of a picture of the whole earth have none."""
+    if raster.unplaced:
+        return False
+    columns, rows = np.meshgrid(np.linspace(0, raster.width, 33), np.linspace(0, raster.height, 33))
+    degrees = raster.to_longitude_latitude(*(raster.transform @ (columns.ravel(), rows.ravel())))
+    return degrees is not None and bool(np.isfinite(degrees).all())
+
+
+def _to_world(raster: Raster, shapes: list[dict], in_degrees: bool) -> Iterator[list[list[tuple[float, float]]]]:
     """Yield the rings of each polygon in longitude and latitude, or as they are; the exterior counter-clockwise."""
     rings = [np.array(ring) for shape in shapes for ring in shape["coordinates"]]
     points = np.concatenate(rings)
-    degrees = raster.to_longitude_latitude(*points.T)
-    if degrees is not None and np.isfinite(degrees).all():
-        points = degrees.T.round(8)
+    if in_degrees:
+        points = raster.to_longitude_latitude(*points.T).T.round(8)
+        if not np.isfinite(points).all():
+            raise StorageError("No polygons can be written: part of the map has no longitude and latitude.")
     turned = iter(np.split(points, np.cumsum([len(ring) for ring in rings])[:-1]))
     for shape in shapes:
         of_shape = itertools.islice(turned, len(shape["coordinates"]))
@@ -224,6 +235,6 @@ def _to_world(raster: Raster, shapes: list[dict]) -> Iterator[list[list[tuple[fl
 
 def _wound(ring: np.ndarray, exterior: bool) -> np.ndarray:
     """Return a closed ring (points, 2) counter-clockwise if it is an exterior one, clockwise if it is a hole."""
-    x, y = (ring - ring[0]).T
+    x, y = ((ring - ring[0]) / (np.abs(ring - ring[0]).max() or 1)).T  # coordinates may be so large that areas are not
     counter_clockwise = (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() > 0
     return ring if counter_clockwise == exterior else ring[::-1]

@@ -191,6 +191,36 @@ def test_polygons_of_a_site_stay_in_its_own_system(tmp_path: Path) -> None:
     assert [(min(x for x, _ in ring), max(x for x, _ in ring)) for ring in rings] == [(100, 120), (120, 140)]
 
 
+def test_polygons_of_a_whole_disc_of_the_earth_are_all_in_one_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maps, "POLYGONS", 1)  # most of them have longitudes and latitudes, those at the rim have not
+    classes = np.indices((8, 8)).sum(0).astype(np.uint8) % 2
+    layout = {"height": 8, "width": 8, "count": 1, "dtype": "uint8", "crs": "+proj=geos +h=35785831 +ellps=GRS80"}
+    place = Affine(1.5e6, 0, -6e6, 0, -1.5e6, 6e6)
+    with rasterio.open(tmp_path / "map.tif", "w", driver="GTiff", transform=place, **layout) as file:
+        file.write(classes, 1)
+    with Raster(tmp_path / "map.tif") as raster:
+        write_polygons(tmp_path / "map.tif", raster, PALETTE, tmp_path / "map.geojson")
+    content = json.loads((tmp_path / "map.geojson").read_text())
+    assert "coordinate_system" in content
+    points = [point for feature in content["features"] for ring in feature["geometry"]["coordinates"] for point in ring]
+    assert not np.mod(points, 1.5e6).any()
+
+
+@pytest.mark.filterwarnings("error")
+def test_polygons_of_coordinates_beyond_measure_are_written_without_a_warning(tmp_path: Path) -> None:
+    layout = {"height": 8, "width": 8, "count": 1, "dtype": "uint8", "crs": "EPSG:32640"}
+    with rasterio.open(
+        tmp_path / "m.tif", "w", driver="GTiff", transform=Affine(1e300, 0, 0, 0, -1e300, 0), **layout
+    ) as f:
+        f.write(np.eye(8, dtype=np.uint8), 1)
+    with Raster(tmp_path / "m.tif") as raster:
+        write_polygons(tmp_path / "m.tif", raster, PALETTE, tmp_path / "m.geojson")
+    features = json.loads((tmp_path / "m.geojson").read_text())["features"]
+    assert {feature["properties"]["class"] for feature in features} == set(PALETTE.names[:2])
+
+
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
 def test_a_wide_image_is_predicted_in_blocks_as_it_is_in_one(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlap: float
