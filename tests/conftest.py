@@ -2,6 +2,9 @@
 
 import os
 import subprocess
+import sys
+import sysconfig
+import venv
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -191,3 +194,27 @@ def trained(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     configuration = Configuration(patch_size=32, protocol="scene", epochs=2, batch_size=4)
     run = train(small_dataset, configuration, tmp_path_factory.mktemp("runs") / "tiny", verbose=0)
     return Trained(run, small_dataset, configuration)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as pip installs it."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, PROJECT]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """An environment that has the wheel alone, and what it needs from this one; its user's folder is empty."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", with_pip=False, symlinks=True)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "venv", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, wheel], check=True)
+    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    (folder / "empty").mkdir()
+    return folder, {**os.environ, "XDG_DATA_HOME": str(folder / "user"), "HOME": str(folder / "user")}

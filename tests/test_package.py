@@ -5,9 +5,7 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 
@@ -99,50 +97,11 @@ def test_the_example_that_scores_names_the_worst_patches(trained: tuple) -> None
     )
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder), str(PROJECT)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr + done.stdout
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """An environment that has the wheel alone, and what it needs from this one; its user's folder is empty."""
-    folder = tmp_path_factory.mktemp("installed")
-    venv.create(folder / "venv", with_pip=False, symlinks=True)
-    packages = next((folder / "venv").glob("lib/python*/site-packages"))
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-index",
-        "--target",
-        str(packages),
-        str(wheel),
-    ]
-    subprocess.run(command, check=True)
-    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
-    (folder / "empty").mkdir()
-    return folder, {**os.environ, "XDG_DATA_HOME": str(folder / "user"), "HOME": str(folder / "user")}
-
-
 def run(installed: tuple[Path, dict[str, str]], *words: str, **variables: str) -> subprocess.CompletedProcess:
     """Run something that is installed, from an empty folder."""
     folder, environment = installed
-    program, *arguments = words
-    scripts = next((folder / "venv").glob("lib/python*/site-packages")) / "bin"
-    path = folder / "venv" / "bin" / "python" if program == "python" else None
-    command = [str(path)] if path else [str(folder / "venv" / "bin" / "python"), str(scripts / program)]
-    return subprocess.run(
-        [*command, *arguments], cwd=folder / "empty", env=environment | variables, capture_output=True, text=True
-    )
+    command = [folder / "venv" / "bin" / words[0], *words[1:]]
+    return subprocess.run(command, cwd=folder / "empty", env=environment | variables, capture_output=True, text=True)
 
 
 def test_the_wheel_holds_the_dashboard_and_the_shipped_runs(wheel: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from threading import Thread
 
+import click
 import streamlit as st
 from streamlit.web import cli
 from streamlit.web.server.server_util import get_url
@@ -32,7 +33,8 @@ def serve(port: int, address: str, browser: bool) -> None:
     """
     options = {"server.port": port, "server.address": address, "server.headless": str(not browser).lower()}
     words = [f"--{name}={value}" for name, value in options.items()]
-    cli.main(["run", str(DASHBOARD / "app.py"), *words], standalone_mode=False)
+    with suppress(click.Abort):  # that is how Ctrl-C ends it
+        cli.main(["run", str(DASHBOARD / "app.py"), *words], standalone_mode=False)
 
 
 @asynccontextmanager

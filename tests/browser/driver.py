@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -70,6 +70,13 @@ def launch_chromium(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
 
 
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def serve(variables: Mapping[str, str], log: Path, project: Path = PROJECT) -> Iterator[str]:
     """Run the dashboard with environment variables, and yield its address.
@@ -82,14 +89,19 @@ def serve(variables: Mapping[str, str], log: Path, project: Path = PROJECT) -> I
     Raises:
         RuntimeError: If it does not answer within a minute.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
     command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
+    with serving(command, port, variables, log, project) as address:
+        yield address
+
+
+@contextmanager
+def serving(command: Sequence[str], port: int, variables: Mapping[str, str], log: Path, folder: Path) -> Iterator[str]:
+    """Run a command that serves the dashboard on a port of this machine, as `serve` does."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=project, env={**os.environ, **variables}, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=folder, env={**os.environ, **variables}, stdout=output, stderr=subprocess.STDOUT
         )
     address = f"http://127.0.0.1:{port}"
     try:
