@@ -18,7 +18,7 @@ from segmentation.errors import StorageError
 try:
     import fcntl
 except ImportError:  # Windows, where a file that somebody has open cannot be removed anyway
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 UNFINISHED = ".writing-"
 """So begins the name of what is being written."""

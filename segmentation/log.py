@@ -29,7 +29,7 @@ class _JsonLines(logging.Formatter):
     """One JSON object an event. No name can forge a line: JSON writes a line break as two characters."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, int | float | str] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": record.getMessage()[:LONGEST],
@@ -57,7 +57,7 @@ def start_log(runs: Path, *others: str) -> bool:
             return False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handler = RotatingFileHandler(path, maxBytes=BYTES, backupCount=FILES, encoding="utf-8")
+            handler: logging.Handler = RotatingFileHandler(path, maxBytes=BYTES, backupCount=FILES, encoding="utf-8")
         except OSError:
             handler = logging.StreamHandler()  # the server's output
         handler.setFormatter(_JsonLines())

@@ -97,7 +97,7 @@ class Canvas:
 
     def crown(self, at: complex, radius: float, color: Color) -> None:
         """Draw one round lobe of a tree, its highlight and its shadow."""
-        center = complex(self.locate(at))
+        center = complex(self.locate(np.array(at)))
         for draw, fill, middle, size in (
             (self._shadow, 255, center + 0.6 * radius * SHADOW, radius),
             (self._shadow, 255, center + 1.3 * radius * SHADOW, radius),
@@ -445,7 +445,8 @@ def building_site(canvas: Canvas, center: complex, length: float, depth: float) 
         heap = center + canvas.spot(0.8 * length, 0.8 * depth)
         canvas.polygon(blob(rng, heap, rng.uniform(14, 26), 1.3), canvas.pick((142, 134, 126), spread=16), UNLABELED)
         for _ in range(14):
-            piece = box(heap + complex(*rng.normal(0, 8, 2)), *rng.uniform(2, 6, 2), np.exp(3j * rng.random()))
+            middle, sides = heap + complex(*rng.normal(0, 8, 2)), rng.uniform(2, 6, 2)
+            piece = box(middle, sides[0], sides[1], np.exp(3j * rng.random()))
             canvas.polygon(piece, canvas.pick(*ROOFS, DIRT, spread=20), height=1)
     if canvas.lies_on(box(center, 80, 50), LAND):
         roof(canvas, center, 80, 50, canvas.pick((176, 170, 160)), 9)
@@ -636,7 +637,8 @@ PAINTERS: dict[str, Callable[[np.random.Generator], Canvas]] = {"Tile 1": paint_
 
 def enlarged(field: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return a float32 `field` smoothly resized to (height, width)."""
-    return np.asarray(Image.fromarray(field).resize(shape[::-1], Image.Resampling.BICUBIC))
+    height, width = shape
+    return np.asarray(Image.fromarray(field).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def noise(rng: np.random.Generator, bump: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
@@ -677,7 +679,7 @@ def haze(scenes: Sequence[int]) -> np.ndarray:
     """Return the share of haze in the air, (height, width) float32: much over `scenes`, little elsewhere."""
     y, x = np.linspace(0, 3, 121)[:, None], np.linspace(0, 3, 181)
     veils = [((x - (n - 1) % 3 - 0.5) / 0.55) ** 4 + ((y - (n - 1) // 3 - 0.5) / 0.55) ** 4 for n in scenes]
-    share = 0.03 + 0.5 * sum(np.exp(-veil) for veil in veils)
+    share = 0.03 + 0.5 * np.sum([np.exp(-veil) for veil in veils], axis=0)
     return enlarged(share.astype(np.float32), (ROWS[-1], COLUMNS[-1]))
 
 

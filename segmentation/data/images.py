@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from segmentation.data.palette import VOID, VOID_COLOR, OffPaletteStats, Palette
 from segmentation.data.raster import LARGE, PIXELS_A_BYTE, Raster
@@ -111,7 +111,7 @@ def _bytes_in(source: Source) -> int:
 
 def _orientation(image: Image.Image, applied: bool = True) -> int:
     """Return the EXIF orientation that the header gives: 1 if there is none, or if Pillow itself has `applied` it."""
-    if image.format == "TIFF":
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         return 1 if applied else image.tag_v2.get(0x0112, 1)
     try:
         # A PNG's own method would decode all pixels to look for EXIF behind them.
@@ -196,7 +196,8 @@ def read_sample(path: Path, longest: int) -> np.ndarray:
 
 def _is_deep(image: Image.Image) -> bool:
     """Tell whether an opened image holds values of more than 8 bits, also where Pillow would keep but 8 of them."""
-    return image.mode.startswith(("I", "F")) or any(";16" in repr(tile[3]) for tile in image.tile)
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    return image.mode.startswith(("I", "F")) or any(";16" in repr(tile[3]) for tile in tiles)
 
 
 def _read_raster(source: Source, name: str, stretch: Stretch | None) -> np.ndarray:

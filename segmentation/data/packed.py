@@ -132,7 +132,7 @@ def _unpack(file: BinaryIO, source: Path, folder: Path) -> None:
         header = file.read(_BLOCK)
         try:
             info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-        except tarfile.EOFHeaderError:  # a block of zeros
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined] # a block of zeros
             return
         except tarfile.HeaderError as error:
             raise _damaged(source) from error

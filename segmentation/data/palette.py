@@ -4,11 +4,14 @@ import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from segmentation.errors import PaletteError
+
+Color = tuple[int, int, int]
+"""Red, green and blue, 0–255."""
 
 VOID = 255
 """Class index of a pixel whose mask colour is in no palette."""
@@ -64,7 +67,7 @@ class Palette:
     """
 
     names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
+    colors: tuple[Color, ...]
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= VOID:
@@ -87,7 +90,7 @@ class Palette:
     @classmethod
     def from_hex(cls, classes: dict[str, str]) -> "Palette":
         """Return a palette from names and hexadecimal colours such as ``#3C1098``."""
-        return cls(tuple(classes), tuple(tuple(bytes.fromhex(code.removeprefix("#"))) for code in classes.values()))
+        return cls(tuple(classes), tuple(map(_color_of_hex, classes.values())))
 
     @classmethod
     def from_csv(cls, path: Path) -> "Palette":
@@ -120,8 +123,7 @@ class Palette:
     def from_dict(cls, content: dict) -> "Palette":
         """Rebuild a palette from `to_dict`."""
         entries = content["classes"]  # not by name: a name that occurs twice is to be seen
-        colors = tuple(tuple(bytes.fromhex(entry["color"].removeprefix("#"))) for entry in entries)
-        return cls(tuple(entry["name"] for entry in entries), colors)
+        return cls(tuple(entry["name"] for entry in entries), tuple(_color_of_hex(entry["color"]) for entry in entries))
 
     def to_dict(self) -> dict:
         """Return the palette as JSON-ready names and hexadecimal colours, in class order."""
@@ -198,7 +200,7 @@ class Palette:
     def strays(self, mask: np.ndarray) -> OffPaletteStats:
         """Tell how much of a colour mask (height, width, 3) uint8 has neither a class's colour nor void's."""
         pixels = np.count_nonzero(_look_up(mask, self._is_stray))
-        colors = np.count_nonzero(_occurring(mask) & self._is_stray)
+        colors = int(np.count_nonzero(_occurring(mask) & self._is_stray))
         return OffPaletteStats(pixels / max(1, mask.shape[0] * mask.shape[1]), colors)
 
     @cached_property
@@ -227,6 +229,11 @@ def _codes(mask: np.ndarray) -> np.ndarray:
     code |= mask[..., 1].astype(np.uint32) << 8
     code |= mask[..., 2]
     return code
+
+
+def _color_of_hex(code: str) -> Color:
+    """Return a colour written as ``#3C1098``, whose length `Palette` checks."""
+    return cast("Color", tuple(bytes.fromhex(code.removeprefix("#"))))
 
 
 def _look_up(mask: np.ndarray, table: np.ndarray) -> np.ndarray:

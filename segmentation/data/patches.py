@@ -83,13 +83,13 @@ def grid(height: int, width: int, size: int) -> tuple[int, int]:
 
 def crop(array: np.ndarray, size: int) -> np.ndarray:
     """Cut right and bottom strips off (height, width, …) so that both sides are divisible by `size`. A view."""
-    rows, columns = grid(*array.shape[:2], size)
+    rows, columns = grid(array.shape[0], array.shape[1], size)
     return array[: rows * size, : columns * size]
 
 
 def cut(array: np.ndarray, size: int) -> np.ndarray:
     """Crop (height, width, …) and cut it into (rows · columns, size, size, …), row by row."""
-    rows, columns = grid(*array.shape[:2], size)
+    rows, columns = grid(array.shape[0], array.shape[1], size)
     blocks = crop(array, size).reshape(rows, size, columns, size, *array.shape[2:])
     return blocks.swapaxes(1, 2).reshape(rows * columns, size, size, *array.shape[2:])
 
@@ -192,7 +192,7 @@ def load_patches(
             filled += count
             tables.append(patch_table(scene.name, scene.tile, rows, columns))
             if not count:
-                skipped.append(f"{scene.name}: {smaller_than_a_patch(*mask.shape, size)}")
+                skipped.append(f"{scene.name}: {smaller_than_a_patch(len(mask), mask.shape[1], size)}")
             elif not shows_a_class(mask):
                 unlabelled.append(scene.name)
         except ImageFileError as error:
@@ -266,6 +266,6 @@ def class_counts(masks: np.ndarray, classes: int) -> np.ndarray:
     for index, mask in enumerate(masks):
         # Piece by piece: to be counted, each pixel becomes a number of eight bytes.
         pieces = np.array_split(mask.ravel(), -(-mask.size // PIECE) or 1)
-        of_value = sum(np.bincount(piece, minlength=VOID + 1) for piece in pieces)
+        of_value = np.sum([np.bincount(piece, minlength=VOID + 1) for piece in pieces], axis=0)
         counts[index] = [*of_value[:classes], of_value[VOID]]
     return counts

@@ -13,7 +13,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 import numpy as np
 
@@ -53,14 +53,14 @@ class _Host:
     def read(self, connection: int, file: int) -> None:
         """Have a new process read a file, and answer through a connection, both given by their descriptors."""
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._start()
+            if self._control is None or self._process is None or self._process.poll() is not None:
+                self._control = self._start()
             socket.send_fds(self._control, [b"+"], [connection, file])
 
-    def _start(self) -> None:
+    def _start(self) -> socket.socket:
         if self._control:
             self._control.close()
-        self._control, theirs = socket.socketpair()
+        control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 (no user's text is in it)
                 [sys.executable, "-m", "segmentation.data.raster_reader", str(theirs.fileno())],
@@ -70,6 +70,7 @@ class _Host:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
+        return control
 
 
 HOST = _Host()
@@ -111,7 +112,7 @@ class Raster:
     ) -> None:
         path = source if isinstance(source, Path) else None
         self.name = name or (path.name if path else "The file")
-        descriptor = _open_file(path) if path else os.dup(source.fileno())
+        descriptor = _open_file(source) if isinstance(source, Path) else os.dup(source.fileno())
         self._reader: int | None = None
         self._waiting, self._patience = True, patience
         self._connection, theirs = Pipe()
@@ -124,9 +125,9 @@ class Raster:
         try:
             beside = (_world_file(path), _read_side_file(path.with_suffix(".prj"))) if path else (None, None)
             self._connection.send((*beside, stretch and (stretch.low, stretch.high)))
-            self._reader = self._receive()["reader"]
+            self._reader = cast("dict", self._receive())["reader"]
             self._waiting = True
-            about = self._receive()
+            about = cast("dict", self._receive())
             self.height: int = about["height"]
             self.width: int = about["width"]
             self.unplaced: str | None = about["unplaced"]
@@ -178,7 +179,7 @@ class Raster:
     @property
     def reader(self) -> int:
         """The id of the process that reads the file."""
-        return self._reader
+        return cast("int", self._reader)
 
     @property
     def crs(self) -> "CRS | None":
@@ -258,11 +259,11 @@ class Raster:
 
     def corners(self) -> np.ndarray | None:
         """Return the corners' longitude and latitude, (4, 2) float64, clockwise from the top left; None if unknown."""
-        if self.unplaced:
+        transform = self.transform
+        if transform is None:
             return None
-        pixels = [(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)]
-        x, y = np.array([self.transform @ pixel for pixel in pixels]).T
-        degrees = self.to_longitude_latitude(x, y)
+        columns, rows = np.array([(0, 0), (self.width, 0), (self.width, self.height), (0, self.height)], float).T
+        degrees = self.to_longitude_latitude(*(transform @ (columns, rows)))
         return degrees.T if degrees is not None and np.isfinite(degrees).all() else None
 
     def pixel_areas(self) -> PixelAreas | None:
@@ -275,13 +276,13 @@ class Raster:
         areas = PixelAreas(self.height, self.width, nodes)
         return areas if np.isfinite(areas.total) else None
 
-    def _ask(self, method: str, *arguments: object) -> dict | np.ndarray:
+    def _ask(self, method: str, *arguments: object) -> np.ndarray:
         self._waiting = True
         try:
             self._connection.send((method, *arguments))
         except OSError as error:
             raise self._damaged() from error
-        return self._receive()
+        return cast("np.ndarray", self._receive())
 
     def _receive(self) -> dict | np.ndarray:
         """Return the reader's answer: its own words first, then an array's bytes. Nothing is unpickled."""

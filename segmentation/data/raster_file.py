@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from io import RawIOBase
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.ma
@@ -20,6 +21,9 @@ from rasterio.errors import CRSError
 from rasterio.windows import Window
 
 from segmentation.data.stretch import Stretch
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
 
 CACHE = 64 << 20
 """Bytes that GDAL may keep of what it has decoded; its own default is a twentieth of the machine's memory."""
@@ -76,7 +80,7 @@ class OneFile(RawIOBase):
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:  # noqa: D102
+    def readinto(self, buffer: "Buffer") -> int:  # noqa: D102
         count = os.preadv(self._descriptor, [buffer], self._at)
         self._at += count
         return count
@@ -175,7 +179,8 @@ class Reader:
 
     def sample(self, longest: int) -> np.ndarray:
         """Return values of the colours' bands, (bands, rows, columns) float64; not-a-number where there is no data."""
-        return self._read(self._bands, out_shape=self._small(longest), masked=True).astype(np.float64).filled(np.nan)
+        values = self._read(self._bands, out_shape=self._small(longest), masked=True)
+        return numpy.ma.filled(values.astype(np.float64), np.nan)
 
     def indices(self, longest: int) -> np.ndarray:
         """Return the first band with at most `longest` pixels a side, (rows, columns): nearest pixels, unchanged."""
@@ -211,11 +216,11 @@ class Reader:
         shape = [min(length, most) for length, most in zip(lengths, NODES, strict=True)]
         nodes = [(np.arange(count) + 0.5) * length / count for count, length in zip(shape, lengths, strict=True)]
         system = self._system
-        if system.geodetic_crs is None:
+        own = system.geodetic_crs
+        if own is None or own.ellipsoid is None:
             axis = system.axis_info[0]
             unit = axis.unit_conversion_factor if axis.unit_name != "unknown" else np.nan
             return np.full(shape if unit > 0 else (0, 0), abs(self._transform.determinant) * unit**2)
-        own = system.geodetic_crs
         row, column = (grid.ravel() for grid in np.meshgrid(*nodes, indexing="ij"))
         step = max(0.5, min(STEP, *(length / count / 2 for length, count in zip(lengths, shape, strict=True))))
         steps = ((step, 0), (-step, 0), (0, step), (0, -step))  # to the right, left, down, up
@@ -243,7 +248,7 @@ class Reader:
         told = self._told_system
         if GRID in told.to_wkt():
             with suppress(pyproj.exceptions.CRSError):  # it is nothing without the file
-                return pyproj.CRS.from_json_dict(_without_grids(told.to_json_dict()))
+                return pyproj.CRS.from_json_dict(cast("dict", _without_grids(told.to_json_dict())))
         return told
 
     @cached_property
@@ -257,9 +262,9 @@ class Reader:
     def _small(self, longest: int) -> tuple[int, int, int]:
         return (len(self._bands), *small_shape(self.height, self.width, longest))
 
-    def _read(self, bands: list[int], **how: object) -> np.ndarray:
-        if "out_shape" in how:
-            how["out_shape"] = (len(bands), *how["out_shape"][1:])
+    def _read(self, bands: list[int], out_shape: tuple[int, int, int] | None = None, **how: object) -> np.ndarray:
+        if out_shape:
+            how["out_shape"] = (len(bands), *out_shape[1:])
         return self._file.read(bands, **how)
 
     def _colors(self, values: np.ndarray) -> np.ndarray:

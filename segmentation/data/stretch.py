@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Stretch:
         return cls(*zip(*limits, strict=True))
 
     @classmethod
-    def from_dict(cls, content: object) -> "Stretch | None":
+    def from_dict(cls, content: Any) -> "Stretch | None":  # noqa: ANN401 (out of a file)
         """Rebuild a stretch from `to_dict`; None from anything else."""
         try:
             low, high = (tuple(float(value) for value in content[key]) for key in ("low", "high"))

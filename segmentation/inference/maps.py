@@ -197,7 +197,8 @@ def write_polygons(
             if progress:
                 progress(done, count)
             done += len(some)
-            for (_, index), rings in zip(some, _to_world(raster, [shape for shape, _ in some], in_degrees), strict=True):
+            areas = _to_world(raster, [shape for shape, _ in some], in_degrees)
+            for (_, index), rings in zip(some, areas, strict=True):
                 geometry = {"type": "Polygon", "coordinates": rings}
                 feature = {"type": "Feature", "properties": {"class": palette.names[int(index)]}, "geometry": geometry}
                 out.write(between + json.dumps(feature, ensure_ascii=False))
@@ -211,11 +212,12 @@ def _shapes(file: rasterio.DatasetReader) -> Iterator[tuple[dict, float]]:
 
 
 def _is_in_degrees(raster: Raster) -> bool:
-    """Tell whether a map has longitude and latitude everywhere: the corners of a picture of the whole earth have none."""
-    if raster.unplaced:
+    """Tell whether a map has longitude and latitude everywhere: corners of a picture of the whole earth have none."""
+    transform = raster.transform
+    if transform is None:
         return False
     columns, rows = np.meshgrid(np.linspace(0, raster.width, 33), np.linspace(0, raster.height, 33))
-    degrees = raster.to_longitude_latitude(*(raster.transform @ (columns.ravel(), rows.ravel())))
+    degrees = raster.to_longitude_latitude(*(transform @ (columns.ravel(), rows.ravel())))
     return degrees is not None and bool(np.isfinite(degrees).all())
 
 
@@ -224,9 +226,10 @@ def _to_world(raster: Raster, shapes: list[dict], in_degrees: bool) -> Iterator[
     rings = [np.array(ring) for shape in shapes for ring in shape["coordinates"]]
     points = np.concatenate(rings)
     if in_degrees:
-        points = raster.to_longitude_latitude(*points.T).T.round(8)
-        if not np.isfinite(points).all():
+        degrees = raster.to_longitude_latitude(*points.T)
+        if degrees is None or not np.isfinite(degrees).all():
             raise StorageError("No polygons can be written: part of the map has no longitude and latitude.")
+        points = degrees.T.round(8)
     turned = iter(np.split(points, np.cumsum([len(ring) for ring in rings])[:-1]))
     for shape in shapes:
         of_shape = itertools.islice(turned, len(shape["coordinates"]))
