@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -16,9 +17,13 @@ import pyproj
 import pytest
 import rasterio
 from PIL import Image
+from rasterio.control import GroundControlPoint
 
+from segmentation.data.images import read_image
 from segmentation.data.locate import PROJECT
-from segmentation.data.scenes import Dataset, read_scene
+from segmentation.data.scenes import Dataset, find_dataset, read_scene
+from segmentation.inference.predictor import Predictor
+from segmentation.runs.run import Run as RunFolder
 
 Run = Callable[..., subprocess.CompletedProcess]
 
@@ -109,6 +114,64 @@ def test_train_then_evaluate_give_the_same_scores(run: Run, tmp_path: Path) -> N
     assert evaluated.returncode == 0, evaluated.stderr[-2000:]
     scores = evaluated.stdout[evaluated.stdout.index("short, protocol scene") :]
     assert scores in trained.stdout
+
+
+@pytest.fixture(scope="module")
+def deep(write_dataset: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small data set as pictures of 16 bits, of which one scene is broken."""
+    root = write_dataset(tmp_path_factory.mktemp("deep") / "set")
+    for number, path in enumerate(sorted(root.glob("*/images/*"))):
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
+        path.unlink()
+        Image.fromarray(300 + grey * (7 + number)).save(path.with_suffix(".png"))
+    broken = root / "Tile 1" / "images" / "image_part_002.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    return root
+
+
+def test_train_tells_what_it_leaves_out_and_every_command_sees_what_was_trained_on(
+    run: Run, deep: Path, tmp_path: Path
+) -> None:
+    options = ("--patch-size", 32, "--batch-size", 8, "--epochs", 1, "--protocol", "scene")
+    trained = run("train", "--name", "deep", "--data", deep, "--runs", tmp_path, *options)
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    assert "Left out 1 of 4 scenes: tile-1/image_part_002" in trained.stderr
+    dataset = find_dataset(deep)
+    made = RunFolder(tmp_path / "deep")
+    assert made.stretch == dataset.stretch
+
+    # What its own statistics would show of this picture is another one: predictions of the two must differ.
+    scene = dataset.scene("tile-2/image_part_002")
+    out = tmp_path / "out"
+    done = run("predict", scene.image, "--run", "deep", "--runs", tmp_path, "--output", out, "--overlap", 0)
+    assert done.returncode == 0, done.stderr[-2000:]
+    image, _ = read_scene(scene, dataset.palette, dataset.stretch)
+    alone, _ = read_scene(scene, dataset.palette, find_dataset(deep / "Tile 2").stretch)
+    assert not np.array_equal(image, alone)
+    predictor = Predictor(made.model)
+    predicted = np.asarray(Image.open(out / "image_part_002-indices.png"))
+    assert np.array_equal(predicted, predictor.scene_classes(image, overlap=0))
+    copied = RunFolder(shutil.copytree(made.folder, tmp_path / "otherwise"))
+    config = json.loads((copied.folder / "config.json").read_text())
+    config["dataset"]["stretch"] = {"low": [0.0], "high": [60_000.0]}
+    (copied.folder / "config.json").write_text(json.dumps(config))
+    again = run("predict", scene.image, "--run", "otherwise", "--runs", tmp_path, "--output", out, "--overlap", 0)
+    assert again.returncode == 0, again.stderr[-2000:]
+    dark = read_image(scene.image, stretch=RunFolder(copied.folder).stretch)
+    predicted = np.asarray(Image.open(out / "image_part_002-indices.png"))
+    assert np.array_equal(predicted, predictor.scene_classes(dark, overlap=0))
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_predict_says_why_a_map_with_control_points_only_becomes_a_picture(run: Run, tmp_path: Path) -> None:
+    points = [GroundControlPoint(row, row, 5 + row, 50 - row, 0) for row in range(3)]
+    layout = {"height": 40, "width": 50, "count": 3, "dtype": "uint8", "crs": "EPSG:4326", "gcps": points}
+    with rasterio.open(tmp_path / "map.tif", "w", driver="GTiff", **layout) as file:
+        file.write(np.random.default_rng(1).integers(0, 256, (3, 40, 50), dtype=np.uint8))
+    done = run("predict", tmp_path / "map.tif", "--run", "tiny", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "map.tif has only control points: warp it first" in " ".join((done.stdout + done.stderr).split())
+    assert (tmp_path / "out" / "map-indices.png").is_file()
 
 
 def test_evaluate_with_test_time_augmentation_says_so(run: Run) -> None:
