@@ -1,7 +1,8 @@
 """The health report: what is wrong with a data set, and the statistics of its scenes, in one pass over the files."""
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,25 +14,28 @@ import numpy as np
 import pandas as pd
 
 from segmentation.data.images import is_palette_file, read_mask_colors, read_size
+from segmentation.data.kept import KeptResults
 from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.patches import (
     PATCH_SIZE,
     PIECE,
-    Progress,
     class_counts,
     cut,
     grid,
     image_statistics,
-    patch_table,
+    patch_tables,
     smaller_than_a_patch,
 )
 from segmentation.data.raster import LARGE
-from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.data.scenes import Dataset, Scene, file_marks, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError, printable
 
 CONSTANT_BELOW = 0.02
 """An image whose grey values (0–1) deviate less than this shows next to nothing."""
+
+VERSION = 1
+"""Of what is kept of a scene: one more whenever `Examined` or how it is computed changes."""
 
 READERS = 2
 """Files decoded at once: each is held whole, so that memory stays at two scenes."""
@@ -74,41 +78,85 @@ class Health:
     light: pd.DataFrame
 
 
-def examine(dataset: Dataset, size: int = PATCH_SIZE, progress: Progress | None = None) -> Health:
+def examine(
+    dataset: Dataset,
+    size: int = PATCH_SIZE,
+    progress: Callable[[int, int], None] | None = None,
+    kept: KeptResults | None = None,
+) -> Health:
     """Read every file of a data set once and report what is wrong with it.
 
     Args:
         dataset: The scenes.
         size: Side of a patch, in pixels.
         progress: Called with (scenes done, scenes).
+        kept: What was found before: scenes whose files have not changed are not read again.
     """
-    rows, patches, findings = [], [], []
-    light = np.zeros((len(dataset.palette), 3))
-    for path in dataset.unpaired:
-        findings.append(_finding("unpaired", "", path, "has no partner of the same name"))
-    first_with: dict[str, str] = {}
-    stretch = dataset.stretch
+    examined = []
+    for scene in examined_scenes(dataset, size, kept):
+        examined.append(scene)
+        if progress:
+            progress(len(examined), len(dataset.scenes))
+    return report(dataset, examined)
+
+
+def examined_scenes(dataset: Dataset, size: int, kept: KeptResults | None = None) -> Iterator["Examined"]:
+    """Yield what each scene of a data set gives, in their order.
+
+    Args:
+        dataset: The scenes.
+        size: Side of a patch, in pixels.
+        kept: As in `examine`.
+    """
+    palette, stretch = dataset.palette, dataset.stretch
+    keys = [_key(scene, palette, stretch, size) for scene in dataset.scenes]
+    known = kept.read(keys) if kept else {}
+
+    def examined(scene: Scene, key: str) -> Examined:
+        before = Examined.from_bytes(known[key], len(palette)) if key in known else None
+        if before:
+            return before
+        now = _examine_scene(scene, palette, stretch, size)
+        if kept:
+            kept.write({key: now.to_bytes()})
+        return now
+
     with ThreadPoolExecutor(READERS) as pool:
-        results = pool.map(lambda scene: _examine_scene(scene, dataset.palette, stretch, size), dataset.scenes)
-        for done, (scene, examined) in enumerate(zip(dataset.scenes, results, strict=True), 1):
-            findings += examined.findings
-            light += examined.light
-            if examined.row:
-                rows.append(examined.row)
-                patches.append(examined.patches)
-                twin = first_with.setdefault(examined.digest, scene.name)
-                if twin != scene.name:
-                    findings.append(_finding("duplicate", scene.name, scene.image, f"shows the same as {twin}"))
-            if progress:
-                progress(done, len(dataset.scenes))
+        try:
+            yield from pool.map(examined, dataset.scenes, keys)
+        finally:
+            pool.shutdown(cancel_futures=True)  # whoever asked may want no more
+
+
+def report(dataset: Dataset, examined: Sequence["Examined"]) -> Health:
+    """Return the health report of a data set from what its first scenes, or all of them, give."""
+    findings = [_finding("unpaired", "", path, "has no partner of the same name") for path in dataset.unpaired]
+    first_with: dict[str, str] = {}
+    for scene, of_scene in zip(dataset.scenes, examined, strict=False):
+        findings += of_scene.findings
+        if of_scene.row:
+            twin = first_with.setdefault(of_scene.digest, scene.name)
+            if twin != scene.name:
+                findings.append(_finding("duplicate", scene.name, scene.image, f"shows the same as {twin}"))
     measures = ["brightness", "contrast", *dataset.palette.names, VOID_NAME]
     order = {severity: place for place, severity in enumerate(("error", "warning", "note"))}
     table = pd.DataFrame(findings, columns=["severity", "kind", "scene", "file", "detail", "pixels"])
     table = table.sort_values("severity", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+    rows = [of_scene.row for of_scene in examined if of_scene.row]
     scenes = pd.DataFrame(rows, columns=["scene", "tile", "height", "width", *measures])
-    no_patch = patch_table("", "", 0, 0).reindex(columns=["patch", "tile", "scene", "row", "column", *measures])
-    by_class = _light(light, dataset.palette)
-    return Health(scenes, pd.concat(patches or [no_patch], ignore_index=True), table, by_class)
+    light = (
+        np.sum([of_scene.light for of_scene in examined], axis=0) if examined else np.zeros((len(dataset.palette), 3))
+    )
+    return Health(scenes, _patches(examined, measures), table, _light(light, dataset.palette))
+
+
+def _patches(examined: Sequence["Examined"], measures: list[str]) -> pd.DataFrame:
+    """Return the patches' rows, made at once: a table for each of thousands of scenes takes seconds."""
+    read = [of_scene for of_scene in examined if of_scene.row]
+    table = patch_tables((of_scene.row["scene"], of_scene.row["tile"], *of_scene.grid) for of_scene in read)
+    values = np.concatenate([np.empty((0, len(measures))), *(of_scene.measures for of_scene in read)])
+    columns = [*values.T[:2], *values.T[2:].astype(np.int64)]
+    return table.assign(**dict(zip(measures, columns, strict=True)))
 
 
 def usable_patches(tiles: pd.DataFrame, health: Health) -> pd.DataFrame:
@@ -127,31 +175,57 @@ def _light(sums: np.ndarray, palette: Palette) -> pd.DataFrame:
     )
 
 
-class _Examined(NamedTuple):
+class Examined(NamedTuple):
     """What one scene gives.
 
     Args:
         row: Its row; empty if it cannot be read.
-        patches: Its patches' rows.
+        grid: Rows and columns of its patches.
+        measures: (patches, 3 + classes) float64: brightness, contrast, pixels by class and of none.
         findings: What is wrong with it.
         digest: SHA-256 of the image's pixels.
         light: (classes, 3) float64: number of pixels, sum of grey, sum of grey squared.
     """
 
     row: dict
-    patches: pd.DataFrame
+    grid: tuple[int, int]
+    measures: np.ndarray
     findings: list[dict]
     digest: str
     light: np.ndarray
 
+    def to_bytes(self) -> bytes:
+        """Return all of it as a line of JSON and the arrays' values."""
+        facts = json.dumps([self.row, self.grid, self.findings, self.digest])
+        return b"\n".join([facts.encode(), self.light.tobytes() + self.measures.tobytes()])
 
-def _examine_scene(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> _Examined:
+    @classmethod
+    def from_bytes(cls, content: bytes, classes: int) -> "Examined | None":
+        """Rebuild it from `to_bytes`; None from anything else."""
+        facts, _, values = content.partition(b"\n")
+        try:
+            row, grid, findings, digest = json.loads(facts)
+            light, measures = np.split(np.frombuffer(values), [3 * classes])
+            measures = measures.reshape(grid[0] * grid[1], 3 + classes)
+            return cls(row, tuple(grid), measures, findings, digest, light.reshape(classes, 3))
+        except (ValueError, TypeError, IndexError):
+            return None
+
+
+def _key(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> str:
+    """Return what an examined scene is kept under: it changes with the files and with all that they are read by."""
+    how = [VERSION, scene.name, scene.tile, palette.to_dict(), stretch and stretch.to_dict(), size, *file_marks(scene)]
+    return hashlib.sha256(json.dumps(how).encode()).hexdigest()
+
+
+def _examine_scene(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> Examined:
     try:
         with _place(scene):
             return _examine_pixels(scene, palette, stretch, size)
     except ImageFileError as error:
         found = [_finding("unreadable", scene.name, scene.image, str(error))]
-        return _Examined({}, pd.DataFrame(), found, "", np.zeros((len(palette), 3)))
+        nothing = np.zeros((0, 3 + len(palette)))
+        return Examined({}, (0, 0), nothing, found, "", np.zeros((len(palette), 3)))
 
 
 def _place(scene: Scene) -> AbstractContextManager:
@@ -160,7 +234,7 @@ def _place(scene: Scene) -> AbstractContextManager:
     return _LARGE_SCENE if height * width > LARGE else nullcontext()
 
 
-def _examine_pixels(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> _Examined:
+def _examine_pixels(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> Examined:
     image, mask = read_scene(scene, palette, stretch)
     height, width = mask.shape
     light, of_all = np.zeros((len(palette), 3)), np.zeros(3)
@@ -172,26 +246,21 @@ def _examine_pixels(scene: Scene, palette: Palette, stretch: Stretch | None, siz
     row = {"scene": scene.name, "tile": scene.tile, "height": height, "width": width}
     pixels, brightness, squared = of_all / [1, max(1, of_all[0]), max(1, of_all[0])]
     row |= {"brightness": brightness, "contrast": max(0.0, squared - brightness**2) ** 0.5}
-    row |= dict(zip([*palette.names, VOID_NAME], class_counts(mask[None], len(palette))[0], strict=True))
-    patches = patch_table(scene.name, scene.tile, *grid(height, width, size))
-    measured = [
-        _measures(cut(image[top : top + size], size), cut(mask[top : top + size], size), palette)
+    row |= dict(zip([*palette.names, VOID_NAME], class_counts(mask[None], len(palette))[0].tolist(), strict=True))
+    measures = [
+        _measures(cut(image[top : top + size], size), cut(mask[top : top + size], size), len(palette))
         for top in range(0, height // size * size, size)
     ]
     digest = hashlib.sha256(image).hexdigest()
     del image, mask  # the findings may read the mask again
-    patches = patches.assign(
-        **{name: np.concatenate([part[name] for part in measured]) for name in (measured[0] if measured else ())}
-    )
-    return _Examined(row, patches, list(_scene_findings(scene, row, int(pixels), palette, size)), digest, light)
+    found = list(_scene_findings(scene, row, int(pixels), palette, size))
+    values = np.concatenate([np.empty((0, 3 + len(palette))), *measures])
+    return Examined(row, grid(height, width, size), values, found, digest, light)
 
 
-def _measures(images: np.ndarray, masks: np.ndarray, palette: Palette) -> dict[str, np.ndarray]:
-    """Brightness, contrast, and pixels by class and void, of (n, height, width[, 3])."""
-    brightness, contrast = image_statistics(images)
-    counts = class_counts(masks, len(palette))
-    by_class = {name: counts[:, index] for index, name in enumerate([*palette.names, VOID_NAME])}
-    return {"brightness": brightness, "contrast": contrast, **by_class}
+def _measures(images: np.ndarray, masks: np.ndarray, classes: int) -> np.ndarray:
+    """Return brightness, contrast, and pixels by class and void, (n, 3 + classes), of (n, height, width[, 3])."""
+    return np.column_stack([*image_statistics(images), class_counts(masks, classes)])
 
 
 def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette, size: int) -> Iterator[dict]:

@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -143,11 +143,18 @@ def _span(values: set[int]) -> str:
 
 def patch_table(scene: str, tile: str, rows: int, columns: int) -> pd.DataFrame:
     """Return one row per patch of one scene: ``patch, tile, scene, row, column``."""
-    places = [(row, column) for row in range(rows) for column in range(columns)]
-    return pd.DataFrame(
-        [(patch_name(scene, row, column), tile, scene, row, column) for row, column in places],
-        columns=["patch", "tile", "scene", "row", "column"],
-    )
+    return patch_tables([(scene, tile, rows, columns)])
+
+
+def patch_tables(scenes: Iterable[tuple[str, str, int, int]]) -> pd.DataFrame:
+    """Return `patch_table` of several scenes, given as its arguments, one after the other."""
+    places = [
+        (patch_name(scene, row, column), tile, scene, row, column)
+        for scene, tile, rows, columns in scenes
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    return pd.DataFrame(places, columns=["patch", "tile", "scene", "row", "column"])
 
 
 def load_patches(

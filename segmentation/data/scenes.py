@@ -98,14 +98,7 @@ class Dataset:
 
     def stamp(self) -> str:
         """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
-        marks = []
-        for scene in self.scenes:
-            for path in (scene.image, scene.mask):
-                try:
-                    status = path.stat()
-                    marks.append(f"{path}:{status.st_size}:{status.st_mtime_ns}")
-                except OSError:
-                    marks.append(f"{path}:missing")
+        marks = [mark for scene in self.scenes for mark in file_marks(scene)]
         return hashlib.sha256("\n".join([str(self.palette), *marks]).encode()).hexdigest()
 
     def fingerprint(self) -> str:
@@ -270,6 +263,18 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
             if stem and f".{suffix.lower()}" in SUFFIXES and not stem.startswith(".") and entry.is_file():
                 files.setdefault(stem, []).append(folder / entry.name)
     return files
+
+
+def file_marks(scene: Scene) -> list[str]:
+    """Return a mark of each of a scene's files that changes when the file does."""
+    marks = []
+    for path in (scene.image, scene.mask):
+        try:
+            status = path.stat()
+            marks.append(f"{path}:{status.st_size}:{status.st_mtime_ns}")
+        except OSError:
+            marks.append(f"{path}:missing")
+    return marks
 
 
 def read_scene(scene: Scene, palette: Palette, stretch: Stretch | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from segmentation.data.health import examine, usable_patches
+from segmentation.data.health import Examined, examine, usable_patches
+from segmentation.data.kept import KeptResults
 from segmentation.data.palette import VOID_NAME
 from segmentation.data.patches import tile_table
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
@@ -196,3 +198,39 @@ def test_light_is_mean_and_deviation_of_each_classs_grey(folder: Path) -> None:
         assert row["pixels"] == (classes == index).sum()
         assert row["brightness"] == pytest.approx(grey[classes == index].mean(), abs=1e-5)
         assert row["contrast"] == pytest.approx(grey[classes == index].std(), abs=1e-4)
+
+
+def test_what_was_found_is_not_computed_again(write_dataset: Writer, tmp_path: Path) -> None:
+    dataset = find_dataset(write_dataset(tmp_path / "set"))
+    kept = KeptResults(tmp_path / "kept.sqlite", 1 << 20)
+    first = examine(dataset, 32, kept=kept)
+    images = [scene.image for scene in dataset.scenes]
+    for image in images:  # the same size and time, but no picture: who reads it finds that out
+        status = image.stat()
+        image.write_bytes(bytes(status.st_size))
+        os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = examine(dataset, 32, kept=kept)
+    for one, other in zip(vars(first).values(), vars(again).values(), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    images[0].touch()
+    changed = examine(dataset, 32, kept=kept)
+    assert len(changed.scenes) == len(first.scenes) - 1
+    assert "unreadable" in set(changed.findings["kind"]) - set(first.findings["kind"])
+    assert examine(dataset, 16, kept=kept).scenes.empty  # patches of another size are others
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + bytes(4000)])
+def test_a_broken_file_of_what_was_found_costs_time_only(content: bytes, write_dataset: Writer, tmp_path: Path) -> None:
+    dataset = find_dataset(write_dataset(tmp_path / "set"))
+    path = tmp_path / "kept.sqlite"
+    path.write_bytes(content)
+    for _ in range(2):
+        pd.testing.assert_frame_equal(
+            examine(dataset, 32, kept=KeptResults(path, 1 << 20)).patches, examine(dataset, 32).patches
+        )
+    assert KeptResults(path, 1).read(["nothing"]) == {}
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"[[], [0, 0], [], 1]\n123", b"[{}, [9, 9], [], 0]\n" + bytes(8 * 18)])
+def test_what_is_no_examined_scene_is_none(value: bytes) -> None:
+    assert Examined.from_bytes(value, 6) is None
