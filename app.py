@@ -34,5 +34,5 @@ else:
         st.subheader("Another data set", anchor=False)
         home.add_dataset()
 
-        if dataset:
+        if dataset and places:
             home.health_line(dataset, *places)  # last, since every scene is read for it

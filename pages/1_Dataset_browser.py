@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from segmentation.ui.browser.one_scene import follow_open_scene
 from segmentation.ui.browser.views import VIEWS
 from segmentation.ui.shell.dataset import choose_dataset
 from segmentation.ui.shell.frame import page
@@ -16,7 +15,6 @@ with page(
     settle_run(dataset)  # for links from here
     if dataset is None:
         st.stop()
-    follow_open_scene()
     view = st.segmented_control(
         "View",
         list(VIEWS),

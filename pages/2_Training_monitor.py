@@ -19,6 +19,6 @@ with page("Training monitor", "Is my training going well? Training and validatio
     if not logs:
         st.info("Nothing to draw yet: choose a run, or give a training log.", icon=":material/show_chart:")
         st.stop()
-    controls(logs)
+    controls(logs, dataset)
     curves(logs, choose_drawing())
     details(logs)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from segmentation.ui.explorer.comparison import compare
+from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.random_patches import random_patches
 from segmentation.ui.explorer.sources import ORTHOPHOTO, RANDOM, choose_scene, choose_source, choose_upload
 from segmentation.ui.explorer.view import choose_view
@@ -14,20 +15,20 @@ from segmentation.ui.shell.run import choose_run
 
 with page("Prediction explorer", "What does my model see? Image, ground truth and prediction side by side."):
     dataset = choose_dataset()
-    run = choose_run(dataset)
-    if run is None or run.model is None or run.palette is None:
+    model = Model.of(choose_run(dataset))
+    if model is None:
         st.info(
             "This run has no model to predict with: choose another run in the sidebar.",
             icon=":material/model_training:",
         )
         st.stop()
     source = choose_source(dataset)
-    legend(run.palette, void=True)
+    legend(model.palette, void=True)
     if source == RANDOM:
-        random_patches(dataset, run)
+        random_patches(dataset, model)
     elif source == ORTHOPHOTO:
         from segmentation.ui.explorer import orthophotos  # imports GDAL: only where it is needed
 
-        orthophotos.show(run)
-    elif subject := choose_scene(dataset, run) if source == DATASET else choose_upload(run):
-        compare(subject, run, choose_view(run))
+        orthophotos.show(model)
+    elif subject := choose_scene(dataset, model) if source == DATASET else choose_upload(model):
+        compare(subject, model, choose_view(model))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from segmentation.ui.gallery.summary import can_show, summary
+from segmentation.ui.gallery.summary import check_evaluated, summary
 from segmentation.ui.gallery.views import VIEWS
 from segmentation.ui.shell.dataset import choose_dataset
 from segmentation.ui.shell.frame import page
@@ -11,11 +11,11 @@ from segmentation.ui.shell.run import choose_run
 
 with page("Worst-case gallery", "Where does my model fail? Every patch of a run, ranked by its mean IoU, worst first."):
     dataset = choose_dataset()
-    run = choose_run(dataset)
-    if not can_show(dataset, run):
+    evaluated = check_evaluated(dataset, choose_run(dataset))
+    if evaluated is None:
         st.stop()
-    legend(run.palette, void=True)
-    summary(run)
+    legend(evaluated.palette, void=True)
+    summary(evaluated)
     view = st.segmented_control(
         "View",
         list(VIEWS),
@@ -25,4 +25,4 @@ with page("Worst-case gallery", "Where does my model fail? Every patch of a run,
         bind="query-params",
         label_visibility="collapsed",
     )
-    VIEWS[view](dataset, run)
+    VIEWS[view](evaluated)

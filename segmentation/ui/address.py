@@ -5,20 +5,14 @@ parameter that a widget of the page left behind was bound to, whatever the link 
 no bound widgets, and pages are changed as Back and Forward change them: see ``address.js``.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-HERE = "page_here"
-"""Session state: the page that was shown last."""
-
-LEFT = "addresses_left"
-"""Session state: how each page was left, as its parameters by its file."""
-
-SETTLED = "settled"
-"""Session state: the data set and the run in use, by their parameter."""
+from segmentation.ui.session import session
 
 SAFE = "safe-colours"
 """Parameter: whether to draw in colours that colour-blind eyes tell apart."""
@@ -46,11 +40,6 @@ def parameters() -> Parameters:
     return {key: st.query_params.get_all(key) for key in st.query_params}
 
 
-def settled() -> dict[str, str]:
-    """Return the data set and the run in use, by their parameter."""
-    return st.session_state.setdefault(SETTLED, {})
-
-
 def copy_button() -> None:
     """Offer to copy the address; the same script keeps the browser's history in order."""
     _copy_button(key="copy-link")
@@ -65,8 +54,8 @@ def arrive(page: str) -> bool:
     Returns:
         Whether it is.
     """
-    context, last = get_script_run_ctx(), st.session_state.get(HERE)
-    st.session_state[HERE] = page
+    context, last = get_script_run_ctx(), session().page
+    session().page = page
     followed = bool(context and context.is_history_navigation)
     arrived = followed or last != page
     if arrived and context:
@@ -88,26 +77,19 @@ def leave(page: str) -> None:
 
     Only now: on a visitor's first page, what is added to the address before ``address.js`` is there makes an entry.
     """
-    for key, name in settled().items():
+    for key, name in session().settled.items():
         if st.query_params.get(key) != name:
             st.query_params[key] = name
-    kept = {key: values for key, values in parameters().items() if key not in COMMON}
-    st.session_state.setdefault(LEFT, {})[page] = kept
+    session().left[page] = {key: values for key, values in parameters().items() if key not in COMMON}
 
 
 def link_to(page: str) -> Parameters:
     """Return the parameters of a page as it was left; of the page in sight, of a fresh one."""
-    kept = {} if page == st.session_state.get(HERE) else st.session_state.get(LEFT, {}).get(page, {})
-    return link(kept)
+    return link({} if page == session().page else session().left.get(page, {}))
 
 
-def link(chosen: dict[str, str] | Parameters) -> Parameters:
+def link(chosen: Mapping[str, str | list[str]]) -> Parameters:
     """Return the parameters of a link that chooses something on a page, on the data set and the run in use."""
     common = {key: values for key, values in parameters().items() if key in COMMON}
-    common |= {key: [name] for key, name in settled().items()}
+    common |= {key: [name] for key, name in session().settled.items()}
     return common | {key: [value] if isinstance(value, str) else value for key, value in chosen.items()}
-
-
-def forget_pages() -> None:
-    """Forget how pages were left: what was chosen on them is of another data set."""
-    st.session_state.pop(LEFT, None)

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import streamlit as st
@@ -22,8 +23,9 @@ from segmentation.ui.address import link_to
 from segmentation.ui.charts.network import network_figure
 from segmentation.ui.loaders.scenes import load_health, load_scene, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, fit, overlay
+from segmentation.ui.session import session
 from segmentation.ui.shell.access import readable
-from segmentation.ui.shell.dataset import CHOSEN, add_folder
+from segmentation.ui.shell.dataset import add_folder
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.pages import BROWSER, EXPLORER, GALLERY, MONITOR, PAGES
@@ -44,12 +46,6 @@ QUESTIONS = {
     GALLERY: "Where does it fail?",
 }
 """What each page answers."""
-
-DOWNLOAD = "download"
-"""Session state: the download's process and its log, while it runs."""
-
-DOWNLOAD_ERROR = "download_error"
-"""Session state: one sentence that says why the last download failed."""
 
 STATE_ICONS = {
     "running": ":material/sync:",
@@ -142,7 +138,8 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
     with show_errors():
         scene = dataset.scenes[0]
         image, mask = load_scene(scene, dataset.palette, dataset.stretch)
-        rows, columns_ = grid(*image.shape[:2], PATCH_SIZE)
+        height, width = mask.shape
+        rows, columns_ = grid(height, width, PATCH_SIZE)
         if not rows * columns_:
             return
         # The patch with the most classes shows best what a mask is.
@@ -150,7 +147,7 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
         best = int(np.argmax([len(np.unique(patch)) for patch in masks]))
         patch, patch_mask = cut(image, PATCH_SIZE)[best], masks[best]
         steps = (
-            (fit(image, 700, smooth=True), f"**1 Scene** {image.shape[1]} × {image.shape[0]} px"),
+            (fit(image, 700, smooth=True), f"**1 Scene** {width} × {height} px"),
             (
                 fit(draw_patch_grid(image, PATCH_SIZE), 700, smooth=True),
                 f"**2 Patches** cropped and cut to {columns_} × {rows} of {PATCH_SIZE} px",
@@ -170,8 +167,7 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
                 output_format="PNG",
                 alt=f"{ALTERNATIVES[key]} {scene.name}",
             )
-    description = run.architecture if run else None
-    if description:
+    if run and (description := run.architecture):
         st.markdown(
             f"**5 Network** {plain(description['name'])} of {code(run.name)}, {description['parameters']:,} "
             "parameters: each block with its output shape, skip connections dotted"
@@ -211,18 +207,18 @@ def add_dataset() -> None:
         try:
             find_dataset(target, readable())
         except SegmentationError:
-            if DOWNLOAD in st.session_state:
-                _watch_download(target)
+            if download := session().download:
+                _watch_download(target, *download)
             elif st.button(
                 "Download",
                 icon=":material/download:",
                 help=f"Fetched from {PAGE} into data/; no account is needed.",
             ):
-                st.session_state.pop(DOWNLOAD_ERROR, None)
-                _start_download(target)
+                session().download_error = ""
+                session().download = _start_download(target)
                 st.rerun()
-            if DOWNLOAD_ERROR in st.session_state:
-                st.warning(st.session_state[DOWNLOAD_ERROR], icon=":material/cloud_off:")
+            if session().download_error:
+                st.warning(session().download_error, icon=":material/cloud_off:")
         else:
             st.caption("It is here already.")
             if st.button("Use it", icon=":material/check:"):
@@ -231,23 +227,22 @@ def add_dataset() -> None:
 
 def _use(folder: Path) -> None:
     """Choose `folder` as the data set and draw the page again with it."""
-    st.session_state[CHOSEN] = add_folder(folder)
+    session().next_dataset = add_folder(folder)
     st.rerun()
 
 
-def _start_download(folder: Path) -> None:
-    """Run the download command in a process of its own, so that it can be watched and cancelled."""
+def _start_download(folder: Path) -> tuple[subprocess.Popen, IO[bytes]]:
+    """Run the download command in a process of its own, so that it can be watched and cancelled; with its log."""
     log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
     command = [sys.executable, "-m", "segmentation", "download", "--folder", str(folder)]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=log)  # noqa: S603 (no word is a user's)
-    st.session_state[DOWNLOAD] = process, log
+    return process, log
 
 
 @st.fragment(run_every=1.0)
 @show_errors()
-def _watch_download(folder: Path) -> None:
+def _watch_download(folder: Path, process: subprocess.Popen, log: IO[bytes]) -> None:
     """Show how the download goes, and what came of it."""
-    process, log = st.session_state[DOWNLOAD]
     log.seek(0)
     lines = log.read().decode(errors="replace").replace("\r", "\n").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -256,8 +251,8 @@ def _watch_download(folder: Path) -> None:
         if st.button("Cancel", icon=":material/cancel:"):
             process.terminate()
         return
-    del st.session_state[DOWNLOAD]
+    session().download = None
     if process.returncode == DONE:
         _use(folder)
-    st.session_state[DOWNLOAD_ERROR] = "The download was cancelled." if process.returncode == STOPPED else last
+    session().download_error = "The download was cancelled." if process.returncode == STOPPED else last
     st.rerun()

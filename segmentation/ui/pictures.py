@@ -152,13 +152,14 @@ def titled(pictures: Sequence[tuple[str, np.ndarray]], palette: Palette) -> np.n
     # Letters keep their proportion to the pictures; small pictures are enlarged by whole pixels to make room.
     times = max(1, -(-300 // width))
     height, width = height * times, width * times
-    font = ImageFont.load_default(max(14, width // 40))
-    line = round(font.size * 1.8)
+    size = max(14, width // 40)
+    font, line = ImageFont.load_default(size), round(size * 1.8)
     gap = line // 2
     names = [*palette.names, VOID_NAME]
-    lengths = [font.getlength(name) + 2.4 * font.size for name in names]
+    lengths = [font.getlength(name) + 2.4 * size for name in names]
     total = len(pictures) * (width + gap) + gap
-    rows, across = [[]], 0.0
+    rows: list[list[tuple[float, str, int]]] = [[]]
+    across = 0.0
     for entry, length in zip(zip(names, [*range(len(palette)), VOID], strict=True), lengths, strict=True):
         if across + length > total - gap and rows[-1]:
             rows.append([])
@@ -173,10 +174,10 @@ def titled(pictures: Sequence[tuple[str, np.ndarray]], palette: Palette) -> np.n
         page.paste(Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST), (left, line))
     for number, row in enumerate(rows):
         middle = line + height + gap + line * (number + 0.5)
-        half = font.size / 2
+        half = size / 2
         for left, name, index in row:
             draw.rectangle((left, middle - half, left + 2 * half, middle + half), palette.hex(index), "grey")
-            draw.text((left + 1.5 * font.size, middle), name, "black", font, anchor="lm")
+            draw.text((left + 1.5 * size, middle), name, "black", font, anchor="lm")
     return np.asarray(page)
 
 

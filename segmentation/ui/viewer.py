@@ -139,7 +139,7 @@ def viewer(
 
 @remembered(
     64 * MEGABYTE,
-    key=lambda pixels, smooth: (hashlib.sha256(np.ascontiguousarray(pixels)).digest(), pixels.shape, smooth),
+    key=lambda pixels, smooth: (hashlib.sha256(np.ascontiguousarray(pixels).data).digest(), pixels.shape, smooth),
     size=len,
 )
 def _source(pixels: np.ndarray, smooth: bool) -> str:

@@ -21,6 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from segmentation.__main__ import main
 from segmentation.data.locate import PROJECT
+from segmentation.ui.session import KEY
 from tests.corpus.trap import Trap, set_trap, write_files
 
 GROWTH = 400
@@ -118,7 +119,7 @@ def upload(explorer: AppTest, watched: Callable) -> Callable[..., Shown]:
     """A function that uploads an image, or an image and a mask, each as (name, bytes)."""
 
     def upload_(image: tuple[str, bytes], mask: tuple[str, bytes] | None = None, nearest: bool = False) -> Shown:
-        explorer.session_state["explorer_uploads"] = {}
+        explorer.session_state[KEY].pictures.clear()
         explorer.session_state["nearest"] = nearest
         for role, file in (("image", image), ("mask", mask)):
             explorer.file_uploader(key=f"upload-{role}").set_value(file and (*file, "image/png"))

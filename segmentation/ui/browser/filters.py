@@ -1,13 +1,14 @@
 """Which scenes or patches are shown, in what order, and how many at a time."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.palette import VOID_NAME
+from segmentation.data.palette import VOID_NAME, Palette
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import PROTOCOLS, Protocol, held_out
 from segmentation.data.scenes import Dataset
@@ -19,15 +20,90 @@ PATCHES_A_PAGE = (18, 30, 60, 120)
 """Choices; the second is the default."""
 
 
-def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Draw the filters; return what leaves the rows of scenes or patches (`Health`) that pass them.
+@dataclass(frozen=True)
+class Filters:
+    """Which scenes or patches are shown.
+
+    Args:
+        tiles: Those in these folders; all if there is none.
+        class_name: Those that hold this class.
+        share: Those of which it has this share at least, in per cent.
+        finding: Those of whose scene the health report says this.
+    """
+
+    tiles: tuple[str, ...]
+    class_name: str | None
+    share: int
+    finding: str | None
+
+    def passing(self, table: pd.DataFrame, findings: pd.DataFrame, palette: Palette) -> pd.DataFrame:
+        """Return the rows that pass.
+
+        Args:
+            table: `Health.scenes` or `Health.patches`.
+            findings: `Health.findings`.
+            palette: The data set's classes.
+        """
+        if self.tiles:
+            table = table[table["tile"].isin(self.tiles)]
+        if self.class_name:
+            held, pixels = table[self.class_name], table[[*palette.names, VOID_NAME]].sum(axis=1)
+            table = table[(held > 0) & (100 * held >= self.share * pixels)]
+        if self.finding:
+            table = table[table["scene"].isin(findings.loc[findings["kind"] == self.finding, "scene"])]
+        return table
+
+
+@dataclass(frozen=True)
+class Part:
+    """The patches that a protocol holds out, or those that it trains on.
+
+    Args:
+        protocol: One of `PROTOCOLS`.
+        tile: The tile held out, for ``tile``.
+        out: Whether it is the part held out.
+    """
+
+    protocol: Protocol
+    tile: str | None
+    out: bool
+
+    def of(self, patches: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of `Health.patches` that belong to it."""
+        return patches[held_out(patches, self.protocol, self.tile) == self.out]
+
+
+@dataclass(frozen=True)
+class Order:
+    """The order of scenes or patches.
+
+    Args:
+        by: What decides: ``Name`` or one of `measures`.
+        falling: The highest come first; names always rise.
+    """
+
+    by: str
+    falling: bool = True
+
+    def places(self, table: pd.DataFrame, palette: Palette) -> pd.Series:
+        """Return the places of a table's rows, scenes or patches, in this order.
+
+        Places, not rows: of hundreds of thousands only a page is looked at.
+        """
+        if self.by == "Name":
+            return pd.Series(range(len(table)))
+        values = measures(palette)[self.by](table).to_numpy()
+        return pd.Series(np.argsort(-values if self.falling else values, kind="stable"))
+
+
+def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Filters:
+    """Draw the filters.
 
     Args:
         dataset: The scenes.
         findings: `Health.findings`.
     """
     st.subheader("Filters", anchor=False)
-    names = [*dataset.palette.names, VOID_NAME]
     tiles = st.multiselect(
         "Tiles",
         dataset.tiles,
@@ -38,7 +114,7 @@ def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Callable[[pd.Dat
     )
     class_name = st.selectbox(
         "Class",
-        names,
+        [*dataset.palette.names, VOID_NAME],
         index=None,
         key="class",
         bind="query-params",
@@ -56,7 +132,7 @@ def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Callable[[pd.Dat
             bind="query-params",
             help="Of the picture's pixels.",
         )
-    kind = st.selectbox(
+    finding = st.selectbox(
         "Health finding",
         list(dict.fromkeys(findings.loc[findings["scene"] != "", "kind"])),
         index=None,
@@ -65,22 +141,11 @@ def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Callable[[pd.Dat
         placeholder="With or without",
         help="Only scenes of which the health report says this, or patches of such scenes.",
     )
-
-    def passing(table: pd.DataFrame) -> pd.DataFrame:
-        if tiles:
-            table = table[table["tile"].isin(tiles)]
-        if class_name:
-            held = table[class_name]
-            table = table[(held > 0) & (100 * held >= share * table[names].sum(axis=1))]
-        if kind:
-            table = table[table["scene"].isin(findings.loc[findings["kind"] == kind, "scene"])]
-        return table
-
-    return passing
+    return Filters(tuple(tiles), class_name, share, finding)
 
 
-def choose_part(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Draw the filter by part; return what leaves the patches (`Health`) of the part chosen."""
+def choose_part(dataset: Dataset) -> Part | None:
+    """Draw the filter by part; return the part chosen, None for all patches."""
     splits = known_splits(dataset)
     split = st.selectbox(
         "Split",
@@ -92,7 +157,7 @@ def choose_part(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
         help="Only patches that this protocol holds out, or trains on.",
     )
     if split is None:
-        return lambda patches: patches
+        return None
     part = st.segmented_control(
         "Part",
         ["Held out", "Trained on"],
@@ -102,7 +167,7 @@ def choose_part(dataset: Dataset) -> Callable[[pd.DataFrame], pd.DataFrame]:
         bind="query-params",
         help="Held-out patches are those that a run is scored on.",
     )
-    return lambda patches: patches[held_out(patches, *splits[split]) == (part == "Held out")]
+    return Part(*splits[split], part == "Held out")
 
 
 def known_splits(dataset: Dataset) -> dict[str, tuple[Protocol, str | None]]:
@@ -118,34 +183,33 @@ def known_splits(dataset: Dataset) -> dict[str, tuple[Protocol, str | None]]:
     return splits
 
 
-def choose_order(dataset: Dataset) -> Callable[[pd.DataFrame], pd.Series]:
-    """Let the user choose an order; return what tells the places of a table's rows, scenes or patches, in it.
-
-    Places, not rows: of hundreds of thousands only a page is looked at.
-    """
-    names = list(dataset.palette.names)
-    keys: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+def measures(palette: Palette) -> dict[str, Callable[[pd.DataFrame], pd.Series]]:
+    """Return what scenes or patches can be ordered by: from the rows of a table to numbers, by their name."""
+    names = list(palette.names)
+    return {
         "Brightness": lambda table: table["brightness"],
         "Contrast": lambda table: table["contrast"],
         "Number of classes": lambda table: (table[names] > 0).sum(axis=1),
         **{f"Share of {name}": partial(_share, names, name) for name in names},
     }
+
+
+def _share(names: list[str], name: str, table: pd.DataFrame) -> pd.Series:
+    return table[name] / table[[*names, VOID_NAME]].sum(axis=1)
+
+
+def choose_order(dataset: Dataset) -> Order:
+    """Let the user choose an order."""
     by = st.selectbox(
         "Sort by",
-        ["Name", *keys],
+        ["Name", *measures(dataset.palette)],
         key="sort",
         bind="query-params",
         help="Brightness and contrast are mean and deviation of grey.",
     )
     if by == "Name":
-        return lambda table: pd.Series(range(len(table)))
-    falling = st.toggle("Highest first", True, key="falling", bind="query-params", help="Or lowest first.")
-    sign = -1 if falling else 1
-    return lambda table: pd.Series(np.argsort(sign * keys[by](table).to_numpy(), kind="stable"))
-
-
-def _share(names: list[str], name: str, table: pd.DataFrame) -> pd.Series:
-    return table[name] / table[[*names, VOID_NAME]].sum(axis=1)
+        return Order(by)
+    return Order(by, st.toggle("Highest first", True, key="falling", bind="query-params", help="Or lowest first."))
 
 
 def choose_page_size(sizes: Sequence[int]) -> int:

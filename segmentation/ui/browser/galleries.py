@@ -14,6 +14,7 @@ from segmentation.ui.browser.filters import (
     choose_part,
     choose_patch_size,
 )
+from segmentation.ui.browser.open_scene import open_scene
 from segmentation.ui.loaders.scenes import load_health, load_patch_thumbnail, load_thumbnail
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.frame import turn_pages
@@ -29,11 +30,12 @@ def show_scenes(dataset: Dataset) -> None:
     """Show the scenes as thumbnails with paging."""
     health = load_health(dataset)
     with st.sidebar:
-        passing = choose_filters(dataset, health.findings)
+        filters = choose_filters(dataset, health.findings)
         begin_view()
-        ordered, page_size, opacity = choose_order(dataset), choose_page_size(SCENES_A_PAGE), choose_opacity(50)
-    found = passing(health.scenes)
-    shown = turn_pages(ordered(found), page_size, len(health.scenes), "scenes")
+        order, page_size, opacity = choose_order(dataset), choose_page_size(SCENES_A_PAGE), choose_opacity(50)
+    found = filters.passing(health.scenes, health.findings, dataset.palette)
+    chosen = ("scenes", dataset.root, filters, order, page_size)
+    shown = turn_pages(order.places(found, dataset.palette), page_size, len(health.scenes), "scenes", chosen)
     cards = st.grid(4, min_column_width=190)
     stretch, colors = dataset.stretch, display_palette(dataset.palette)
     for row in found.iloc[shown].itertuples():
@@ -43,29 +45,34 @@ def show_scenes(dataset: Dataset) -> None:
             st.container(key=f"pixels-{row.scene}").image(
                 picture, width="stretch", output_format="PNG", alt=f"Scene {row.scene} with its mask"
             )
-            if st.button(plain(f"{row.tile} · {scene.image.stem}"), key=f"open-{row.scene}", width="stretch"):
-                st.session_state["open_scene"] = row.scene
-                st.rerun()
+            st.button(
+                plain(f"{row.tile} · {scene.image.stem}"),
+                key=f"open-{row.scene}",
+                width="stretch",
+                on_click=open_scene,
+                args=(row.scene,),
+            )
             st.caption(f"{row.width} × {row.height} px")
 
 
 def show_patches(dataset: Dataset) -> None:
     """Show the patches as thumbnails with paging."""
-    filters, view = st.sidebar.container(), st.sidebar.container()
+    first, view = st.sidebar.container(), st.sidebar.container()
     with view:
         begin_view()
         size = choose_patch_size()
     health = load_health(dataset, size)
-    with filters:
-        passing, of_part = choose_filters(dataset, health.findings), choose_part(dataset)
+    with first:
+        filters, part = choose_filters(dataset, health.findings), choose_part(dataset)
     with view:
-        ordered, page_size, opacity = choose_order(dataset), choose_page_size(PATCHES_A_PAGE), choose_opacity(50)
+        order, page_size, opacity = choose_order(dataset), choose_page_size(PATCHES_A_PAGE), choose_opacity(50)
     patches = health.patches
     if patches.empty:
         st.info(f"No scene is as large as {size} px: choose a smaller patch size in the sidebar.")
         return
-    found = passing(of_part(patches))
-    shown = turn_pages(ordered(found), page_size, len(patches), f"patches of {size} px")
+    found = filters.passing(part.of(patches) if part else patches, health.findings, dataset.palette)
+    chosen = ("patches", dataset.root, size, filters, part, order, page_size)
+    shown = turn_pages(order.places(found, dataset.palette), page_size, len(patches), f"patches of {size} px", chosen)
     cards = st.grid(6, min_column_width=130)
     stretch, colors = dataset.stretch, display_palette(dataset.palette)
     for row in found.iloc[shown].itertuples():

@@ -5,6 +5,7 @@ import streamlit as st
 from segmentation.data.health import FINDINGS
 from segmentation.data.scenes import Dataset
 from segmentation.tables import to_safe_csv
+from segmentation.ui.browser.open_scene import open_scene
 from segmentation.ui.loaders.scenes import load_health
 
 SEVERITY_ICONS = {"error": "⛔ error", "warning": "⚠️ warning", "note": "ℹ️ note"}
@@ -36,9 +37,14 @@ def show_health(dataset: Dataset) -> None:
     rows = event.selection.rows
     scene = findings.iloc[rows[0]]["scene"] if rows else ""
     with st.container(horizontal=True):
-        if st.button("Open the scene", disabled=not scene, icon=":material/image:", help="Choose a row first."):
-            st.session_state["open_scene"] = scene
-            st.rerun()
+        st.button(
+            "Open the scene",
+            disabled=not scene,
+            icon=":material/image:",
+            help="Choose a row first.",
+            on_click=open_scene,
+            args=(scene,),
+        )
         st.download_button(
             "Download the report",
             to_safe_csv(findings),

@@ -44,7 +44,8 @@ def show_one_scene(dataset: Dataset) -> None:
         refuse(error)
         return
     # No larger than it is shown: of a large scene each picture in full would take a gigabyte.
-    small, classes = fit(image, LONGEST, smooth=True), mask[np.ix_(*nearest(*mask.shape, LONGEST))]
+    height, width = mask.shape
+    small, classes = fit(image, LONGEST, smooth=True), mask[np.ix_(*nearest(height, width, LONGEST))]
     if outlined:
         picture = outline(small, classes, display_palette(dataset.palette), indices)
     else:
@@ -55,13 +56,13 @@ def show_one_scene(dataset: Dataset) -> None:
     with left:
         # Half laid over is a photograph; the bare mask must keep hard edges.
         pane = Pane(name, picture, smooth=outlined or opacity < 1)
-        viewer(name, [pane], [Reading("Class", classes, dataset.palette)], key="scene-viewer", size=mask.shape)
+        viewer(name, [pane], [Reading("Class", classes, dataset.palette)], key="scene-viewer", size=(height, width))
     with right:
         row = health.scenes[health.scenes["scene"] == name].iloc[0]
-        rows, columns = grid(*mask.shape, size)
+        rows, columns = grid(height, width, size)
         dropped = 1 - rows * columns * size**2 / mask.size
         st.markdown(
-            f"**{mask.shape[1]} × {mask.shape[0]} px** · {columns} × {rows} patches of {size} px · "
+            f"**{width} × {height} px** · {columns} × {rows} patches of {size} px · "
             f"cropping drops {100 * dropped:.1f} %"
         )
         st.caption(
@@ -112,10 +113,3 @@ def show_tile(dataset: Dataset) -> None:
             output_format="PNG",
         )
         st.caption("Neighbouring scenes meet at their seams: what is held out by scene still has neighbours beside it.")
-
-
-def follow_open_scene() -> None:
-    """Turn to a scene that was clicked in another view; before the widgets that say so are drawn."""
-    if "open_scene" in st.session_state:
-        st.session_state["scene"] = st.session_state.pop("open_scene")
-        st.session_state["view"] = "One scene"

@@ -10,7 +10,7 @@ from segmentation.data.palette import Palette
 from segmentation.ui.charts.style import QUIET, literal
 
 
-def class_bars(values: Sequence[float], palette: Palette, axis: str, share: bool) -> go.Figure:
+def class_bars(values: Sequence[float] | np.ndarray, palette: Palette, axis: str, share: bool) -> go.Figure:
     """Draw one horizontal bar a class, in its colour, with its value.
 
     Args:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from segmentation.runs.columns import LEARNING_RATE, TEST, TRAINING, UNSAID, VALIDATION, Curve, direction, key
@@ -44,22 +45,7 @@ def history_figure(
             label = ", ".join(word for word in (literal(name) if len(histories) > 1 else "", literal(part)) if word)
             dash = DASHES[curve.part] if curve.part or not number else "dash"
             line = {"color": color, "dash": dash, "width": 1 if curve.stepwise else 2}
-            values = thinned(known)
-            if smoothing:
-                thin = {**line, "width": 1}
-                figure.add_scatter(
-                    x=values.index, y=values, mode="lines", line=thin, opacity=0.35, showlegend=False, hoverinfo="skip"
-                )
-            figure.add_scatter(
-                x=values.index,
-                y=smooth(known, smoothing)[values.index],
-                customdata=values,
-                name=label,
-                mode="lines" if 1 < len(known) == len(history.table) else "lines+markers",
-                line=line,
-                marker={"size": 5},
-                hovertemplate=f"{label}<br>{history.axis} %{{x}}: %{{customdata:.4g}}<extra></extra>",
-            )
+            _draw_curve(figure, known, history, label, line, smoothing)
             best = best_position(known, direction(curve.column))
             if best is not None and not curve.stepwise and curve.part != TEST:
                 at, value, full = known.index[best], float(known.iloc[best]), curve.part != TRAINING
@@ -80,6 +66,28 @@ def history_figure(
         uirevision=f"{metric} {logarithmic}",  # a live update keeps the zoom
     )
     return figure
+
+
+def _draw_curve(
+    figure: go.Figure, known: pd.Series, history: History, label: str, line: dict, smoothing: float
+) -> None:
+    """Draw one curve; behind what is smoothed, the values themselves."""
+    values = thinned(known)
+    if smoothing:
+        thin = {**line, "width": 1}
+        figure.add_scatter(
+            x=values.index, y=values, mode="lines", line=thin, opacity=0.35, showlegend=False, hoverinfo="skip"
+        )
+    figure.add_scatter(
+        x=values.index,
+        y=smooth(known, smoothing)[values.index],
+        customdata=values,
+        name=label,
+        mode="lines" if 1 < len(known) == len(history.table) else "lines+markers",
+        line=line,
+        marker={"size": 5},
+        hovertemplate=f"{label}<br>{history.axis} %{{x}}: %{{customdata:.4g}}<extra></extra>",
+    )
 
 
 def _part_of(curve: Curve, curves: Sequence[Curve]) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from segmentation.data.palette import VOID
+from segmentation.data.palette import VOID, Palette
 from segmentation.data.protocols import apply_void_policy
 from segmentation.data.raster import LARGE
 from segmentation.inference.prediction import Prediction
-from segmentation.runs.run import Run
 from segmentation.ui.explorer.downloads import downloads
+from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.scores import show_scores, show_shares
 from segmentation.ui.explorer.sources import Subject
 from segmentation.ui.explorer.view import (
@@ -28,60 +28,53 @@ from segmentation.ui.explorer.view import (
 )
 from segmentation.ui.loaders.predictions import predict
 from segmentation.ui.pictures import error_map, fit, heat, nearest, outline, overlay
+from segmentation.ui.session import session
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.words import plain
 from segmentation.ui.viewer import LONGEST, Pane, Reading, viewer
 
-ASKED = "explorer_asked_for"
-"""Session state: the large scene that is to be predicted, and how."""
 
-
-def compare(subject: Subject, run: Run, view: View) -> None:
+def compare(subject: Subject, model: Model, view: View) -> None:
     """Show the pictures linked with one another, the scores, and the downloads."""
+    mask, palette = subject.mask, model.palette
     height, width = subject.image.shape[:2]
     st.caption(" · ".join(filter(None, [f"{plain(subject.name)}, {width:,} × {height:,} px", plain(subject.remark)])))
 
-    truth = None if subject.mask is None else apply_void_policy(subject.mask, run.protocol, run.palette)
+    truth = None if mask is None else apply_void_policy(mask, model.run.protocol, palette)
     # No larger than they are shown: of a large scene each picture in full would take a gigabyte.
     rows, columns = nearest(height, width, LONGEST)
     image = fit(subject.image, LONGEST, smooth=True)
     classes = None if truth is None else truth[np.ix_(rows, columns)]
-    if height * width > LARGE and not _is_asked_for(subject, run, view):
+    if height * width > LARGE and not _is_requested(subject, model, view):
         panes = [Pane(IMAGE, image, smooth=True)]
         if classes is not None:
-            panes.append(
-                Pane(TRUTH, overlay(image, classes, display_palette(run.palette), view.opacity), view.opacity < 1)
-            )
+            panes.append(Pane(TRUTH, overlay(image, classes, display_palette(palette), view.opacity), view.opacity < 1))
         viewer(subject.name, panes, [], key="viewer", size=(height, width))
         return
-    prediction = predict(run.model, subject.image, view.tta, view.overlap)
-    second = predict(view.second.model, subject.image, view.tta, view.overlap) if view.second else None
-    small, small_second = prediction.at(rows, columns), second and second.at(rows, columns)
-
-    pictures = _pictures(image, classes, small, small_second, run, view)
+    predictions = {
+        of.run.name: predict(of.path, subject.image, view.tta, view.overlap) for of in (model, view.second) if of
+    }
+    small = {name: prediction.at(rows, columns) for name, prediction in predictions.items()}
+    pictures = _pictures(image, classes, small, palette, view)
     shown, wipe = _choose_pictures(pictures)
     panes = [pictures[name]() for name in shown]
-    readings = [Reading(PREDICTION, small.classes, run.palette)]
-    if classes is not None:
-        readings.insert(0, Reading(TRUTH, classes, run.palette))
-    if second:
-        readings.append(Reading(view.second.name, small_second.classes, run.palette))
-    readings.append(Reading(CONFIDENCE, (small.confidence.astype(np.float32) * 255).astype(np.uint8)))
-    viewer(subject.name, panes, readings, key="viewer", wipe=wipe, size=(height, width))
+    viewer(subject.name, panes, _readings(classes, small, palette), key="viewer", wipe=wipe, size=(height, width))
 
-    predictions = {run.name: prediction} | ({view.second.name: second} if second else {})
-    table = show_shares(predictions, run) if truth is None else show_scores(subject.mask, truth, predictions, run)
-    downloads(subject, panes, prediction, table, run)
+    if mask is None or truth is None:
+        table = show_shares(predictions, palette)
+    else:
+        table = show_scores(mask, truth, predictions, model)
+    downloads(subject, panes, predictions[model.run.name], table, palette)
 
 
-def _is_asked_for(subject: Subject, run: Run, view: View) -> bool:
+def _is_requested(subject: Subject, model: Model, view: View) -> bool:
     """Offer to predict a large scene, which takes long; tell whether that was asked for, now or earlier."""
-    wanted = (subject.name, run.name, view.second and view.second.name, view.tta, view.overlap)
-    if st.session_state.get(ASKED) == wanted:
+    wanted = (subject.name, model.run.name, view.second and view.second.run.name, view.tta, view.overlap)
+    if session().requested == wanted:
         # A click on it ends this run of the page at the next step of the bar.
         if not st.button("Show it without prediction", icon=":material/cancel:", key="cancel-scene", type="tertiary"):
             return True
-        del st.session_state[ASKED]
+        session().requested = None
         st.rerun()
     megapixels = subject.image.shape[0] * subject.image.shape[1] / 1e6
     st.info(
@@ -89,21 +82,36 @@ def _is_asked_for(subject: Subject, run: Run, view: View) -> bool:
         icon=":material/hourglass_empty:",
     )
     if st.button("Run prediction", type="primary", icon=":material/play_circle:", key="predict-scene"):
-        st.session_state[ASKED] = wanted
+        session().requested = wanted
         st.rerun()
     return False
 
 
+def _readings(truth: np.ndarray | None, predictions: dict[str, Prediction], palette: Palette) -> list[Reading]:
+    """Return what the cursor reads: the classes, and the confidence of the first prediction; runs have their names."""
+    (_, first), *others = predictions.items()
+    return [
+        *([] if truth is None else [Reading(TRUTH, truth, palette)]),
+        Reading(PREDICTION, first.classes, palette),
+        *(Reading(name, other.classes, palette) for name, other in others),
+        Reading(CONFIDENCE, (first.confidence.astype(np.float32) * 255).astype(np.uint8)),
+    ]
+
+
 def _pictures(
-    image: np.ndarray,
-    truth: np.ndarray | None,
-    prediction: Prediction,
-    second: Prediction | None,
-    run: Run,
-    view: View,
+    image: np.ndarray, truth: np.ndarray | None, predictions: dict[str, Prediction], palette: Palette, view: View
 ) -> dict[str, Callable[[], Pane]]:
-    """Return what draws each picture that can be had, by its name in the choice."""
-    palette, colors = run.palette, display_palette(run.palette)
+    """Return what draws each picture that can be had, by its name in the choice.
+
+    Args:
+        image: (height, width, 3) uint8.
+        truth: (height, width) uint8 class indices, if there is ground truth.
+        predictions: That of the run in use by its name, and that of the second run if there is one.
+        palette: The classes.
+        view: How the pictures are to be drawn.
+    """
+    (run, prediction), *others = predictions.items()
+    colors = display_palette(palette)
 
     def masked(title: str, classes: np.ndarray) -> Pane:
         if view.outlined:
@@ -116,32 +124,34 @@ def _pictures(
             f"Prediction of {name}", np.where(of.confidence >= view.least_confidence, of.classes, np.uint8(VOID))
         )
 
-    def one_class() -> Pane:
+    def one_class(probabilities: np.ndarray) -> Pane:
         name = st.selectbox(
             "Probability of", palette.names, key="probability", bind="query-params", help="The class to draw."
         )
-        probability = prediction.probabilities[..., palette.names.index(name)]
+        probability = probabilities[..., palette.names.index(name)]
         return Pane(f"Probability of {name}: blue 0, yellow 1", heat(probability))
 
     pictures = {IMAGE: lambda: Pane(IMAGE, image, smooth=True)}
     if truth is not None:
         pictures[TRUTH] = lambda: masked(TRUTH, truth)
-    pictures[PREDICTION] = lambda: predicted(run.name, prediction)
-    if second:
-        pictures[SECOND] = lambda: predicted(view.second.name, second)
+    pictures[PREDICTION] = lambda: predicted(run, prediction)
+    if others:
+        ((name, second),) = others
+        pictures[SECOND] = lambda: predicted(name, second)
         pictures[DIFFERENCE] = lambda: Pane(
-            f"Where {view.second.name} differs: what it says",
+            f"Where {name} differs: what it says",
             error_map(image, prediction.classes, second.classes, colors),
         )
     if truth is not None:
         pictures[ERRORS] = lambda: Pane(
-            f"Errors of {run.name}: what wrong pixels are predicted as",
+            f"Errors of {run}: what wrong pixels are predicted as",
             error_map(image, truth, prediction.classes, colors),
         )
     pictures[CONFIDENCE] = lambda: Pane("Confidence: blue 0, yellow 1", heat(prediction.confidence))
-    if prediction.probabilities is not None:
+    probabilities = prediction.probabilities
+    if probabilities is not None:
         pictures[ENTROPY] = lambda: Pane("Entropy: blue certain, yellow uncertain", heat(prediction.entropy))
-        pictures[PROBABILITY] = one_class
+        pictures[PROBABILITY] = lambda: one_class(probabilities)
     return pictures
 
 

@@ -1,15 +1,17 @@
 """Downloads of what is shown."""
 
 import io
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from segmentation.data.images import png_bytes
+from segmentation.data.palette import Palette
 from segmentation.data.scenes import slug
 from segmentation.inference.prediction import Prediction
-from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
 from segmentation.ui.explorer.sources import Subject
 from segmentation.ui.pictures import titled
@@ -17,64 +19,88 @@ from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.viewer import Pane
 
 
-def downloads(subject: Subject, panes: list[Pane], prediction: Prediction, table: pd.DataFrame, run: Run) -> None:
+class Offer(NamedTuple):
+    """A file to download.
+
+    Args:
+        label: What the button says.
+        ending: What follows the subject's name in the file's.
+        kind: The file's media type.
+        content: Called for what the file holds: what takes long to pack is packed when it is asked for.
+        note: What the file is.
+    """
+
+    label: str
+    ending: str
+    kind: str
+    content: Callable[[], str | bytes]
+    note: str
+
+
+def downloads(
+    subject: Subject, panes: list[Pane], prediction: Prediction, table: pd.DataFrame, palette: Palette
+) -> None:
     """Offer the prediction as colours, class indices and probabilities, the table, and all pictures in one."""
     stem = slug(subject.name.rsplit(".", 1)[0]).replace("/", "-")[:100]  # with its ending still a file's name
-
-    def probabilities() -> bytes:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, probabilities=prediction.probabilities, classes=np.array(run.palette.names))
-        return buffer.getvalue()
-
-    # What takes long to pack is packed when it is asked for.
-    offers = (
-        (
-            "Coloured mask",
-            f"{stem}-colours.png",
-            "image/png",
-            lambda: png_bytes(run.palette.decode(prediction.classes)),
-            "PNG in the legend's colours.",
-        ),
-        (
-            "Index mask",
-            f"{stem}-indices.png",
-            "image/png",
-            lambda: png_bytes(prediction.classes),
-            "PNG of one byte a pixel: the class index.",
-        ),
-        (
-            "Probabilities",
-            f"{stem}-probabilities.npz",
-            "application/octet-stream",
-            probabilities,
-            "NumPy archive: probabilities (height, width, classes) in half precision, and the classes' names.",
-        ),
-        (
-            "Scores" if subject.mask is not None else "Shares",
-            f"{stem}-scores.csv",
-            "text/csv",
-            lambda: to_safe_csv(table),
-            "One row per class.",
-        ),
-        (
+    scored = "Scores" if subject.mask is not None else "Shares"
+    offers = [
+        *_masks(prediction, palette),
+        Offer(scored, "scores.csv", "text/csv", lambda: to_safe_csv(table), "One row per class."),
+        Offer(
             "All in one picture",
-            f"{stem}-report.png",
+            "report.png",
             "image/png",
-            lambda: png_bytes(titled([(pane.title, pane.pixels) for pane in panes], display_palette(run.palette))),
+            lambda: png_bytes(titled([(pane.title, pane.pixels) for pane in panes], display_palette(palette))),
             "PNG of the pictures in sight, with titles and legend.",
         ),
-    )
+    ]
     with st.container(horizontal=True):
-        for label, name, kind, content, note in offers:
-            if content is probabilities and prediction.probabilities is None:
-                continue
+        for label, ending, kind, content, note in offers:
             st.download_button(
                 label,
                 content,
-                name,
+                f"{stem}-{ending}",
                 kind,
                 key=f"download-{label}",
                 icon=":material/download:",
                 help=note,
                 on_click="ignore",
             )
+
+
+def _masks(prediction: Prediction, palette: Palette) -> list[Offer]:
+    """Return the files that a prediction can be had as."""
+    offers = [
+        Offer(
+            "Coloured mask",
+            "colours.png",
+            "image/png",
+            lambda: png_bytes(palette.decode(prediction.classes)),
+            "PNG in the legend's colours.",
+        ),
+        Offer(
+            "Index mask",
+            "indices.png",
+            "image/png",
+            lambda: png_bytes(prediction.classes),
+            "PNG of one byte a pixel: the class index.",
+        ),
+    ]
+    probabilities = prediction.probabilities
+    if probabilities is not None:
+        offers.append(
+            Offer(
+                "Probabilities",
+                "probabilities.npz",
+                "application/octet-stream",
+                lambda: _pack(probabilities, palette),
+                "NumPy archive: probabilities (height, width, classes) in half precision, and the classes' names.",
+            )
+        )
+    return offers
+
+
+def _pack(probabilities: np.ndarray, palette: Palette) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, probabilities=probabilities, classes=np.array(palette.names))
+    return buffer.getvalue()

@@ -11,9 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.data.locate import check_allowed, runs_folder
-from segmentation.data.palette import VOID
+from segmentation.data.palette import VOID, Palette
 from segmentation.data.raster import Raster
-from segmentation.errors import ImageFileError
 from segmentation.files import VanishingFolder, remove_unfinished, replacing
 from segmentation.inference.batch import Job, kept_row, map_files, predict_file
 from segmentation.inference.maps import write_polygons
@@ -21,6 +20,7 @@ from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.maps import map_figure
+from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.view import choose_windows
 from segmentation.ui.loaders.caching import progress_bar, taking_turns
 from segmentation.ui.loaders.orthophotos import load_orthophoto, load_overview
@@ -76,8 +76,9 @@ def choose_orthophoto(run: Run) -> tuple[Path, Path] | None:
     return None
 
 
-def show(run: Run) -> None:
+def show(model: Model) -> None:
     """Show an orthophoto small, and its prediction as pictures, map, areas and files once it is asked for."""
+    run, palette = model.run, model.palette
     chosen = choose_orthophoto(run)
     if chosen is None:
         return
@@ -95,16 +96,14 @@ def show(run: Run) -> None:
             "thousand get another class. It needs `pip install openvino` on the machine that serves this page.",
         )
     ortho = load_orthophoto(path)
-    if ortho.unplaced:
-        raise ImageFileError(f"{path.name} {ortho.unplaced}: choose Upload to predict it as a picture.")
     about = [f"{ortho.width:,} × {ortho.height:,} px", ortho.system]
     if ortho.square_metres is not None:
         about.append(area(ortho.square_metres))
     st.caption(plain(" · ".join(about)))
 
     job = Job(
-        run.model,
-        run.palette,
+        model.path,
+        palette,
         folder,
         overlap=overlap,
         tta=tta,
@@ -114,24 +113,21 @@ def show(run: Run) -> None:
     )
     row = kept_row(job, path)
     image = load_overview(path, stretch=run.stretch)
-    panes, readings, classes = [Pane("Orthophoto", image, smooth=True)], [], None
-    if row:
-        files = dict(zip((CLASSES, CONFIDENCE), (folder / name for name in map_files(job, path)), strict=True))
-        classes = load_overview(files[CLASSES], band=True)
-        percent = load_overview(files[CONFIDENCE], band=True)
-        colors = display_palette(run.palette)
-        panes.append(Pane(f"Prediction of {run.name}", overlay(image, classes, colors, opacity), smooth=opacity < 1))
-        panes.append(Pane("Confidence: blue 0, yellow 1", heat(np.where(percent == VOID, 0, percent / 100))))
-        readings = [Reading("Prediction", classes, run.palette)]
+    panes, coordinates = [Pane("Orthophoto", image, smooth=True)], Coordinates.of(ortho)
     if row is None:
         _offer_prediction(job, path)
-    coordinates = Coordinates.of(ortho)
-    viewer(str(path), panes, readings, key="orthophoto-viewer", coordinates=coordinates)
-    if row is None:
+        viewer(str(path), panes, [], key="orthophoto-viewer", coordinates=coordinates)
         return
-    _show_map(run, ortho.corners, image, overlay(image, classes, display_palette(run.palette), opacity))
-    _show_areas(run, row)
-    _offer_files(run, path, files, row)
+    files = dict(zip((CLASSES, CONFIDENCE), (folder / name for name in map_files(job, path)), strict=True))
+    classes, percent = (load_overview(files[name], band=True) for name in (CLASSES, CONFIDENCE))
+    predicted = overlay(image, classes, display_palette(palette), opacity)
+    panes.append(Pane(f"Prediction of {run.name}", predicted, smooth=opacity < 1))
+    panes.append(Pane("Confidence: blue 0, yellow 1", heat(np.where(percent == VOID, 0, percent / 100))))
+    readings = [Reading("Prediction", classes, palette)]
+    viewer(str(path), panes, readings, key="orthophoto-viewer", coordinates=coordinates)
+    _show_map(run, ortho.corners, image, predicted)
+    _show_areas(palette, row)
+    _offer_files(palette, path, files, row)
 
 
 def _offer_prediction(job: Job, path: Path) -> None:
@@ -175,24 +171,22 @@ def _show_map(run: Run, corners: np.ndarray | None, image: np.ndarray, classes: 
         st.caption(f"{shown} of {plain(run.name)} in its place; the corners are exact, north is up.")
 
 
-def area_table(run: Run, row: dict) -> pd.DataFrame:
+def area_table(palette: Palette, row: dict) -> pd.DataFrame:
     """Return one row per class: ``class``, ``pixels``, ``share`` and, where the place is known, ``square_metres``."""
-    table = pd.DataFrame({"class": run.palette.names})
-    table["pixels"] = [row["pixels"][name] for name in run.palette.names]
+    table = pd.DataFrame({"class": palette.names})
+    table["pixels"] = [row["pixels"][name] for name in palette.names]
     table["share"] = table["pixels"] / max(1, table["pixels"].sum())
     if "square_metres" in row:
-        table["square_metres"] = [row["square_metres"][name] for name in run.palette.names]
+        table["square_metres"] = [row["square_metres"][name] for name in palette.names]
     return table
 
 
-def _show_areas(run: Run, row: dict) -> None:
+def _show_areas(palette: Palette, row: dict) -> None:
     """Show how the classes share the ground."""
-    table = area_table(run, row)
+    table = area_table(palette, row)
     halves = st.grid(2, min_column_width=400, gap="medium")
     halves.plotly_chart(
-        class_bars(
-            table["share"], display_palette(run.palette), "Share of the pixels that hold a picture, %", share=True
-        ),
+        class_bars(table["share"], display_palette(palette), "Share of the pixels that hold a picture, %", share=True),
         key="orthophoto-shares",
         config={"displayModeBar": False},
     )
@@ -212,7 +206,7 @@ def _show_areas(run: Run, row: dict) -> None:
     )
 
 
-def _offer_files(run: Run, path: Path, files: dict[str, Path], row: dict) -> None:
+def _offer_files(palette: Palette, path: Path, files: dict[str, Path], row: dict) -> None:
     """Offer the map, its confidence, the areas, and the map's polygons once they are asked for."""
     polygons = files[CLASSES].with_suffix(".geojson")
     if polygons.is_file() and polygons.stat().st_mtime_ns >= files[CLASSES].stat().st_mtime_ns:
@@ -221,7 +215,7 @@ def _offer_files(run: Run, path: Path, files: dict[str, Path], row: dict) -> Non
         for label, file in files.items():
             st.download_button(
                 label,
-                lambda file=file: file.read_bytes(),
+                file.read_bytes,
                 file.name,
                 key=f"download-{label}",
                 icon=":material/download:",
@@ -252,7 +246,7 @@ def _offer_files(run: Run, path: Path, files: dict[str, Path], row: dict) -> Non
         # A click on it ends this run of the page at the next step of the bar; nobody else waits meanwhile.
         st.button("Cancel", icon=":material/cancel:", key="cancel-polygons")
         with progress_bar("Making polygons …") as progress, Raster(path) as raster:
-            write_polygons(files[CLASSES], raster, run.palette, polygons, progress)
+            write_polygons(files[CLASSES], raster, palette, polygons, progress)
         st.rerun()
 
 

@@ -8,8 +8,8 @@ from segmentation.data.images import png_bytes
 from segmentation.data.protocols import apply_void_policy
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ImageFileError
-from segmentation.runs.run import Run
 from segmentation.ui.address import link
+from segmentation.ui.explorer.model import Model
 from segmentation.ui.loaders.predictions import predict
 from segmentation.ui.loaders.scenes import load_patch
 from segmentation.ui.pictures import in_a_row
@@ -19,10 +19,14 @@ from segmentation.ui.shell.pages import EXPLORER, looking_at
 from segmentation.ui.shell.run import say_other_files
 from segmentation.ui.shell.words import code, in_classes, plain, score
 
+SEEDS = 2**31
+"""How many seeds there are to choose from."""
 
-def random_patches(dataset: Dataset | None, run: Run) -> None:
+
+def random_patches(dataset: Dataset | None, model: Model) -> None:
     """Show held-out patches drawn at random, each as image, ground truth and prediction, as the article's figure 8."""
-    if dataset is None or run.patches is None or dataset.palette != run.palette:
+    run, palette = model.run, model.palette
+    if dataset is None or run.patches is None or dataset.palette != palette:
         st.info("Random patches need a data set of the run's classes and an evaluated run: choose them in the sidebar.")
         return
     known = {scene.name for scene in dataset.scenes}
@@ -35,14 +39,17 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
     count = left.slider(
         "Patches", 1, min(24, len(table)), min(6, len(table)), key="n", bind="query-params", help="How many to draw."
     )
-    if "reshuffled" in st.session_state:  # a widget's value can only be set before it is drawn
-        st.session_state["seed"] = st.session_state.pop("reshuffled")
     seed = middle.number_input(
-        "Seed", 0, 2**31 - 1, 0, key="seed", bind="query-params", help="The same seed draws the same patches."
+        "Seed", 0, SEEDS - 1, 0, key="seed", bind="query-params", help="The same seed draws the same patches."
     )
-    if right.button("Reshuffle", icon=":material/shuffle:", width="stretch", help="Draw with the next seed."):
-        st.session_state["reshuffled"] = seed + 1
-        st.rerun()
+    right.button(
+        "Reshuffle",
+        icon=":material/shuffle:",
+        width="stretch",
+        help="Draw with the next seed.",
+        on_click=_set_seed,
+        args=((seed + 1) % SEEDS,),
+    )
     chosen = table.iloc[np.random.default_rng(seed).permutation(len(table))[:count]]
     st.caption(
         f"{count} of {len(table):,} held-out patches, seed {seed}: image, ground truth and prediction of "
@@ -52,10 +59,10 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
     for row in chosen.itertuples():
         with cards, st.container(border=True), show_errors(ImageFileError):  # without a model there is no card at all
             image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size, run.stretch)
-            truth = apply_void_policy(mask, run.protocol, run.palette)
-            predicted = predict(run.model, image).classes
-            matrix = scores.confusion_matrices(truth[None], predicted[None], len(run.palette))[0]
-            pictures = [image, *(display_palette(run.palette).decode(classes) for classes in (truth, predicted))]
+            truth = apply_void_policy(mask, run.protocol, palette)
+            predicted = predict(model.path, image).classes
+            matrix = scores.confusion_matrices(truth[None], predicted[None], len(palette))[0]
+            pictures = [image, *(display_palette(palette).decode(classes) for classes in (truth, predicted))]
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(code(row.patch))
                 st.page_link(
@@ -72,3 +79,8 @@ def random_patches(dataset: Dataset | None, run: Run) -> None:
             mean_iou, accuracy = score(float(scores.mean_iou(matrix))), score(float(scores.accuracy(matrix)))
             counted = in_classes(np.isfinite(scores.iou(matrix)).sum())
             st.caption(f"Mean IoU {mean_iou} of {counted} · accuracy {accuracy}")
+
+
+def _set_seed(seed: int) -> None:
+    """Draw with another seed; a callback, since a widget's value can only be set before it is drawn."""
+    st.session_state["seed"] = seed

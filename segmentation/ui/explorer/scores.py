@@ -8,9 +8,9 @@ from segmentation import scores
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import class_counts
 from segmentation.inference.prediction import Prediction
-from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.evaluation import confusion_figure
+from segmentation.ui.explorer.model import Model
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.words import SCORED, plain, score
 
@@ -18,16 +18,16 @@ EDGE = 3
 """Pixels up to so far from an edge between classes count as near it."""
 
 
-def show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
+def show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Prediction], model: Model) -> pd.DataFrame:
     """Show what the confusion matrix of each prediction says; return the scores by class.
 
     Args:
         mask: (height, width) uint8 class indices, void 255.
         truth: The same with void as the run's protocol counts it.
         predictions: By the run's name.
-        run: The run in use.
+        model: The run in use.
     """
-    palette = run.palette
+    run, palette = model.run, model.palette
     table = pd.DataFrame({"class": palette.names})
     matrices = {}
     for name, prediction in predictions.items():
@@ -111,12 +111,12 @@ def _show_figures(
     )
 
 
-def show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
+def show_shares(predictions: dict[str, Prediction], palette: Palette) -> pd.DataFrame:
     """Without a mask: how the classes share the picture, as predicted; return that as a table."""
-    table = pd.DataFrame({"class": run.palette.names})
+    table = pd.DataFrame({"class": palette.names})
     charts = st.grid(2, min_column_width=400, gap="large")
     for name, prediction in predictions.items():
-        counts = class_counts(prediction.classes[None], len(run.palette))[0, : len(run.palette)]
+        counts = class_counts(prediction.classes[None], len(palette))[0, : len(palette)]
         with charts.cell():
             st.metric(
                 f"Confidence of {plain(name)}" if len(predictions) > 1 else "Confidence",
@@ -126,7 +126,7 @@ def show_shares(predictions: dict[str, Prediction], run: Run) -> pd.DataFrame:
             st.plotly_chart(
                 class_bars(
                     counts / prediction.classes.size,
-                    display_palette(run.palette),
+                    display_palette(palette),
                     "Share of the picture, predicted, %",
                     share=True,
                 ),

@@ -6,13 +6,15 @@ import numpy as np
 import streamlit as st
 
 from segmentation.data.images import read_image, read_mask_colors, read_size
-from segmentation.data.palette import VOID
+from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import grid, patch_name
 from segmentation.data.scenes import Dataset, check_same_size
 from segmentation.errors import ImageFileError
 from segmentation.runs.run import Run
+from segmentation.ui.explorer.model import Model
 from segmentation.ui.loaders.predictions import prepare_predictor
 from segmentation.ui.loaders.scenes import load_fingerprint, load_patch, load_scene
+from segmentation.ui.session import Upload, session
 from segmentation.ui.shell.faults import show_errors, warn_if_unknown
 from segmentation.ui.shell.pages import DATASET, WHOLE
 from segmentation.ui.shell.words import plain
@@ -22,9 +24,6 @@ RANDOM, UPLOAD, ORTHOPHOTO = "Random patches", "Upload", "Orthophoto"
 
 UPLOAD_PIXELS = 64_000_000
 """Larger uploads are refused: what is predicted of each pixel takes twenty bytes."""
-
-UPLOADS = "explorer_uploads"
-"""Session state: (file name, bytes) by role, since an uploader forgets its file on a change of page."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,13 @@ def choose_source(dataset: Dataset | None) -> str:
     )
 
 
-def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
+def choose_scene(dataset: Dataset | None, model: Model) -> Subject | None:
     """Let the user choose a scene, or one of its patches."""
+    run = model.run
     if dataset is None:
         st.info("No data set is in use: choose one in the sidebar, or upload an image.")
         return None
-    if dataset.palette != run.palette:
+    if dataset.palette != model.palette:
         st.warning(
             f"{plain(run.name)} was trained on other classes than this data set has: choose a run trained on it, or "
             "upload an image.",
@@ -78,7 +78,8 @@ def choose_scene(dataset: Dataset | None, run: Run) -> Subject | None:
     name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     size = run.patch_size
     image, mask = load_scene(dataset.scene(name), dataset.palette, run.stretch or dataset.stretch)
-    rows, columns = grid(*mask.shape, size)
+    height, width = mask.shape
+    rows, columns = grid(height, width, size)
     places = {f"r{row:02d}c{column:02d}": (row, column) for row in range(rows) for column in range(columns)}
     place = right.selectbox(
         "Patch",
@@ -114,9 +115,9 @@ def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
     return f"{held_out} of its {len(rows)} patches were held out from {run.name}, the others trained on"
 
 
-def choose_upload(run: Run) -> Subject | None:
+def choose_upload(model: Model) -> Subject | None:
     """Let the user upload an image, and its mask if there is one."""
-    kept = st.session_state.setdefault(UPLOADS, {})
+    kept = session().pictures
     for column, role, title, note in zip(
         st.columns(2),
         ("image", "mask"),
@@ -138,7 +139,7 @@ def choose_upload(run: Run) -> Subject | None:
                         st.rerun()
     if "image" not in kept:
         st.info("Upload an aerial image to see what the model makes of it.", icon=":material/upload:")
-        prepare_predictor(run.model)
+        prepare_predictor(model.path)
         return None
     name, content = kept["image"]
     height, width = read_size(content, name)
@@ -147,20 +148,20 @@ def choose_upload(run: Run) -> Subject | None:
             f"{name} has {width:,} × {height:,} pixels, more than the {UPLOAD_PIXELS:,} that this page predicts: cut "
             "it, or use python -m segmentation predict."
         )
-    image = read_image(content, name, run.stretch)
+    image = read_image(content, name, model.run.stretch)
     mask = None
     if "mask" in kept:
         # A mask that does not fit is no reason to withhold the prediction.
         with show_errors():
-            mask = _read_uploaded_mask(run, image, name)
+            mask = _read_uploaded_mask(kept["mask"], model.palette, image, name)
     return Subject(name, image, mask, "")
 
 
-def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndarray:
-    mask_name, content = st.session_state[UPLOADS]["mask"]
+def _read_uploaded_mask(upload: Upload, palette: Palette, image: np.ndarray, image_name: str) -> np.ndarray:
+    mask_name, content = upload
     check_same_size(image.shape[:2], read_size(content, mask_name, orient=False), image_name, mask_name)
     drawn_mask = read_mask_colors(content, mask_name)
-    strays, nearest = drawn_mask.strays(run.palette), False
+    strays, nearest = drawn_mask.strays(palette), False
     if strays.colors:
         with st.container(horizontal=True, vertical_alignment="center"):
             place = st.container()
@@ -170,7 +171,7 @@ def _read_uploaded_mask(run: Run, image: np.ndarray, image_name: str) -> np.ndar
                 bind="query-params",
                 help="Give each such pixel the class of the nearest colour; black stays No class, if it is no class's.",
             )
-    mask = drawn_mask.encode(run.palette, nearest)
+    mask = drawn_mask.encode(palette, nearest)
     if drawn_mask.transparent_pixels:
         st.warning(
             f"{100 * drawn_mask.transparent_pixels / mask.size:.2f} % of the pixels of {plain(mask_name)} are "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from segmentation.runs.run import Run
+from segmentation.ui.explorer.model import Model
 from segmentation.ui.shell.masks import choose_mask_style, choose_opacity
 from segmentation.ui.shell.run import other_runs
 
@@ -29,7 +29,7 @@ class View:
         least_confidence: Below it, a prediction is drawn as void.
         tta: Predict with test-time augmentation.
         overlap: What a window has in common with the next, as a share of a patch's side.
-        second: Another run to compare with.
+        second: Another run's model to compare with.
     """
 
     opacity: float
@@ -38,14 +38,14 @@ class View:
     least_confidence: float
     tta: bool
     overlap: float
-    second: Run | None
+    second: Model | None
 
 
-def choose_view(run: Run) -> View:
-    """Draw the sidebar's last part."""
+def choose_view(model: Model) -> View:
+    """Draw the sidebar's last part; the view is of pictures that `model` predicts."""
     sidebar = st.sidebar
     sidebar.subheader("View", anchor=False)
-    others = other_runs(run, lambda other: other.model is not None)
+    others = other_runs(model.run, lambda other: other.model is not None)
     second = sidebar.selectbox(
         "Compare with",
         list(others),
@@ -57,7 +57,7 @@ def choose_view(run: Run) -> View:
     )
     with sidebar:
         opacity = choose_opacity(100)
-        outlined, classes = choose_mask_style(run.palette)
+        outlined, classes = choose_mask_style(model.palette)
     least = sidebar.slider(
         "Least confidence, %",
         0,
@@ -71,13 +71,7 @@ def choose_view(run: Run) -> View:
     with sidebar:
         tta, overlap = choose_windows()
     return View(
-        opacity,
-        outlined,
-        classes,
-        least / 100,
-        tta,
-        overlap,
-        others.get(second),
+        opacity, outlined, classes, least / 100, tta, overlap, Model.of(others[second]) if second in others else None
     )
 
 

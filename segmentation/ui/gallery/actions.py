@@ -14,13 +14,15 @@ from segmentation.files import replacing
 from segmentation.runs.run import Run, check_run_name
 from segmentation.tables import to_safe_csv
 from segmentation.training import launch
+from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.run import known_runs
 from segmentation.ui.shell.words import plain
 
 
-def offer_actions(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
+def offer_actions(evaluated: EvaluatedRun, table: pd.DataFrame) -> None:
     """Offer the patches of a view as a file, and to fine-tune the run on them as the article suggests."""
+    run = evaluated.run
     with st.container(horizontal=True):
         st.download_button(
             "Download the ranking",
@@ -54,7 +56,7 @@ def offer_actions(dataset: Dataset, run: Run, table: pd.DataFrame) -> None:
             )
             if st.button("Start", type="primary", icon=":material/play_circle:", key="tune"):
                 with show_errors():
-                    fine_tune(dataset, run, trained_on["patch"][:count], name, epochs, rate)
+                    fine_tune(evaluated.dataset, run, trained_on["patch"][:count], name, epochs, rate)
                     st.success(f"{plain(name)} is starting: the training monitor shows how it goes.")
     if table["part"].eq("test").any():
         st.caption("To fine-tune, choose the part trained on: held-out patches are for judging.")

@@ -7,12 +7,12 @@ import streamlit as st
 
 from segmentation.data.images import png_bytes
 from segmentation.data.protocols import apply_void_policy
-from segmentation.data.scenes import Dataset
 from segmentation.errors import BackendError, RunError
 from segmentation.evaluation.ranking import INVENTED, MISSED
 from segmentation.runs.run import Run
 from segmentation.ui.address import link
-from segmentation.ui.gallery.filters import COUNTED, ERRORS
+from segmentation.ui.gallery.evaluated import EvaluatedRun
+from segmentation.ui.gallery.filters import COUNTED, ERRORS, Filters
 from segmentation.ui.loaders.predictions import predict
 from segmentation.ui.loaders.scenes import load_patch, load_scene
 from segmentation.ui.pictures import draw_frame, fit, in_a_row
@@ -26,10 +26,11 @@ PATCHES_A_PAGE = 8
 
 
 def show_cards(
-    dataset: Dataset,
-    run: Run,
+    evaluated: EvaluatedRun,
+    filters: Filters,
     table: pd.DataFrame,
     caption: str,
+    order: tuple[object, ...],
     second: Run | None = None,
     ranked_by: str | Callable[[pd.Series], str] = "mean_iou",
     below: Callable[[pd.Series], None] | None = None,
@@ -37,32 +38,34 @@ def show_cards(
     """Show patches in their order, page by page, each as image, ground truth and prediction.
 
     Args:
-        dataset: Where the pictures are.
-        run: Whose predictions and scores to show.
+        evaluated: Whose pictures, predictions and scores to show.
+        filters: Which patches were asked for.
         table: The patches in order.
         caption: What the order is.
+        order: What was chosen, beside the filters, that decides which patches these are, and in what order.
         second: Another run whose prediction to show beside.
         ranked_by: The column that the order is of, or what says it of a patch's row: in bold on each card.
         below: What to draw under each card, from the patch's row.
     """
     ranked = table.assign(rank=range(1, len(table) + 1))
-    shown = turn_pages(ranked, PATCHES_A_PAGE, len(run.patches), "patches")
+    chosen = (evaluated.dataset.root, evaluated.run.folder, filters, *order)
+    shown = turn_pages(ranked, PATCHES_A_PAGE, len(evaluated.patches), "patches", chosen)
     if shown.empty:
         return
-    runs = " and of ".join(plain(of.name) for of in (run, second) if of)
+    runs = " and of ".join(plain(of.name) for of in (evaluated.run, second) if of)
     st.caption(f"{caption} Each patch: image, ground truth, prediction of {runs}.")
     cards = st.grid(2, min_column_width=400)
     broken: set[str] = set()
     for _, row in shown.iterrows():
         with cards, st.container(border=True), show_errors():
-            show_card(dataset, run, row, broken, second, ranked_by)
+            show_card(evaluated, filters, row, broken, second, ranked_by)
             if below:
                 below(row)
 
 
 def show_card(
-    dataset: Dataset,
-    run: Run,
+    evaluated: EvaluatedRun,
+    filters: Filters,
     row: pd.Series,
     broken: set[str],
     second: Run | None = None,
@@ -71,13 +74,14 @@ def show_card(
     """One patch: its place and scores, its pictures, and the way to the explorer.
 
     Args:
-        dataset: Where the picture is.
-        run: Whose prediction to show.
+        evaluated: Whose picture and prediction to show.
+        filters: Which patches were asked for.
         row: Of the run's table of patches.
         broken: Takes the names of runs whose model cannot be used: that is said once for all cards.
         second: Another run whose prediction to show beside.
         ranked_by: As for `show_cards`.
     """
+    run, palette, dataset = evaluated.run, evaluated.palette, evaluated.dataset
     place = row["patch"].rsplit("/", 1)[1]
     number = f"**{row['rank']}.** " if "rank" in row else ""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -90,7 +94,7 @@ def show_card(
                 type="tertiary",
                 help="See it in its scene.",
             ):
-                _context(dataset, run, row)
+                _context(evaluated, row)
             st.page_link(
                 EXPLORER,
                 label="Explore",
@@ -99,11 +103,12 @@ def show_card(
                 query_params=link(looking_at(row["scene"], place) | ({"with": second.name} if second else {})),
             )
     image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size, run.stretch)
-    pictures = [image, display_palette(run.palette).decode(apply_void_policy(mask, run.protocol, run.palette))]
+    colors = display_palette(palette)
+    pictures = [image, colors.decode(apply_void_policy(mask, run.protocol, palette))]
     for of in (run, second):
         if of and of.model and of.name not in broken:
             try:
-                pictures.append(display_palette(run.palette).decode(predict(of.model, image).classes))
+                pictures.append(colors.decode(predict(of.model, image).classes))
             except (RunError, BackendError) as error:
                 broken.add(of.name)
                 st.error(plain(error), icon=":material/error:")
@@ -111,9 +116,9 @@ def show_card(
         alt = f"Patch {row['patch']}: image, ground truth and {'prediction' if len(pictures) == 3 else 'predictions'}"
         st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG", alt=alt)
     by_class = ", ".join(
-        f"{plain(name)} {row[f'iou_{name}']:.3f}" for name in run.palette.names if pd.notna(row[f"iou_{name}"])
+        f"{plain(name)} {row[f'iou_{name}']:.3f}" for name in palette.names if pd.notna(row[f"iou_{name}"])
     )
-    facts = _facts(row)
+    facts = _facts(row, filters)
     bold = facts.pop(ranked_by) if isinstance(ranked_by, str) else ranked_by(row)
     st.markdown(" · ".join([f"**{bold}**", *facts.values()]))
     st.caption(f"IoU: {by_class}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")
@@ -123,17 +128,17 @@ def _pixels(count: int, kind: str) -> str:
     return f"{count:,} {kind} pixel" if count == 1 else f"{count:,} {kind} pixels"
 
 
-def _facts(row: pd.Series) -> dict[str, str]:
+def _facts(row: pd.Series, filters: Filters) -> dict[str, str]:
     """Return what a card says of a patch, as Markdown, by the columns that patches can be ranked by."""
-    facts, class_name = {}, st.session_state.get("class")
+    facts, class_name = {}, filters.class_name
     if class_name:
         facts[f"iou_{class_name}"] = f"IoU of {plain(class_name)} {row[f'iou_{class_name}']:.3f}"
     if COUNTED in row:
-        kind = st.session_state.get("errors", "All") if class_name else "All"
-        facts[COUNTED] = _pixels(int(row[ERRORS[kind]]), ERRORS[kind])
+        kind = ERRORS[filters.errors]
+        facts[COUNTED] = _pixels(int(row[kind]), kind)
         if class_name:
             facts[COUNTED] += f" of {plain(class_name)}"
-        if class_name and kind == "All":
+        if class_name and filters.errors == "All":
             facts[COUNTED] += f" ({row[MISSED]:,} missed, {row[INVENTED]:,} invented)"
     facts["mean_iou"] = f"Mean IoU {score(row['mean_iou'])} of {in_classes(row['classes'])}"
     facts["accuracy"] = f"Accuracy {score(row['accuracy'])}"
@@ -144,8 +149,9 @@ def _facts(row: pd.Series) -> dict[str, str]:
 
 
 @st.dialog("In its scene", width="large")
-def _context(dataset: Dataset, run: Run, row: pd.Series) -> None:
+def _context(evaluated: EvaluatedRun, row: pd.Series) -> None:
     """Show where in its scene a patch is."""
+    run, dataset = evaluated.run, evaluated.dataset
     with show_errors():
         image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette, run.stretch or dataset.stretch)
         framed = draw_frame(image, row["row"] * run.patch_size, row["column"] * run.patch_size, run.patch_size)

@@ -5,24 +5,24 @@ import html
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.scenes import Dataset
 from segmentation.evaluation import diagnosis
-from segmentation.runs.run import Run
 from segmentation.ui.charts.evaluation import scatter_figure
 from segmentation.ui.gallery.cards import show_card
-from segmentation.ui.gallery.filters import choose_patches, has_confusions
+from segmentation.ui.gallery.evaluated import EvaluatedRun, check_confusions
+from segmentation.ui.gallery.filters import choose_patches
 from segmentation.ui.shell.faults import show_errors
 
 
-def causes(dataset: Dataset, run: Run) -> None:
+def causes(evaluated: EvaluatedRun) -> None:
     """Show what the patches' scores go with, and test the article's claim that very bright patches fail."""
-    table = choose_patches(run).dropna(subset="mean_iou")
-    if not has_confusions(run):
+    table, filters = choose_patches(evaluated)
+    table, matrices = table.dropna(subset="mean_iou"), check_confusions(evaluated.run)
+    if matrices is None:
         return
     if len(table) < 3:
         st.info("Too few patches to tell: loosen the filters in the sidebar.")
         return
-    values = diagnosis.circumstances(run.patches, run.confusion_matrices, run.palette.names).loc[table.index]
+    values = diagnosis.circumstances(evaluated.patches, matrices, evaluated.palette.names).loc[table.index]
     correlations = pd.DataFrame(
         {
             "goes with": values.columns,
@@ -69,4 +69,4 @@ def causes(dataset: Dataset, run: Run) -> None:
         st.caption("Click a point to see its patch.")
         return
     with st.container(border=True), show_errors():
-        show_card(dataset, run, found.iloc[0], set())
+        show_card(evaluated, filters, found.iloc[0], set())

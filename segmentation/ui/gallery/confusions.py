@@ -5,28 +5,28 @@ import html
 import numpy as np
 import streamlit as st
 
-from segmentation.data.scenes import Dataset
-from segmentation.runs.run import Run, confusion_column
+from segmentation.runs.run import confusion_column
 from segmentation.ui.charts.evaluation import confusion_figure
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards
-from segmentation.ui.gallery.filters import choose_patches, has_confusions
+from segmentation.ui.gallery.evaluated import EvaluatedRun, check_confusions
+from segmentation.ui.gallery.filters import choose_patches
 from segmentation.ui.shell.words import plain
 
 
-def confusions(dataset: Dataset, run: Run) -> None:
+def confusions(evaluated: EvaluatedRun) -> None:
     """Show which patches contribute to a cell of the confusion matrix, those with most of its pixels first."""
-    table = choose_patches(run)
-    if not has_confusions(run):
+    table, filters = choose_patches(evaluated)
+    matrices, names = check_confusions(evaluated.run), evaluated.palette.names
+    if matrices is None:
         return
-    names = run.palette.names
-    matrix = run.confusion_matrices[table.index].sum(0)
+    matrix = matrices[table.index].sum(0)
     wrong = matrix - np.diag(np.diagonal(matrix))
     first = np.unravel_index(wrong.argmax(), wrong.shape)
     halves = st.grid(2, min_column_width=400, gap="medium")
     with halves.cell():
         st.plotly_chart(
-            confusion_figure(matrix, run.palette),
+            confusion_figure(matrix, evaluated.palette),
             key="confusions",
             on_select=_follow_cell,
             selection_mode="points",
@@ -48,12 +48,13 @@ def confusions(dataset: Dataset, run: Run) -> None:
         half = int((making[column].cumsum() < count / 2).sum()) + 1 if count else 0
         st.markdown(f"{len(making):,} patches contribute to this cell{share}; half of it is in {half:,} of them.")
     pixels = plain(f"pixels of {true} predicted as {taken}")
-    show_cards(dataset, run, making, f"Sorted by {pixels}.", ranked_by=lambda row: f"{row[column]:,} {pixels}")
-    offer_actions(dataset, run, making)
+    caption, order = f"Sorted by {pixels}.", ("confusions", true, taken)
+    show_cards(evaluated, filters, making, caption, order, ranked_by=lambda row: f"{row[column]:,} {pixels}")
+    offer_actions(evaluated, making)
 
 
 def _follow_cell() -> None:
-    """Choose the classes of the cell that was clicked."""
+    """Choose the classes of the cell that was clicked; a callback, before the widgets that show them are drawn."""
     points = st.session_state["confusions"]["selection"]["points"]
     if points:
         st.session_state["true"], st.session_state["taken"] = (html.unescape(points[0][axis]) for axis in "yx")

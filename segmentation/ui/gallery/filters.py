@@ -1,5 +1,7 @@
 """Which patches of a run are looked at, and in what order."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -7,7 +9,8 @@ import streamlit as st
 from segmentation import scores
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, count_errors
 from segmentation.runs.run import Run
-from segmentation.ui.shell.words import code, plain
+from segmentation.ui.gallery.evaluated import EvaluatedRun
+from segmentation.ui.shell.words import plain
 
 PARTS = {"Held out": "test", "Trained on": "train"}
 
@@ -31,13 +34,44 @@ COUNTED = "counted"
 """The column of the wrong pixels that count."""
 
 
-def choose_patches(run: Run, second: Run | None = None) -> pd.DataFrame:
-    """Draw the sidebar's filters and return the patches that pass them.
+@dataclass(frozen=True)
+class Filters:
+    """Which patches are looked at.
+
+    Args:
+        part: One of `PARTS`.
+        tiles: Those in these folders; all if there is none.
+        class_name: Those that hold this class in mask or prediction.
+        errors: One of `ERRORS`: of the class, only such pixels count, and only patches that have some are shown.
+    """
+
+    part: str
+    tiles: tuple[str, ...]
+    class_name: str | None
+    errors: str
+
+
+def choose_patches(evaluated: EvaluatedRun, second: Run | None = None) -> tuple[pd.DataFrame, Filters]:
+    """Draw the sidebar's filters; return the patches that pass them, and what was chosen.
 
     Where the run's confusion matrices are known, the columns of `count_errors` are added, and `COUNTED`: of the class
     chosen, or of all; with a second run, of whichever of the two has more.
     """
-    table, sidebar = run.patches, st.sidebar
+    filters, matrices = _choose_filters(evaluated), evaluated.run.confusion_matrices
+    table, class_name = evaluated.patches, filters.class_name
+    if matrices is not None:
+        index = evaluated.palette.names.index(class_name) if class_name else None
+        table = _with_errors(table, matrices, second, index, filters.errors)
+    table = table[table["part"] == PARTS[filters.part]]
+    if filters.tiles:
+        table = table[table["tile"].isin(filters.tiles)]
+    if class_name:
+        table = table[table[f"iou_{class_name}"].notna()]
+    return table, filters
+
+
+def _choose_filters(evaluated: EvaluatedRun) -> Filters:
+    sidebar = st.sidebar
     sidebar.subheader("Filters", anchor=False)
     part = sidebar.segmented_control(
         "Part",
@@ -50,7 +84,7 @@ def choose_patches(run: Run, second: Run | None = None) -> pd.DataFrame:
     )
     tiles = sidebar.multiselect(
         "Tiles",
-        list(dict.fromkeys(table["tile"])),
+        list(dict.fromkeys(evaluated.patches["tile"])),
         key="tile",
         bind="query-params",
         placeholder="All tiles",
@@ -58,7 +92,7 @@ def choose_patches(run: Run, second: Run | None = None) -> pd.DataFrame:
     )
     class_name = sidebar.selectbox(
         "Class",
-        run.palette.names,
+        evaluated.palette.names,
         index=None,
         key="class",
         bind="query-params",
@@ -66,9 +100,9 @@ def choose_patches(run: Run, second: Run | None = None) -> pd.DataFrame:
         on_change=_rank_by_class,
         help="Only patches that hold this class in mask or prediction; they are then ranked by its IoU.",
     )
-    kind = "All"
-    if class_name and run.confusion_matrices is not None:
-        kind = sidebar.segmented_control(
+    errors = "All"
+    if class_name and evaluated.run.confusion_matrices is not None:
+        errors = sidebar.segmented_control(
             "Errors",
             list(ERRORS),
             default="All",
@@ -78,48 +112,36 @@ def choose_patches(run: Run, second: Run | None = None) -> pd.DataFrame:
             help=f"**Missed**: {plain(class_name)} in the mask that was not found. **Invented**: predicted where the "
             "mask has another class. Only such pixels count, and only patches that have some are shown.",
         )
-    if run.confusion_matrices is not None:
-        table = _with_errors(table, run, second, class_name, kind)
-    table = table[table["part"] == PARTS[part]]
-    if tiles:
-        table = table[table["tile"].isin(tiles)]
-    if class_name:
-        table = table[table[f"iou_{class_name}"].notna()]
-    return table
+    return Filters(part, tuple(tiles), class_name, errors)
 
 
-def _with_errors(table: pd.DataFrame, run: Run, second: Run | None, class_name: str | None, kind: str) -> pd.DataFrame:
-    """Add the columns of wrong pixels; leave out patches without any of the kind that counts, if one is chosen."""
-    index = run.palette.names.index(class_name) if class_name else None
-    table = table.join(count_errors(run.confusion_matrices, index).set_axis(table.index))
-    table = table.assign(**{COUNTED: table[ERRORS[kind]]})
-    if second and second.confusion_matrices is not None:
-        theirs = count_errors(second.confusion_matrices, index)[ERRORS[kind]].set_axis(second.patches["patch"])
+def _with_errors(
+    table: pd.DataFrame, matrices: np.ndarray, second: Run | None, index: int | None, errors: str
+) -> pd.DataFrame:
+    """Add the columns of wrong pixels; leave out patches without any of the kind that counts, if one is chosen.
+
+    Args:
+        table: A run's patches.
+        matrices: Their confusion matrices.
+        second: Another run, whose wrong pixels count where it has more.
+        index: The class whose wrong pixels count; None for all.
+        errors: One of `ERRORS`.
+    """
+    table = table.join(count_errors(matrices, index).set_axis(table.index))
+    table = table.assign(**{COUNTED: table[ERRORS[errors]]})
+    if second and second.patches is not None and second.confusion_matrices is not None:
+        theirs = count_errors(second.confusion_matrices, index)[ERRORS[errors]].set_axis(second.patches["patch"])
         table[COUNTED] = np.fmax(table[COUNTED], table["patch"].map(theirs))
-    return table if kind == "All" else table[table[COUNTED] > 0]
+    return table if errors == "All" else table[table[COUNTED] > 0]
 
 
 def _rank_by_class() -> None:
-    """Whoever chooses a class wants to see where it fails; wrong pixels are then that class's already."""
+    """Whoever chooses a class wants to see where it fails; wrong pixels are then that class's already.
+
+    A callback, since widgets' values can only be set before they are drawn.
+    """
     if st.session_state.get("by") != WRONG_PIXELS:
         st.session_state["by"] = CLASS_IOU if st.session_state["class"] else MEAN_IOU
-
-
-def evaluate_command(run: Run) -> str:
-    """Say the command that evaluates a run."""
-    return code(f"python -m segmentation evaluate --run {run.name} --save")
-
-
-def has_confusions(run: Run) -> bool:
-    """Tell whether each patch's confusion matrix is known; say what to do if not."""
-    if run.confusion_matrices is not None:
-        return True
-    st.info(
-        f"{plain(run.name)} was evaluated before confusion matrices were kept by patch: "
-        f"{evaluate_command(run)} adds them.",
-        icon=":material/query_stats:",
-    )
-    return False
 
 
 def choose_order() -> bool:
@@ -153,11 +175,10 @@ def choose_least(run: Run) -> float:
     return percent / 100 * run.patch_size**2
 
 
-def hidden_line(hidden: int, least: float, run: Run) -> str:
-    """Say how many patches the bound on wrong pixels hides."""
+def hidden_line(hidden: int, least: float, run: Run, class_name: str | None) -> str:
+    """Say how many patches the bound on wrong pixels, of a class if one is chosen, hides."""
     if not hidden:
         return ""
-    class_name = st.session_state.get("class")
     what = plain(f"wrong pixels of {class_name}") if class_name else "wrong pixels"
     patches = "1 patch with fewer than" if hidden == 1 else f"{hidden:,} patches with fewer than"
     return f" {patches} {least:,.0f} {what} ({100 * least / run.patch_size**2:g} % of the patch) hidden."

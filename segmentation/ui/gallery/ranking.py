@@ -3,14 +3,13 @@
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.scenes import Dataset
 from segmentation.evaluation import diagnosis
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, rank
-from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
 from segmentation.ui.address import link
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards
+from segmentation.ui.gallery.evaluated import EvaluatedRun, check_confusions
 from segmentation.ui.gallery.filters import (
     ACCURACY,
     CLASS_IOU,
@@ -20,19 +19,20 @@ from segmentation.ui.gallery.filters import (
     RANKS,
     SURELY_WRONG,
     WRONG_PIXELS,
+    Filters,
     choose_least,
     choose_order,
     choose_patches,
-    has_confusions,
     hidden_line,
 )
 from segmentation.ui.shell.pages import BROWSER, EXPLORER, looking_at
 from segmentation.ui.shell.words import plain
 
 
-def ranking(dataset: Dataset, run: Run) -> None:
+def ranking(evaluated: EvaluatedRun) -> None:
     """Show patches, scenes or tiles in the order of a score."""
-    table = choose_patches(run)
+    run = evaluated.run
+    table, filters = choose_patches(evaluated)
     st.sidebar.subheader("View", anchor=False)
     unit = st.sidebar.segmented_control(
         "Rank",
@@ -43,9 +43,8 @@ def ranking(dataset: Dataset, run: Run) -> None:
         bind="query-params",
         help="Scenes and tiles are scored by the sum of their patches' confusion matrices.",
     )
-    class_name = st.session_state.get("class")
     column = {
-        CLASS_IOU: f"iou_{class_name}",
+        CLASS_IOU: f"iou_{filters.class_name}",
         MEAN_IOU: "mean_iou",
         WRONG_PIXELS: COUNTED,
         ACCURACY: "accuracy",
@@ -60,27 +59,31 @@ def ranking(dataset: Dataset, run: Run) -> None:
     )
     worst_first = choose_order()
     if unit != "Patches":
-        _rank_groups(run, table, unit, column[by], worst_first)
+        _rank_groups(evaluated, filters, table, unit, column[by], worst_first)
         return
     count, least = None, 0.0
     if COUNTED in table:
         count, least = COUNTED, choose_least(run)
     ranked, hidden = rank(table, column[by], count, worst_first, least if worst_first else 0)
-    caption = f"Ranked by {by}: {RANKS[by]}.{hidden_line(hidden, least, run)}"
-    show_cards(dataset, run, ranked, caption, ranked_by=column[by])
-    offer_actions(dataset, run, ranked)
+    caption = f"Ranked by {by}: {RANKS[by]}.{hidden_line(hidden, least, run, filters.class_name)}"
+    order = ("ranking", by, worst_first, least)
+    show_cards(evaluated, filters, ranked, caption, order, ranked_by=column[by])
+    offer_actions(evaluated, ranked)
 
 
-def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_first: bool) -> None:
+def _rank_groups(
+    evaluated: EvaluatedRun, filters: Filters, table: pd.DataFrame, unit: str, column: str, worst_first: bool
+) -> None:
     """Show scenes or tiles in the order of a score, as a table."""
-    if not has_confusions(run):
+    matrices, names = check_confusions(evaluated.run), evaluated.palette.names
+    if matrices is None:
         return
-    by, class_name = unit.lower().removesuffix("s"), st.session_state.get("class")
-    groups = diagnosis.grouped_scores(table, run.confusion_matrices[table.index], by, run.palette.names, class_name)
+    by, class_name = unit.lower().removesuffix("s"), filters.class_name
+    groups = diagnosis.grouped_scores(table, matrices[table.index], by, names, class_name)
     if groups.empty or column not in {*groups, COUNTED}:
         st.info("Nothing to rank: loosen the filters, or rank by another score, in the sidebar.")
         return
-    count = ERRORS[st.session_state.get("errors", "All") if class_name else "All"]
+    count = ERRORS[filters.errors]
     groups, _ = rank(groups, count if column == COUNTED else column, count, worst_first)
     st.markdown(f"**{len(groups):,}** {unit.lower()} of {len(table):,} patches")
     of_class = plain(f" of {class_name}") if class_name else ""
@@ -97,9 +100,7 @@ def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_fi
             "pixels": st.column_config.NumberColumn("Pixels", format="localized"),
             "mean_iou": st.column_config.ProgressColumn("Mean IoU", format="%.3f", min_value=0, max_value=1),
             "accuracy": st.column_config.NumberColumn("Accuracy", format="%.3f"),
-            **{
-                f"iou_{name}": st.column_config.NumberColumn(f"IoU {name}", format="%.3f") for name in run.palette.names
-            },
+            **{f"iou_{name}": st.column_config.NumberColumn(f"IoU {name}", format="%.3f") for name in names},
             WRONG: st.column_config.NumberColumn(f"Wrong pixels{of_class}", format="localized"),
             MISSED: st.column_config.NumberColumn("Missed", format="localized") if class_name else None,
             INVENTED: st.column_config.NumberColumn("Invented", format="localized") if class_name else None,
@@ -119,7 +120,7 @@ def _rank_groups(run: Run, table: pd.DataFrame, unit: str, column: str, worst_fi
         st.download_button(
             "Download the table",
             to_safe_csv(groups),
-            f"{run.name}-{unit.lower()}.csv",
+            f"{evaluated.run.name}-{unit.lower()}.csv",
             "text/csv",
             key="download-groups",
             icon=":material/download:",

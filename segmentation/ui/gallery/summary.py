@@ -8,22 +8,22 @@ from segmentation.data.scenes import Dataset
 from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure
-from segmentation.ui.gallery.filters import evaluate_command
+from segmentation.ui.gallery.evaluated import EvaluatedRun, evaluate_command
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.run import say_other_files
 from segmentation.ui.shell.words import SCORED, plain, protocol_line, score
 
 
-def can_show(dataset: Dataset | None, run: Run | None) -> bool:
-    """Tell whether there are ranked patches to show; say what is missing if not."""
+def check_evaluated(dataset: Dataset | None, run: Run | None) -> EvaluatedRun | None:
+    """Return the run in use with its evaluation; None, after a sentence that says what is missing, if it has none."""
     if dataset is None or run is None:
-        return False
+        return None
     if run.patches is None or run.palette is None:
         st.info(
             f"{plain(run.name)} has not been evaluated: {evaluate_command(run)} ranks its patches.",
             icon=":material/query_stats:",
         )
-        return False
+        return None
     known = {scene.name for scene in dataset.scenes}
     if dataset.palette != run.palette or not set(run.patches["scene"]) & known:
         st.warning(
@@ -32,14 +32,14 @@ def can_show(dataset: Dataset | None, run: Run | None) -> bool:
             "which is not the data set in use: choose that data set or another run in the sidebar.",
             icon=":material/swap_horiz:",
         )
-        return False
+        return None
     say_other_files(run, dataset, "pictures and scores may not belong together")
-    return True
+    return EvaluatedRun(run, dataset, run.patches, run.palette)
 
 
-def summary(run: Run) -> None:
+def summary(evaluated: EvaluatedRun) -> None:
     """Show the scores of the held-out part and the confusion matrix they come from."""
-    metrics = run.metrics
+    metrics, palette = evaluated.run.metrics, evaluated.palette
     if not metrics:
         return
     figures = st.grid(4, min_column_width=200)
@@ -59,8 +59,8 @@ def summary(run: Run) -> None:
     if more.open:
         halves = more.grid(2, min_column_width=380, gap="medium")
         by_class = [np.nan if value is None else value for value in metrics["iou"].values()]
-        halves.plotly_chart(class_bars(by_class, display_palette(run.palette), "IoU", share=False), key="class-iou")
-        halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], run.palette), key="confusion")
+        halves.plotly_chart(class_bars(by_class, display_palette(palette), "IoU", share=False), key="class-iou")
+        halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], palette), key="confusion")
     if "calibration" in metrics:
         more = st.expander(
             "Can its confidence be trusted?", key="trust", bind="query-params", icon=":material/verified:"

@@ -5,20 +5,21 @@ import streamlit as st
 
 from segmentation import scores
 from segmentation.data.locate import check_allowed, runs_folder
-from segmentation.data.scenes import Dataset
 from segmentation.runs.reviews import VERDICTS, Reviews
 from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
 from segmentation.ui.gallery.cards import show_cards
-from segmentation.ui.gallery.filters import choose_patches, evaluate_command
+from segmentation.ui.gallery.evaluated import EvaluatedRun, evaluate_command
+from segmentation.ui.gallery.filters import choose_patches
 from segmentation.ui.loaders.scenes import load_fingerprint
 from segmentation.ui.shell.access import readable
 from segmentation.ui.shell.words import plain
 
 
-def suspects(dataset: Dataset, run: Run) -> None:
+def suspects(evaluated: EvaluatedRun) -> None:
     """Show patches where the model is sure and the mask disagrees, to be reviewed."""
-    table = choose_patches(run)
+    run, dataset = evaluated.run, evaluated.dataset
+    table, filters = choose_patches(evaluated)
     if "surely_wrong" not in table:
         st.info(
             f"{plain(run.name)} was evaluated before it was kept how sure it was where it was wrong: "
@@ -29,46 +30,20 @@ def suspects(dataset: Dataset, run: Run) -> None:
     reviews = Reviews(runs_folder(), load_fingerprint(dataset))
     check_allowed(reviews.path, readable())
     known = reviews.read().set_index("patch")
-    st.sidebar.subheader("View", anchor=False)
-    which = st.sidebar.segmented_control(
-        "Reviews",
-        ["All", "To do", "Done"],
-        default="All",
-        required=True,
-        key="reviews",
-        bind="query-params",
-        help="Patches that were reviewed, that were not, or both.",
-    )
+    which = _choose_reviewed()
     table = table[table["surely_wrong"] > 0].sort_values("surely_wrong", ascending=False, kind="stable")
     if which != "All":
         table = table[table["patch"].isin(known.index) == (which == "Done")]
-
-    def review(row: pd.Series) -> None:
-        patch = row["patch"]
-        of_patch = known.loc[patch] if patch in known.index else {"verdict": "", "note": ""}
-        verdict = st.pills(
-            "Verdict",
-            list(VERDICTS),
-            default=of_patch["verdict"] or None,
-            key=f"verdict-{patch}",
-            help="  \n".join(f"**{name}**: {meaning}" for name, meaning in VERDICTS.items()),
-        )
-        note = st.text_input(
-            "Note", of_patch["note"], key=f"note-{patch}", max_chars=300, help="Kept with the verdict."
-        )
-        if (verdict or "", note) != (of_patch["verdict"], of_patch["note"]):
-            reviews.add(patch, verdict or "", note, run.name)
-            st.rerun()
-
     show_cards(
-        dataset,
-        run,
+        evaluated,
+        filters,
         table,
         "Patches where the model is sure and the mask disagrees: is the label wrong? The most such pixels first.",
+        ("suspects", which),
         ranked_by=lambda row: (
             f"{100 * row['surely_wrong']:.1f} % of its pixels are wrong with a confidence of {scores.SURE} or more"
         ),
-        below=review,
+        below=lambda row: _review(reviews, known, row["patch"], run),
     )
     if not known.empty:
         st.download_button(
@@ -81,3 +56,40 @@ def suspects(dataset: Dataset, run: Run) -> None:
             on_click="ignore",
             help="One row per reviewed patch: verdict, note, run and time.",
         )
+
+
+def _choose_reviewed() -> str:
+    """Let the user choose between patches that were reviewed, those that were not, and all."""
+    st.sidebar.subheader("View", anchor=False)
+    return st.sidebar.segmented_control(
+        "Reviews",
+        ["All", "To do", "Done"],
+        default="All",
+        required=True,
+        key="reviews",
+        bind="query-params",
+        help="Patches that were reviewed, that were not, or both.",
+    )
+
+
+def _review(reviews: Reviews, known: pd.DataFrame, patch: str, run: Run) -> None:
+    """Let the user say what is wrong with a patch, and keep it.
+
+    Args:
+        reviews: Where it is kept.
+        known: What is there, by patch.
+        patch: Its name.
+        run: Whose prediction is in sight.
+    """
+    of_patch = known.loc[patch] if patch in known.index else {"verdict": "", "note": ""}
+    verdict = st.pills(
+        "Verdict",
+        list(VERDICTS),
+        default=of_patch["verdict"] or None,
+        key=f"verdict-{patch}",
+        help="  \n".join(f"**{name}**: {meaning}" for name, meaning in VERDICTS.items()),
+    )
+    note = st.text_input("Note", of_patch["note"], key=f"note-{patch}", max_chars=300, help="Kept with the verdict.")
+    if (verdict or "", note) != (of_patch["verdict"], of_patch["note"]):
+        reviews.add(patch, verdict or "", note, run.name)
+        st.rerun()

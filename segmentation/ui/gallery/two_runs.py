@@ -3,20 +3,20 @@
 import pandas as pd
 import streamlit as st
 
-from segmentation.data.scenes import Dataset
 from segmentation.evaluation import diagnosis
 from segmentation.evaluation.ranking import rank
-from segmentation.runs.run import Run
 from segmentation.ui.charts.evaluation import scatter_figure
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards
+from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.filters import COUNTED, PARTS, choose_least, choose_order, choose_patches, hidden_line
 from segmentation.ui.shell.run import other_runs
 from segmentation.ui.shell.words import plain
 
 
-def two_runs(dataset: Dataset, run: Run) -> None:
+def two_runs(evaluated: EvaluatedRun) -> None:
     """Show which patches another run does better or worse."""
+    run = evaluated.run
     others = other_runs(run, lambda other: other.patches is not None)
     name = st.selectbox(
         "Other run",
@@ -27,16 +27,17 @@ def two_runs(dataset: Dataset, run: Run) -> None:
         placeholder="Choose another run of these classes",
         help="Its scores of the same patches are set against this run's.",
     )
-    table = choose_patches(run, others.get(name))
+    other = others[name] if name else None
+    table, filters = choose_patches(evaluated, other)
     st.sidebar.subheader("View", anchor=False)
     worst_first = choose_order()
     least = choose_least(run) if COUNTED in table else 0.0
-    if name is None:
+    if name is None or other is None:
         st.info("Choose another run to see what got better and what got worse.", icon=":material/compare_arrows:")
         return
-    other, class_name = others[name], st.session_state.get("class")
+    class_name = filters.class_name
     column, title = (f"iou_{class_name}", f"IoU of {class_name}") if class_name else ("mean_iou", "Mean IoU")
-    both = diagnosis.compare_runs(table, other.patches, PARTS[st.session_state["part"]], column)
+    both = diagnosis.compare_runs(table, other.patches, PARTS[filters.part], column)
     both = both.dropna(subset="gain")
     if both.empty:
         st.info(plain(f"{run.name} and {name} have no patch of this part in common: choose another run or part."))
@@ -65,7 +66,8 @@ def two_runs(dataset: Dataset, run: Run) -> None:
     def gain(row: pd.Series) -> str:
         return f"{row['gain']:+.3f}: {plain(title)} {row[f'other_{column}']:.3f} with {plain(name)}"
 
-    order = "What got worse comes first." if worst_first else "What got better comes first."
-    caption = plain(f"Ranked by the gain of {name} over {run.name}. {order}") + hidden_line(hidden, least, run)
-    show_cards(dataset, run, ranked, caption, other, gain)
-    offer_actions(dataset, run, ranked)
+    first = "What got worse comes first." if worst_first else "What got better comes first."
+    caption = plain(f"Ranked by the gain of {name} over {run.name}. {first}")
+    caption += hidden_line(hidden, least, run, class_name)
+    show_cards(evaluated, filters, ranked, caption, ("two runs", name, worst_first, least), other, gain)
+    offer_actions(evaluated, ranked)

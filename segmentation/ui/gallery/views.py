@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-from segmentation.data.scenes import Dataset
-from segmentation.runs.run import Run
 from segmentation.ui.gallery.causes import causes
 from segmentation.ui.gallery.confusions import confusions
+from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.ranking import ranking
 from segmentation.ui.gallery.suspects import suspects
 from segmentation.ui.gallery.two_runs import two_runs
 
-VIEWS: dict[str, Callable[[Dataset, Run], None]] = {
+VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Ranking": ranking,
     "Confusions": confusions,
     "Causes": causes,

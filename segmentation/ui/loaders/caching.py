@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from threading import Condition
-from typing import TYPE_CHECKING, TypeVar
+from typing import ParamSpec, TypeVar
 
 import streamlit as st
 from cachetools import LRUCache, cached
@@ -11,20 +11,20 @@ from cachetools import LRUCache, cached
 from segmentation.data.patches import Progress
 from segmentation.ui.fair_queue import FairQueue
 
-if TYPE_CHECKING:
-    pass
-
-
 MEGABYTE = 1 << 20
 
 QUEUE = FairQueue(20)
 """Predictions under way in all sessions together."""
 
 
-Loader = TypeVar("Loader", bound=Callable)
+Arguments = ParamSpec("Arguments")
+
+Value = TypeVar("Value")
 
 
-def remembered(maxsize: int, key: Callable[..., Hashable], size: Callable | None = None) -> Callable[[Loader], Loader]:
+def remembered(
+    maxsize: int, key: Callable[..., Hashable], size: Callable[..., int] | None = None
+) -> Callable[[Callable[Arguments, Value]], Callable[Arguments, Value]]:
     """Cache a function for all sessions; while one computes a value, others that want the same wait for it.
 
     Args:
@@ -39,8 +39,12 @@ def remembered(maxsize: int, key: Callable[..., Hashable], size: Callable | None
 def progress_bar(text: str) -> Iterator[Progress]:
     """Yield a callback (done, total) that draws a bar from its first call on; nothing is left of it at the end."""
     place = st.empty()
+
+    def progress(done: int, total: int) -> None:
+        place.progress(done / total, f"{text} {done:,} of {total:,}")
+
     try:
-        yield lambda done, total: place.progress(done / total, f"{text} {done:,} of {total:,}")
+        yield progress
     finally:
         place.empty()
 

@@ -1,15 +1,12 @@
 """GeoTIFFs, small."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError
-
-if TYPE_CHECKING:
-    pass
 from segmentation.ui.loaders.caching import MEGABYTE, remembered
 
 OVERVIEW = 1400
@@ -20,12 +17,11 @@ PATIENCE = 45
 
 
 class Orthophoto(NamedTuple):
-    """What there is to know of a GeoTIFF.
+    """What there is to know of a GeoTIFF that says where it lies.
 
     Args:
         height: In pixels.
         width: In pixels.
-        unplaced: Why it does not say where it lies; None if it does.
         system: Name of its coordinate reference system.
         transform: From (column, row) to coordinates, (a, b, c, d, e, f).
         geographic: Whether its coordinates are degrees.
@@ -35,9 +31,8 @@ class Orthophoto(NamedTuple):
 
     height: int
     width: int
-    unplaced: str | None
-    system: str | None
-    transform: tuple[float, ...] | None
+    system: str
+    transform: tuple[float, ...]
     geographic: bool
     corners: np.ndarray | None
     square_metres: float | None
@@ -48,16 +43,17 @@ def _orthophoto(path: Path, mark: tuple) -> Orthophoto:
     from segmentation.data.raster import Raster
 
     with Raster(path, patience=PATIENCE) as raster:
+        if raster.system is None or raster.place is None:
+            raise ImageFileError(f"{path.name} {raster.unplaced}: choose Upload to predict it as a picture.")
         areas = raster.pixel_areas()
         return Orthophoto(
             raster.height,
             raster.width,
-            raster.unplaced,
             raster.system,
             raster.place,
             raster.is_geographic,
             raster.corners(),
-            areas and areas.total,
+            areas.total if areas else None,
         )
 
 
@@ -65,7 +61,7 @@ def load_orthophoto(path: Path) -> Orthophoto:
     """Return what there is to know of a GeoTIFF.
 
     Raises:
-        ImageFileError: If it cannot be read.
+        ImageFileError: If it cannot be read, or does not say where it lies.
     """
     return _orthophoto(path, _mark(path))
 

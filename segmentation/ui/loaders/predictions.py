@@ -13,10 +13,10 @@ import streamlit as st
 from segmentation.data.raster import LARGE
 from segmentation.errors import SegmentationError
 from segmentation.log import event
+from segmentation.ui.loaders.caching import MEGABYTE, remembered, taking_turns
 
 if TYPE_CHECKING:
     from segmentation.inference.predictor import Prediction, Predictor
-from segmentation.ui.loaders.caching import MEGABYTE, remembered, taking_turns
 
 PREDICTION = 48 * MEGABYTE
 """What a prediction takes at most of the memory for them: that of a scene of 2.9 megapixels and six classes."""
@@ -68,8 +68,9 @@ def _predict(
         prediction = predictor.scene(image, progress, tta, overlap, full)
     seconds = round(time.monotonic() - begun, 3)
     event("prediction made", run=path.parent.name, pixels=prediction.classes.size, seconds=seconds)
-    for array in (prediction.classes, prediction.confidence, *([prediction.probabilities] if full else [])):
-        array.flags.writeable = False
+    for array in (prediction.classes, prediction.confidence, prediction.probabilities):
+        if array is not None:
+            array.flags.writeable = False
     return prediction
 
 
@@ -88,6 +89,6 @@ def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0
         RunError: If the model cannot be loaded.
         BusyError: If too many predictions are under way.
     """
-    digest = hashlib.sha256(np.ascontiguousarray(image)).hexdigest() + str(image.shape)
+    digest = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest() + str(image.shape)
     full = image.shape[0] * image.shape[1] <= LARGE
     return _predict(path, path.stat().st_mtime_ns, digest, tta, overlap, full, image)

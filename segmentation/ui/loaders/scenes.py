@@ -1,6 +1,6 @@
 """A data set's health, scenes, patches and thumbnails."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,8 @@ from segmentation.data.patches import PATCH_SIZE, Progress, patch_name, tile_tab
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError
-from segmentation.ui.pictures import fit, overlay
-
-if TYPE_CHECKING:
-    pass
 from segmentation.ui.loaders.caching import MEGABYTE, progress_bar, remembered
+from segmentation.ui.pictures import fit, overlay
 
 
 @remembered(4, key=lambda dataset, size, progress: (dataset.stamp(), size))
@@ -44,7 +41,7 @@ def load_fingerprint(dataset: Dataset) -> str:
 
 def _scene_stamp(scene: Scene) -> tuple:
     """A mark of a scene's two files that changes when one of them does; None for a file that is gone."""
-    marks = []
+    marks: list[tuple[Path, int | None, int | None]] = []
     for path in (scene.image, scene.mask):
         try:
             status = path.stat()

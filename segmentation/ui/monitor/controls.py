@@ -5,15 +5,16 @@ import streamlit as st
 from segmentation.backend import installed_backends
 from segmentation.configuration import Configuration
 from segmentation.data.locate import runs_folder
+from segmentation.data.scenes import Dataset
 from segmentation.training import launch
 from segmentation.ui.monitor.logs import Log
-from segmentation.ui.monitor.train_form import DATA, launch_and_redraw
+from segmentation.ui.monitor.train_form import launch_and_redraw
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.words import plain
 
 
-def controls(logs: list[Log]) -> None:
-    """Offer to stop what is running, and to go on with what was cut.
+def controls(logs: list[Log], dataset: Dataset | None) -> None:
+    """Offer to stop what is running, and to go on with what was cut, on the data set in use.
 
     The buttons are not where the curves are: those are drawn anew every few seconds, under the pointer.
     """
@@ -31,15 +32,17 @@ def controls(logs: list[Log]) -> None:
                 launch.stop(run)
                 st.toast(f"{plain(run.name)} stops after the batch under way.")
         if state in ("stopped", "failed", "stalled") and run.config and run.folder.parent == runs_folder():
-            data = st.session_state[DATA]
-            if st.button(
+            pressed = st.button(
                 f"Resume {plain(run.name)}",
                 key=f"resume-{log.key}",
                 icon=":material/play_circle:",
-                disabled=data is None,
+                disabled=dataset is None,
                 help="Go on where it was cut, on the data set in use.",
-            ):
+            )
+            if pressed and dataset:
                 with show_errors():
                     backend = run.config.get("backend")
                     known = backend if backend in installed_backends() else None
-                    launch_and_redraw(run.name, Configuration.from_dict(run.config["configuration"]), data, known)
+                    launch_and_redraw(
+                        run.name, Configuration.from_dict(run.config["configuration"]), dataset.root, known
+                    )

@@ -14,19 +14,11 @@ from segmentation.runs.history import History, read_history
 from segmentation.runs.log_cells import MOST_BYTES
 from segmentation.runs.run import HISTORY, Run, check_run_allowed, find_runs
 from segmentation.ui.loaders.caching import MEGABYTE, remembered
+from segmentation.ui.session import session
 from segmentation.ui.shell.access import readable
 from segmentation.ui.shell.faults import refuse, show_errors, warn_if_unknown
 from segmentation.ui.shell.run import known_runs
 from segmentation.ui.shell.words import plain
-
-UPLOADS = "uploaded_logs"
-"""Session state: uploaded logs' names and bytes by file id, since an uploader forgets them on a change of page."""
-
-IN_UPLOADER = "logs_in_uploader"
-"""Session state: ids of the files that the uploader held when it was last drawn."""
-
-UPLOADER = "log_uploader"
-"""Session state: how many uploaders were cleared: each has a key of its own, since none gives its files back."""
 
 MOST_LOGS = 12
 """So many logs are drawn at most."""
@@ -121,9 +113,8 @@ def choose_logs(run: Run | None) -> list[Log]:
 
 def _uploads() -> list[Log]:
     """Let the user upload logs, and forget them."""
-    number = st.session_state.setdefault(UPLOADER, 0)
+    kept, number = session().logs, session().uploaders_cleared
     widget = f"logs-{number}" if number else "logs"
-    kept: dict[str, tuple[str, bytes]] = st.session_state.setdefault(UPLOADS, {})
     uploads = st.file_uploader(
         "Training logs",
         type=["csv", "tsv", "log", "txt"],
@@ -138,7 +129,7 @@ def _uploads() -> list[Log]:
             refuse(RunError(f"The log is larger than {MOST_BYTES >> 20} MB: cut it down."), upload.name)
         elif upload.file_id not in kept:
             kept[upload.file_id] = upload.name, upload.getvalue()
-    st.session_state[IN_UPLOADER] = {upload.file_id for upload in uploads}
+    session().logs_in_uploader = {upload.file_id for upload in uploads}
     if kept:
         st.button("Clear uploads", icon=":material/delete:", on_click=_clear_uploads)
     return [Log(name, log_key(name, content), content) for name, content in kept.values()]
@@ -147,13 +138,13 @@ def _uploads() -> list[Log]:
 def _drop_removed(widget: str) -> None:
     """Forget the uploads that the user has taken out of the uploader."""
     held = {upload.file_id for upload in st.session_state[widget]}
-    for gone in st.session_state.get(IN_UPLOADER, set()) - held:
-        st.session_state[UPLOADS].pop(gone, None)
+    for gone in session().logs_in_uploader - held:
+        session().logs.pop(gone, None)
 
 
 def _clear_uploads() -> None:
-    st.session_state[UPLOADS].clear()
-    st.session_state[UPLOADER] += 1
+    session().logs.clear()
+    session().uploaders_cleared += 1
 
 
 def log_key(name: str, content: bytes) -> str:

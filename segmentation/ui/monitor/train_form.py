@@ -1,7 +1,8 @@
 """A form that starts a training."""
 
 from pathlib import Path
-from typing import get_args
+from subprocess import Popen
+from typing import Any, get_args
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -14,25 +15,19 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import DONE, RunError
 from segmentation.runs.run import Run
 from segmentation.training import launch
+from segmentation.ui.session import session
 from segmentation.ui.shell.access import readable
 from segmentation.ui.shell.faults import show_errors
-from segmentation.ui.shell.run import CHOSEN_RUN, known_runs
+from segmentation.ui.shell.run import known_runs
 from segmentation.ui.shell.words import plain
 
 DEFAULT, SCHEDULES = Configuration(), get_args(Schedule)
 
-DATA = "data_to_train_on"
-"""Session state: folder of the data set in use."""
-
-STARTED = "started_training"
-"""Session state: (name, process) of a training that was started from the page and has not shown up yet."""
-
 
 def train_form(dataset: Dataset | None) -> None:
     """Let the user start a training of the data set in use, as the train command would."""
-    st.session_state[DATA] = dataset.root if dataset else None
-    if STARTED in st.session_state:
-        _await_start()
+    if started := session().started:
+        _await_start(*started)
     if dataset is None:
         return
     with st.expander("Train a run", icon=":material/model_training:"), st.form("train", border=False):
@@ -44,7 +39,7 @@ def train_form(dataset: Dataset | None) -> None:
         backend = cells.selectbox(
             "Backend",
             installed_backends(),
-            format_func=BACKENDS.get,
+            format_func=BACKENDS.__getitem__,
             key="train-backend",
             help="What Keras trains with: those that are installed here.",
         )
@@ -56,7 +51,7 @@ def train_form(dataset: Dataset | None) -> None:
                 launch_and_redraw(name, Configuration(**chosen), dataset.root, backend)
 
 
-def _data_fields(cells: DeltaGenerator, dataset: Dataset) -> dict[str, object]:
+def _data_fields(cells: DeltaGenerator, dataset: Dataset) -> dict[str, Any]:
     """Let the user choose the network and what it is trained on; return these hyper-parameters."""
     about = descriptions()
     architecture = cells.selectbox(
@@ -90,7 +85,7 @@ def _data_fields(cells: DeltaGenerator, dataset: Dataset) -> dict[str, object]:
     }
 
 
-def _optimisation_fields(cells: DeltaGenerator) -> dict[str, object]:
+def _optimisation_fields(cells: DeltaGenerator) -> dict[str, Any]:
     """Let the user choose how long and how fast it learns, and what from; return these hyper-parameters."""
     about = descriptions()
     return {
@@ -130,21 +125,18 @@ def _switches() -> dict[str, bool]:
 
 def launch_and_redraw(name: str, configuration: Configuration, data: Path, backend: str | None) -> None:
     """Start a training in a process of its own, and draw the page again."""
-    process = launch.start(name, configuration, data, runs_folder(), backend=backend)
-    st.session_state[STARTED] = name, process
+    session().started = name, launch.start(name, configuration, data, runs_folder(), backend=backend)
     st.rerun()
 
 
 @st.fragment(run_every=1.0)
 @show_errors()
-def _await_start() -> None:
+def _await_start(name: str, process: Popen) -> None:
     """Say that a training is starting, until its run shows up or its process has ended."""
-    name, process = st.session_state[STARTED]
     run = Run(runs_folder() / name)
     running = run.status["state"] == "running" and run.status.get("pid") == process.pid  # not somebody else's
     if run.config and (running or process.poll() == DONE):
-        del st.session_state[STARTED]
-        st.session_state[CHOSEN_RUN] = name
+        session().started, session().next_run = None, name
         st.rerun()
     if process.poll() is None:
         st.info(
@@ -156,5 +148,5 @@ def _await_start() -> None:
     last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "it said nothing")
     st.error(f"{plain(name)} did not start: {plain(last)}", icon=":material/error:")
     if st.button("All right", key="dismiss-start"):
-        del st.session_state[STARTED]
+        session().started = None
         st.rerun()

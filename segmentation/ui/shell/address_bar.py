@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 
 import streamlit as st
 
-from segmentation.ui import address
+from segmentation.ui.session import session
 from segmentation.ui.shell.faults import warn_of_unknown
 
 
@@ -20,8 +20,8 @@ def resolve_choice(
         default: Called for what to use where nothing was chosen yet.
         wanted: Use this, whatever the address says.
     """
-    settled = address.settled()
-    name = wanted or st.query_params.get(key)
+    settled = session().settled
+    name = wanted or st.query_params.get(key) or ""
     if name not in known:
         if name:
             warn_of_unknown(kind, name)
@@ -30,3 +30,8 @@ def resolve_choice(
         st.query_params[key] = name
     settled[key] = st.session_state[key] = name
     return name
+
+
+def follow_choice(key: str) -> None:
+    """Let the address name the data set or the run that was chosen in its widget, of which this is the callback."""
+    st.query_params[key] = session().settled[key] = st.session_state[key]

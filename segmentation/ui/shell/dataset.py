@@ -9,34 +9,24 @@ from segmentation.data.locate import DEMO_FOLDER, default_folder
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import SegmentationError
 from segmentation.log import event
-from segmentation.ui import address
 from segmentation.ui.loaders.caching import progress_bar
+from segmentation.ui.session import session
 from segmentation.ui.shell.access import readable
-from segmentation.ui.shell.address_bar import resolve_choice
+from segmentation.ui.shell.address_bar import follow_choice, resolve_choice
 from segmentation.ui.shell.words import plain
-
-FOLDERS = "dataset_folders"
-"""Session state: the data sets' folders that can be chosen, by their label."""
-
-CHOSEN = "chosen_dataset"
-"""Session state: the label of a data set to choose at the next run of the page."""
-
-OPENED = "opened_dataset"
-"""Session state: folder of the data set that was opened last."""
 
 
 def dataset_folders() -> dict[str, Path]:
     """Return the folders that can be chosen, by label; the first is the default on this machine."""
-    if FOLDERS not in st.session_state:
-        st.session_state[FOLDERS] = {}
+    if not session().folders:
         add_folder(default_folder())
         add_folder(DEMO_FOLDER)
-    return st.session_state[FOLDERS]
+    return session().folders
 
 
 def add_folder(folder: Path) -> str:
     """Make `folder` one that can be chosen, and return its label: its name, with a number if two share it."""
-    folders = st.session_state[FOLDERS]
+    folders = session().folders
     folder = folder.expanduser().resolve()
     for label, known in folders.items():
         if known == folder:
@@ -56,7 +46,7 @@ def choose_dataset() -> Dataset | None:
         The data set, or None after a sentence that says why there is none.
     """
     folders = dataset_folders()
-    wanted = st.session_state.pop(CHOSEN, None)
+    wanted, session().next_dataset = session().next_dataset, None
     if wanted:
         _forget_run()
     resolve_choice("data set", "data", folders, lambda: next(iter(folders)), wanted)
@@ -74,8 +64,8 @@ def choose_dataset() -> Dataset | None:
     except SegmentationError as error:
         st.warning(f"{plain(error)} Or choose another data set in the sidebar.", icon=":material/folder_off:")
         return None
-    if st.session_state.get(OPENED) != dataset.root:
-        st.session_state[OPENED] = dataset.root
+    if session().opened != dataset.root:
+        session().opened = dataset.root
         event("data set opened", folder=dataset.root, scenes=len(dataset.scenes))
     return dataset
 
@@ -88,12 +78,12 @@ def _make_demo() -> None:
 
 def _follow_dataset() -> None:
     """Let the address name the data set that was chosen."""
-    st.query_params["data"] = address.settled()["data"] = st.session_state["data"]
+    follow_choice("data")
     _forget_run()
 
 
 def _forget_run() -> None:
     """Another data set: its own run is the better default than the last one chosen, and pages begin anew."""
     st.query_params.pop("run", None)
-    address.settled().pop("run", None)
-    address.forget_pages()
+    session().settled.pop("run", None)
+    session().left.clear()

@@ -8,10 +8,8 @@ import streamlit as st
 from segmentation.data.locate import runs_folder
 from segmentation.errors import SegmentationError
 from segmentation.log import LOG, event, incident
+from segmentation.ui.session import session
 from segmentation.ui.shell.words import code, plain
-
-REFUSED = "refused"
-"""Session state: the sentences that are in the log already."""
 
 
 @contextmanager
@@ -43,7 +41,7 @@ def refuse(error: SegmentationError, about: str = "") -> None:
         about: A name to put before the sentence.
     """
     sentence = f"{about}: {error}" if about else str(error)
-    logged = st.session_state.setdefault(REFUSED, set())
+    logged = session().refused
     if sentence not in logged:  # pages run again at every click
         logged.add(sentence)
         event("refused", kind=type(error).__name__, sentence=sentence)

@@ -11,19 +11,11 @@ from streamlit.delta_generator import DeltaGenerator
 from segmentation.data.locate import runs_folder
 from segmentation.log import event, start_log
 from segmentation.ui import address
+from segmentation.ui.session import session
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.pages import HOME, PAGES
 
 Rows = TypeVar("Rows", pd.DataFrame, pd.Series)
-
-TURNED = "turned_with"
-"""Session state: what was chosen when a page of rows was turned last."""
-
-NARROWING = (
-    *("data", "run", "view", "tile", "class", "share", "finding", "split", "part", "sort", "falling", "size"),
-    *("per-page", "errors", "rank", "by", "order", "least-wrong", "true", "taken", "reviews", "with"),
-)
-"""Keys of what decides which rows there are, and in what order: another choice begins at their first page again."""
 
 STYLE = """
 <style>
@@ -50,7 +42,7 @@ def page(title: str, question: str) -> Iterator[None]:
     st.set_page_config(page_title=f"{title} · Aerial segmentation", page_icon=":material/satellite_alt:", layout="wide")
     file = next((file for file, name, _ in PAGES if name == title), HOME)
     if address.arrive(file):
-        st.session_state.pop(TURNED, None)
+        session().turned_with = None
     st.html(STYLE)
     # What happens outside of a page's block, such as an import that fails, Streamlit logs there.
     if start_log(runs_folder(), "streamlit.error_util"):
@@ -81,7 +73,7 @@ def _link_pages(place: DeltaGenerator, drawn: dict[str, address.Parameters]) -> 
     return links
 
 
-def turn_pages(table: Rows, size: int, total: int, unit: str) -> Rows:
+def turn_pages(table: Rows, size: int, total: int, unit: str, chosen: tuple[object, ...]) -> Rows:
     """Say how many rows match, let the user turn pages, and return the rows of the page in sight.
 
     Args:
@@ -89,12 +81,12 @@ def turn_pages(table: Rows, size: int, total: int, unit: str) -> Rows:
         size: Rows per page.
         total: Rows before filtering.
         unit: What a row is, in the plural.
+        chosen: What decides which rows there are, and in what order: another choice begins at their first page again.
     """
     pages = max(1, -(-len(table) // size))
-    chosen = {key: st.session_state.get(key) for key in NARROWING}
-    if st.session_state.setdefault(TURNED, chosen) != chosen:  # other rows than those whose pages were turned
+    if session().turned_with not in (None, chosen):  # other rows than those whose pages were turned
         st.session_state["page"] = 1
-    st.session_state[TURNED] = chosen
+    session().turned_with = chosen
     if st.session_state.get("page", 1) > pages:  # a link to more pages than there are
         st.session_state["page"] = pages
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):

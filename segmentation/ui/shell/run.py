@@ -9,15 +9,12 @@ from segmentation.data.locate import runs_folder
 from segmentation.data.scenes import Dataset
 from segmentation.errors import NotAllowedError, RunError
 from segmentation.runs.run import SHIPPED, Run, check_run_allowed, find_runs
-from segmentation.ui import address
 from segmentation.ui.loaders.scenes import load_fingerprint
+from segmentation.ui.session import session
 from segmentation.ui.shell.access import readable
-from segmentation.ui.shell.address_bar import resolve_choice
+from segmentation.ui.shell.address_bar import follow_choice, resolve_choice
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.words import plain
-
-CHOSEN_RUN = "chosen_run"
-"""Session state: the name of a run to choose at the next run of the page."""
 
 
 def known_runs() -> list[Run]:
@@ -82,7 +79,8 @@ def choose_run(dataset: Dataset | None) -> Run | None:
         "Run",
         list(runs),
         key="run",
-        on_change=_follow_run,
+        on_change=follow_choice,
+        args=("run",),
         help="A training run: its model predicts, its held-out part is scored. Yours come first.",
     )
     # Not in the list itself: the browser names its choice by what it reads there, and a training's state changes.
@@ -97,19 +95,8 @@ def settle_run(dataset: Dataset | None) -> dict[str, Run]:
     runs = {run.name: run for run in reversed(known_runs())}  # of two of one name this machine's
     runs = dict(reversed(runs.items()))
     if runs:
-        wanted = st.session_state.get(CHOSEN_RUN)
-        if wanted in runs:
-            del st.session_state[CHOSEN_RUN]
-        resolve_choice(
-            "run",
-            "run",
-            runs,
-            lambda: default_run(dataset, list(runs.values())).name,
-            wanted if wanted in runs else None,
-        )
+        wanted = session().next_run if session().next_run in runs else None
+        if wanted:
+            session().next_run = None
+        resolve_choice("run", "run", runs, lambda: default_run(dataset, list(runs.values())).name, wanted)
     return runs
-
-
-def _follow_run() -> None:
-    """Let the address name the run that was chosen."""
-    st.query_params["run"] = address.settled()["run"] = st.session_state["run"]

@@ -1,0 +1,29 @@
+"""A run that can predict."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmentation.data.palette import Palette
+from segmentation.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Model:
+    """A run with what it predicts by, which is known to be there.
+
+    Args:
+        run: The run.
+        path: Its model.
+        palette: The classes that it predicts.
+    """
+
+    run: Run
+    path: Path
+    palette: Palette
+
+    @classmethod
+    def of(cls, run: Run | None) -> "Model | None":
+        """Return a run with its model and its classes; None if it has not both."""
+        if run is None or run.model is None or run.palette is None:
+            return None
+        return cls(run, run.model, run.palette)

@@ -1,0 +1,65 @@
+"""What a visitor's session keeps from one run of a page to the next, on all pages, beside the widgets' own values."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import IO
+
+import streamlit as st
+
+KEY = "session"
+"""Where Streamlit's session state holds the `Session`."""
+
+Upload = tuple[str, bytes]
+"""The name and the content of an uploaded file: an uploader forgets its own on a change of page."""
+
+
+@dataclass
+class Session:
+    """All that is kept, with what it is at first."""
+
+    page: str | None = None
+    """File of the page that was shown last."""
+    left: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """How each page was left, as its parameters by its file."""
+    settled: dict[str, str] = field(default_factory=dict)
+    """The data set and the run in use, by their parameter."""
+    turned_with: tuple[object, ...] | None = None
+    """What was chosen when a page of rows was turned last."""
+    refused: set[str] = field(default_factory=set)
+    """The sentences on errors that are in the log already."""
+
+    folders: dict[str, Path] = field(default_factory=dict)
+    """The data sets' folders that can be chosen, by their label."""
+    next_dataset: str | None = None
+    """Label of a data set to choose at the next run of the page."""
+    opened: Path | None = None
+    """Folder of the data set that was opened last."""
+    next_run: str | None = None
+    """Name of a run to choose at the next run of the page."""
+    download: tuple[Popen, IO[bytes]] | None = None
+    """The process that downloads the real set, and its log, while it runs."""
+    download_error: str = ""
+    """One sentence that says why the last download failed."""
+
+    started: tuple[str, Popen] | None = None
+    """Name and process of a training that was started from a page and has not shown up yet."""
+    logs: dict[str, Upload] = field(default_factory=dict)
+    """The monitor's uploads by their file id."""
+    logs_in_uploader: set[str] = field(default_factory=set)
+    """Ids of the files that the monitor's uploader held when it was last drawn."""
+    uploaders_cleared: int = 0
+    """How many of the monitor's uploaders were cleared: each has a key of its own, since none gives its files back."""
+
+    pictures: dict[str, Upload] = field(default_factory=dict)
+    """The explorer's uploads by their role, image or mask."""
+    requested: tuple[object, ...] | None = None
+    """The large scene that the explorer is to predict, and how."""
+
+
+def session() -> Session:
+    """Return the session of the visitor whose page runs here."""
+    kept = st.session_state.get(KEY)
+    if not isinstance(kept, Session):  # a new session, or one that began before this module was loaded anew
+        kept = st.session_state[KEY] = Session()
+    return kept
