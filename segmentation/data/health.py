@@ -70,12 +70,14 @@ class Health:
         findings: One row per finding: ``severity, kind, scene, file, detail, pixels`` (void pixels, else 0).
         light: One row per class: ``class, pixels, brightness, contrast``, the mean and deviation of its grey values,
             0–1.
+        unread: Names of the scenes that the report does not look at yet.
     """
 
     scenes: pd.DataFrame
     patches: pd.DataFrame
     findings: pd.DataFrame
     light: pd.DataFrame
+    unread: tuple[str, ...] = ()
 
 
 def examine(
@@ -147,7 +149,8 @@ def report(dataset: Dataset, examined: Sequence["Examined"]) -> Health:
     light = (
         np.sum([of_scene.light for of_scene in examined], axis=0) if examined else np.zeros((len(dataset.palette), 3))
     )
-    return Health(scenes, _patches(examined, measures), table, _light(light, dataset.palette))
+    unread = tuple(scene.name for scene in dataset.scenes[len(examined) :])
+    return Health(scenes, _patches(examined, measures), table, _light(light, dataset.palette), unread)
 
 
 def _patches(examined: Sequence["Examined"], measures: list[str]) -> pd.DataFrame:

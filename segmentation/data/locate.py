@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_data_path
+from platformdirs import user_cache_path, user_data_path
 
 from segmentation.errors import NotAllowedError
 
@@ -32,6 +32,9 @@ RUNS_VARIABLE = "SEGMENTATION_RUNS"
 ALLOWED_VARIABLE = "SEGMENTATION_ALLOWED"
 """Environment variable that names the further folders that pages may read, separated as in PATH; empty for none."""
 
+CACHE_VARIABLE = "SEGMENTATION_CACHE"
+"""Environment variable that names the folder of what can be made again."""
+
 DEMO_FOLDER = HOME / "demo-data"
 """Where the demo set is made on first start."""
 
@@ -46,6 +49,15 @@ def default_folder() -> Path:
 def runs_folder() -> Path:
     """Return the folder that holds this machine's runs: ``SEGMENTATION_RUNS``, else ``runs/`` in `HOME`."""
     return Path(os.environ.get(RUNS_VARIABLE) or HOME / "runs").expanduser()
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: ``SEGMENTATION_CACHE``, else ``cache/`` in a checkout.
+
+    An installed package's is this user's for caches.
+    """
+    own = PROJECT / "cache" if _IS_CHECKOUT else user_cache_path("aerial-segmentation", appauthor=False)
+    return Path(os.environ.get(CACHE_VARIABLE) or own).expanduser()
 
 
 def allowed_folders(private: bool) -> tuple[Path, ...]:

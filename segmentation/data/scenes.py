@@ -101,6 +101,15 @@ class Dataset:
         marks = [mark for scene in self.scenes for mark in file_marks(scene)]
         return hashlib.sha256("\n".join([str(self.palette), *marks]).encode()).hexdigest()
 
+    def file_bytes(self) -> int:
+        """Return how many bytes the scenes' files take, as far as they are there."""
+        count = 0
+        for scene in self.scenes:
+            for path in (scene.image, scene.mask):
+                with suppress(OSError):
+                    count += path.stat().st_size
+        return count
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of every scene's name and file contents: the same data give the same mark anywhere.
 

@@ -21,7 +21,8 @@ from segmentation.errors import DONE, STOPPED, SegmentationError
 from segmentation.runs.run import Run
 from segmentation.ui.address import link_to
 from segmentation.ui.charts.network import network_figure
-from segmentation.ui.loaders.scenes import load_health, load_scene, load_tile_table
+from segmentation.ui.loaders.health import load_health
+from segmentation.ui.loaders.scenes import load_scene, load_tile_table
 from segmentation.ui.pictures import draw_patch_grid, fit, overlay
 from segmentation.ui.session import session
 from segmentation.ui.shell.access import readable
@@ -88,13 +89,16 @@ def health_line(dataset: Dataset, patches: DeltaGenerator, place: DeltaGenerator
     """
     with place:
         health = load_health(dataset)
-        _show_patches(patches, len(health.patches))
+        if not health.unread:
+            _show_patches(patches, len(health.patches))
         kinds = health.findings[health.findings["severity"] != "note"]["kind"].value_counts()
-        if kinds.empty:
+        if kinds.empty and health.unread:
+            st.markdown(":material/hourglass: Health: nothing wrong was found so far")
+        elif kinds.empty:
             st.markdown(":material/check_circle: Health: nothing wrong was found")
         else:
             found = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
-            left_out = len(dataset.scenes) - health.patches["scene"].nunique()
+            left_out = len(dataset.scenes) - len(health.unread) - health.patches["scene"].nunique()
             without = (
                 f"{left_out:,} of {len(dataset.scenes):,} scenes give no patch of {PATCH_SIZE} px: " if left_out else ""
             )

@@ -1,7 +1,10 @@
 """Scenes and patches as thumbnails, page by page."""
 
+import pandas as pd
 import streamlit as st
 
+from segmentation.data.health import Health
+from segmentation.data.images import read_size
 from segmentation.data.scenes import Dataset
 from segmentation.ui.address import link
 from segmentation.ui.browser.filters import (
@@ -15,7 +18,8 @@ from segmentation.ui.browser.filters import (
     choose_patch_size,
 )
 from segmentation.ui.browser.open_scene import open_scene
-from segmentation.ui.loaders.scenes import load_health, load_patch_thumbnail, load_thumbnail
+from segmentation.ui.loaders.health import load_health
+from segmentation.ui.loaders.scenes import load_patch_thumbnail, load_thumbnail
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.frame import turn_pages
 from segmentation.ui.shell.masks import choose_opacity, display_palette
@@ -33,9 +37,10 @@ def show_scenes(dataset: Dataset) -> None:
         filters = choose_filters(dataset, health.findings)
         begin_view()
         order, page_size, opacity = choose_order(dataset), choose_page_size(SCENES_A_PAGE), choose_opacity(50)
-    found = filters.passing(health.scenes, health.findings, dataset.palette)
+    scenes = _with_unread(health, dataset)
+    found = filters.passing(scenes, health.findings, dataset.palette)
     chosen = ("scenes", dataset.root, filters, order, page_size)
-    shown = turn_pages(order.places(found, dataset.palette), page_size, len(health.scenes), "scenes", chosen)
+    shown = turn_pages(order.places(found, dataset.palette), page_size, len(scenes), "scenes", chosen)
     cards = st.grid(4, min_column_width=190)
     stretch, colors = dataset.stretch, display_palette(dataset.palette)
     for row in found.iloc[shown].itertuples():
@@ -52,7 +57,17 @@ def show_scenes(dataset: Dataset) -> None:
                 on_click=open_scene,
                 args=(row.scene,),
             )
-            st.caption(f"{row.width} × {row.height} px")
+            height, width = read_size(scene.image)
+            st.caption(f"{width} × {height} px")
+
+
+def _with_unread(health: Health, dataset: Dataset) -> pd.DataFrame:
+    """Return the scenes' rows, and one with a name and a tile only for each that is not read yet, in their order."""
+    if not health.unread:
+        return health.scenes
+    tiles = {scene.name: scene.tile for scene in dataset.scenes}
+    unread = pd.DataFrame({"scene": health.unread, "tile": [tiles[name] for name in health.unread]})
+    return pd.concat([health.scenes, unread], ignore_index=True)
 
 
 def show_patches(dataset: Dataset) -> None:
@@ -67,7 +82,7 @@ def show_patches(dataset: Dataset) -> None:
     with view:
         order, page_size, opacity = choose_order(dataset), choose_page_size(PATCHES_A_PAGE), choose_opacity(50)
     patches = health.patches
-    if patches.empty:
+    if patches.empty and not health.unread:
         st.info(f"No scene is as large as {size} px: choose a smaller patch size in the sidebar.")
         return
     found = filters.passing(part.of(patches) if part else patches, health.findings, dataset.palette)

@@ -6,15 +6,16 @@ from segmentation.data.health import FINDINGS
 from segmentation.data.scenes import Dataset
 from segmentation.tables import to_safe_csv
 from segmentation.ui.browser.open_scene import open_scene
-from segmentation.ui.loaders.scenes import load_health
+from segmentation.ui.loaders.health import load_health
 
 SEVERITY_ICONS = {"error": "⛔ error", "warning": "⚠️ warning", "note": "ℹ️ note"}
 
 
 def show_health(dataset: Dataset) -> None:
     """Show the health report; a click on a row opens its scene."""
-    findings = load_health(dataset).findings
-    if findings.empty:
+    health = load_health(dataset)
+    findings = health.findings
+    if findings.empty and not health.unread:
         st.success("Nothing wrong was found in any file.", icon=":material/check_circle:")
         return
     counts = findings["severity"].value_counts()

@@ -11,7 +11,8 @@ from segmentation.errors import ImageFileError
 from segmentation.ui.browser.filters import begin_view, choose_patch_size
 from segmentation.ui.browser.health import SEVERITY_ICONS
 from segmentation.ui.charts.classes import class_bars
-from segmentation.ui.loaders.scenes import load_health, load_scene, load_small
+from segmentation.ui.loaders.health import load_health
+from segmentation.ui.loaders.scenes import load_scene, load_small
 from segmentation.ui.pictures import draw_patch_grid, fit, in_place, nearest, outline, overlay
 from segmentation.ui.shell.faults import refuse, show_errors, warn_if_unknown
 from segmentation.ui.shell.masks import choose_mask_style, choose_opacity, display_palette
@@ -58,17 +59,17 @@ def show_one_scene(dataset: Dataset) -> None:
         pane = Pane(name, picture, smooth=outlined or opacity < 1)
         viewer(name, [pane], [Reading("Class", classes, dataset.palette)], key="scene-viewer", size=(height, width))
     with right:
-        row = health.scenes[health.scenes["scene"] == name].iloc[0]
         rows, columns = grid(height, width, size)
         dropped = 1 - rows * columns * size**2 / mask.size
         st.markdown(
             f"**{width} × {height} px** · {columns} × {rows} patches of {size} px · "
             f"cropping drops {100 * dropped:.1f} %"
         )
-        st.caption(
-            f"Brightness {row['brightness']:.2f} · contrast {row['contrast']:.2f} (mean and deviation of grey, 0–1)"
-        )
-        shares = row[list(dataset.palette.names)].to_numpy(float) / mask.size
+        for row in health.scenes[health.scenes["scene"] == name].itertuples():
+            st.caption(
+                f"Brightness {row.brightness:.2f} · contrast {row.contrast:.2f} (mean and deviation of grey, 0–1)"
+            )
+        shares = class_counts(mask[None], len(dataset.palette))[0, :-1] / mask.size
         st.plotly_chart(
             class_bars(shares, display_palette(dataset.palette), "Share of the scene, %", share=True),
             key="scene-shares",

@@ -11,7 +11,8 @@ from segmentation.data.scenes import Dataset
 from segmentation.tables import to_safe_csv
 from segmentation.ui.browser.filters import begin_view, choose_patch_size, known_splits
 from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
-from segmentation.ui.loaders.scenes import load_health, load_tile_table
+from segmentation.ui.loaders.health import load_health
+from segmentation.ui.loaders.scenes import load_tile_table
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.masks import display_palette
 
@@ -32,7 +33,10 @@ def show_split(dataset: Dataset) -> None:
         bind="query-params",
         help="What the protocol holds out: a tenth of the patches, whole scenes, or one tile. Type to search.",
     )
-    patches = load_health(dataset, size).patches
+    health = load_health(dataset, size)
+    patches = health.patches
+    if len(patches) < 2 and health.unread:
+        return
     if len(patches) < 2:
         st.info(f"There are too few patches of {size} px to split: choose a smaller patch size in the sidebar.")
         return
@@ -70,6 +74,8 @@ def show_shares(dataset: Dataset) -> None:
     health = load_health(dataset, size)
     names = list(dataset.palette.names)
     pixels = health.scenes[[*names, VOID_NAME]].to_numpy(float)
+    if not pixels.sum() and health.unread:
+        return
     if not pixels.sum():
         st.info("No scene could be read: look at the health report.")
         return

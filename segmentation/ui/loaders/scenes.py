@@ -5,26 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segmentation.data.health import Health, examine
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
-from segmentation.data.patches import PATCH_SIZE, Progress, patch_name, tile_table
+from segmentation.data.patches import patch_name, tile_table
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError
-from segmentation.ui.loaders.caching import MEGABYTE, progress_bar, remembered
+from segmentation.ui.loaders.caching import MEGABYTE, remembered
 from segmentation.ui.pictures import fit, overlay
-
-
-@remembered(4, key=lambda dataset, size, progress: (dataset.stamp(), size))
-def _health(dataset: Dataset, size: int, progress: Progress) -> Health:
-    return examine(dataset, size, progress)
-
-
-def load_health(dataset: Dataset, size: int = PATCH_SIZE) -> Health:
-    """Return the health report of a data set and its patches' statistics, with a bar while its files are read."""
-    with progress_bar("Reading every scene once …") as progress:
-        return _health(dataset, size, progress)
 
 
 @remembered(16, key=lambda dataset, size: (dataset.stamp(), size))
