@@ -66,8 +66,11 @@ def fine_tune(dataset: Dataset, run: Run, patches: Sequence[str], name: str, epo
     """Start a training from a run's weights on some of its training patches.
 
     Raises:
-        RunError: If the name is taken or no folder's name, or the folder of the runs cannot be written.
+        RunError: If the name is taken or no folder's name, the run's configuration cannot be read, or the folder of the
+            runs cannot be written.
     """
+    if run.config is None:
+        raise RunError(f"It cannot be read how {run.name} was trained: choose another run to go on from.")
     check_run_name(name)
     if any(known.name == name for known in known_runs()):
         raise RunError(f"There is a run {name} already: choose another name.")
