@@ -36,7 +36,7 @@ def main() -> None:
     predictor = segmentation.Predictor(run.model)
     with Image.open(dataset.scenes[0].image) as file:
         image = np.asarray(file.convert("RGB"))
-    classes = predictor.scene_classes(image, overlap=0.25)
+    classes = predictor.scene_classes(image, segmentation.Inference(overlap=0.25))
     Image.fromarray(run.palette.decode(classes)).save(run.folder / "prediction.png")
     print(
         f"{run.folder / 'prediction.png'} shows {', '.join(run.palette.names[index] for index in np.unique(classes))}"

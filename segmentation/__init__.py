@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from segmentation.data.patches import load_patches
     from segmentation.data.scenes import find_dataset
     from segmentation.evaluation.evaluate import evaluate
+    from segmentation.inference.options import Inference
     from segmentation.inference.predictor import Predictor
     from segmentation.runs.run import Run
     from segmentation.training.fit import train
 
 __all__ = [
     "Configuration",
+    "Inference",
     "Palette",
     "Predictor",
     "Run",
@@ -33,6 +35,7 @@ __all__ = [
 
 _HOMES = {
     "Configuration": "segmentation.configuration",
+    "Inference": "segmentation.inference.options",
     "Palette": "segmentation.data.palette",
     "Predictor": "segmentation.inference.predictor",
     "Run": "segmentation.runs.run",

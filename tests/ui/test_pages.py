@@ -24,6 +24,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
+from segmentation.inference.options import Inference
 from segmentation.runs.run import Run
 from segmentation.ui.monitor.curves import duration
 from segmentation.ui.monitor.details import side_by_side
@@ -574,7 +575,9 @@ def test_a_scene_is_seen_through_windows_that_overlap_as_asked(open_page: Open, 
     labelled = truth != 255
     shown = set()
     for query, overlap in (({"overlap": "0"}, 0), ({}, 0.25), ({"overlap": "50"}, 0.5)):
-        expected = np.concatenate(list(predictor.strips(lambda top, end: image[top:end], *truth.shape, overlap)))
+        expected = np.concatenate(
+            list(predictor.strips(lambda top, end: image[top:end], *truth.shape, Inference(overlap)))
+        )
         at = open_page("explorer", scene=scene.name, **query)
         right = (expected.argmax(-1) == truth)[labelled].mean()
         assert metrics(at)["Accuracy"] == f"{right:.3f}"

@@ -54,8 +54,8 @@ def compare(subject: Subject, run: Run, view: View) -> None:
             )
         viewer(subject.name, panes, [], key="viewer", size=(height, width))
         return
-    prediction = predict(run.model, subject.image, view.tta, view.overlap)
-    second = predict(view.second.model, subject.image, view.tta, view.overlap) if view.second else None
+    prediction = predict(run.model, subject.image, view.inference)
+    second = predict(view.second.model, subject.image, view.inference) if view.second else None
     small, small_second = prediction.at(rows, columns), second and second.at(rows, columns)
 
     pictures = _pictures(image, classes, small, small_second, run, view)
@@ -76,7 +76,7 @@ def compare(subject: Subject, run: Run, view: View) -> None:
 
 def _is_asked_for(subject: Subject, run: Run, view: View) -> bool:
     """Offer to predict a large scene, which takes long; tell whether that was asked for, now or earlier."""
-    wanted = (subject.name, run.name, view.second and view.second.name, view.tta, view.overlap)
+    wanted = (subject.name, run.name, view.second and view.second.name, view.inference)
     if st.session_state.get(ASKED) == wanted:
         # A click on it ends this run of the page at the next step of the bar.
         if not st.button("Show it without prediction", icon=":material/cancel:", key="cancel-scene", type="tertiary"):
