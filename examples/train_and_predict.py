@@ -31,7 +31,7 @@ def main() -> None:
         flips_and_rotations=True,
     )
     run = segmentation.train(dataset, configuration, arguments.run)
-    print(f"mean IoU on held-out scenes: {run.metrics['mean_iou']:.3f}")
+    print(f"mean IoU on held-out scenes: {run.metrics.mean_iou:.3f}")
 
     predictor = segmentation.Predictor(run.model)
     with Image.open(dataset.scenes[0].image) as file:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from segmentation.configuration import Configuration
     from segmentation.data.palette import Palette
     from segmentation.data.patches import load_patches
+    from segmentation.data.protocols import Fold
     from segmentation.data.scenes import find_dataset
     from segmentation.evaluation.evaluate import evaluate
     from segmentation.inference.options import Inference
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Configuration",
+    "Fold",
     "Inference",
     "Palette",
     "Predictor",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOMES = {
     "Configuration": "segmentation.configuration",
+    "Fold": "segmentation.data.protocols",
     "Inference": "segmentation.inference.options",
     "Palette": "segmentation.data.palette",
     "Predictor": "segmentation.inference.predictor",

@@ -10,6 +10,7 @@ import pytest
 from segmentation.configuration import Configuration, LossName, descriptions
 from segmentation.errors import ConfigurationError
 from segmentation.model.losses import TERMS
+from segmentation.runs.run import SHIPPED, Run, find_runs
 
 
 def test_the_defaults_are_the_articles_recipe() -> None:
@@ -144,3 +145,8 @@ def test_a_value_of_another_type_out_of_a_file_is_refused(field: dataclasses.Fie
     for value in WRONG[kind]:
         with pytest.raises(ConfigurationError, match="not what this version understands"):
             Configuration.from_dict({field.name: value})
+
+
+@pytest.mark.parametrize("run", find_runs(SHIPPED), ids=lambda run: run.name)
+def test_the_hyper_parameters_of_shipped_runs_are_understood(run: Run) -> None:
+    assert run.config.hyper_parameters.to_dict().items() >= run.config.configuration.items()

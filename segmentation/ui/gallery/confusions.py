@@ -6,7 +6,8 @@ import numpy as np
 import streamlit as st
 
 from segmentation.data.scenes import Dataset
-from segmentation.runs.run import Run, confusion_column
+from segmentation.runs.patch_table import confusion_column
+from segmentation.runs.run import Run
 from segmentation.ui.charts.evaluation import confusion_figure
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards

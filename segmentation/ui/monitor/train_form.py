@@ -141,7 +141,7 @@ def _await_start() -> None:
     """Say that a training is starting, until its run shows up or its process has ended."""
     name, process = st.session_state[STARTED]
     run = Run(runs_folder() / name)
-    running = run.status["state"] == "running" and run.status.get("pid") == process.pid  # not somebody else's
+    running = run.status.state == "running" and run.status.pid == process.pid  # not somebody else's
     if run.config and (running or process.poll() == DONE):
         del st.session_state[STARTED]
         st.session_state[CHOSEN_RUN] = name
