@@ -1,7 +1,7 @@
 """Records of JSON files: each field is declared once, with what it may be; checked when read (no TensorFlow).
 
-Dataclasses of the standard library and not pydantic: the plain install has no need of it, and a field that another
-version wrote otherwise should read as not known, where pydantic refuses the whole record.
+Dataclasses of the standard library and not pydantic: the plain install would need it for this alone, and a field that
+another version wrote otherwise reads as not known here, for which pydantic wants a validator for each.
 """
 
 from collections.abc import Callable

@@ -131,7 +131,9 @@ class Network(Record):
     name: Annotated[str, text("Its name in the registry.")]
     parameters: Annotated[int, count("Its weights.")]
     blocks: Annotated[list[Block], several(record(Block, "From the image to the output."), 1, MOST_BLOCKS)]
-    skips: Annotated[list[list[int]], several(several(count("The two blocks that a skip connects."), 2, 2))]
+    skips: Annotated[
+        list[list[int]], several(several(count("The two blocks that a skip connects."), 2, 2), most=MOST_BLOCKS)
+    ]
     output: Annotated[list[int] | None, several(count("Height, width and classes.", 1, 10**9), 3, 3)] = None
 
     def __post_init__(self) -> None:

@@ -2,17 +2,18 @@
 
 import json
 import math
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from segmentation.commands.training import print_scores
 from segmentation.data.palette import DUBAI, Palette
 from segmentation.data.stretch import Stretch
 from segmentation.runs import records
-from segmentation.runs.fields import Kind, Record
+from segmentation.runs.fields import Kind, Record, share
 from segmentation.runs.run import CONFIG, METRICS, SHIPPED, STATUS, Run, find_runs
 
 BLOCK = {"shape": [8, 8, 3], "layers": {"Conv2D": 2}}
@@ -171,6 +172,22 @@ def test_scores_are_those_fields_that_may_not_exist() -> None:
     found = {kind.title: value for kind, value in metrics.scores()}
     assert (found["accuracy"], found["mean IoU"]) == (None, 0.25)
     assert all(kind.title and kind.meaning.endswith(".") for kind, _ in metrics.scores())
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithDice(records.Metrics):
+    """What a further score takes."""
+
+    dice: Annotated[float | None, share("Dice", "Twice the intersection over the sum of both areas.")] = None
+
+
+def test_a_further_score_takes_one_field(capsys: pytest.CaptureFixture[str]) -> None:
+    content = sample(records.Metrics) | {"dice": 0.625}
+    found = WithDice.from_dict(content)
+    assert (found.dice, found.to_dict()) == (0.625, content)
+    assert WithDice.from_dict(content | {"dice": 1.5}).dice is None
+    print_scores("mine", found)
+    assert "  Dice                          0.6250  Twice the intersection" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("file", [METRICS, CONFIG, STATUS])
