@@ -395,7 +395,7 @@ def read_run(files: dict[str, bytes | str], folder: Path) -> None:
             path.chmod(0)
     for run in find_runs(folder):
         _look(run)
-        json.dumps(run.status)
+        json.dumps(run.status.to_dict())
         str(run.problems).encode()
         check_run_allowed(run, [folder])
 

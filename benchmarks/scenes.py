@@ -18,6 +18,7 @@ from benchmarks.measuring import alone, median_seconds, print_header, print_row
 from segmentation.data.locate import default_folder
 from segmentation.data.patches import crop, cut, grid, join
 from segmentation.data.scenes import find_dataset, read_scene
+from segmentation.inference.options import Inference
 from segmentation.runs.run import SHIPPED
 
 HEIGHT, WIDTH = 1479, 2149
@@ -38,13 +39,13 @@ def one_by_one(model: Path, image: np.ndarray) -> tuple[float, np.ndarray]:
     return duration, join(np.array(classes, np.uint8), *grid(*image.shape[:2], size))
 
 
-def whole(model: Path, image: np.ndarray, overlap: float, bfloat16: bool) -> tuple[float, np.ndarray]:
+def whole(model: Path, image: np.ndarray, inference: Inference) -> tuple[float, np.ndarray]:
     """Return the median seconds and the classes of ours."""
     from segmentation.inference.predictor import Predictor
 
-    predictor = Predictor(model, bfloat16)
-    classes = crop(predictor.scene_classes(image, overlap=overlap), predictor.patch_size)
-    return median_seconds(lambda: predictor.scene_classes(image, overlap=overlap)), classes
+    predictor = Predictor(model, inference.bfloat16)
+    classes = crop(predictor.scene_classes(image, inference), predictor.patch_size)
+    return median_seconds(lambda: predictor.scene_classes(image, inference)), classes
 
 
 def main(runs: tuple[str, ...] = ("dubai-unet", "dubai-best"), data: Path | None = None) -> None:
@@ -63,7 +64,7 @@ def main(runs: tuple[str, ...] = ("dubai-unet", "dubai-best"), data: Path | None
         slow, expected = alone(one_by_one, model, image)
         print_row(f"`{run}`", "`model.predict`, patch by patch", f"{slow:.2f}", 1, "")
         for bfloat16, overlap in product((False, True), (0, 0.25, 0.5)):
-            duration, classes = alone(whole, model, image, overlap, bfloat16)
+            duration, classes = alone(whole, model, image, Inference(overlap, bfloat16=bfloat16))
             equal = f"{100 * (classes == expected).mean():.2f} %"
             way = f"overlap {overlap}" + ", `--bfloat16`" * bfloat16
             print_row(f"`{run}`", way, f"{duration:.2f}", f"{slow / duration:.1f}", equal)

@@ -31,12 +31,12 @@ def main() -> None:
         flips_and_rotations=True,
     )
     run = segmentation.train(dataset, configuration, arguments.run)
-    print(f"mean IoU on held-out scenes: {run.metrics['mean_iou']:.3f}")
+    print(f"mean IoU on held-out scenes: {run.metrics.mean_iou:.3f}")
 
     predictor = segmentation.Predictor(run.model)
     with Image.open(dataset.scenes[0].image) as file:
         image = np.asarray(file.convert("RGB"))
-    classes = predictor.scene_classes(image, overlap=0.25)
+    classes = predictor.scene_classes(image, segmentation.Inference(overlap=0.25))
     Image.fromarray(run.palette.decode(classes)).save(run.folder / "prediction.png")
     print(
         f"{run.folder / 'prediction.png'} shows {', '.join(run.palette.names[index] for index in np.unique(classes))}"

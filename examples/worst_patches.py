@@ -22,13 +22,11 @@ def main() -> None:
     dataset = segmentation.find_dataset(arguments.dataset)
     run = segmentation.Run(arguments.run)
     patches = segmentation.load_patches(dataset, run.patch_size, protocol="scene")
-    everything = np.ones(len(patches.masks), bool)
-    metrics, table = segmentation.evaluate(
-        segmentation.Predictor(run.model), patches, everything, dataset.palette, "scene"
-    )
+    everything = segmentation.Fold(train=np.arange(0), test=np.arange(len(patches.masks)), protocol="scene")
+    metrics, table = segmentation.evaluate(segmentation.Predictor(run.model), patches, everything, dataset.palette)
 
-    print(f"accuracy {metrics['accuracy']:.3f}, mean IoU {metrics['mean_iou']:.3f}, {metrics['pixels']:,} pixels")
-    for name, iou in metrics["iou"].items():
+    print(f"accuracy {metrics.accuracy:.3f}, mean IoU {metrics.mean_iou:.3f}, {metrics.pixels:,} pixels")
+    for name, iou in metrics.iou.items():
         print(f"  {name:<12} {'–' if iou is None else f'{iou:.3f}'}")
     for patch in table.nsmallest(arguments.worst, "mean_iou").itertuples():
         print(f"{patch.patch}: mean IoU {patch.mean_iou:.3f}, accuracy {patch.accuracy:.3f}")

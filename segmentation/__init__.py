@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from segmentation.configuration import Configuration
     from segmentation.data.palette import Palette
     from segmentation.data.patches import load_patches
+    from segmentation.data.protocols import Fold
     from segmentation.data.scenes import find_dataset
     from segmentation.evaluation.evaluate import evaluate
+    from segmentation.inference.options import Inference
     from segmentation.inference.predictor import Predictor
     from segmentation.runs.run import Run
     from segmentation.training.fit import train
 
 __all__ = [
     "Configuration",
+    "Fold",
+    "Inference",
     "Palette",
     "Predictor",
     "Run",
@@ -33,6 +37,8 @@ __all__ = [
 
 _HOMES = {
     "Configuration": "segmentation.configuration",
+    "Fold": "segmentation.data.protocols",
+    "Inference": "segmentation.inference.options",
     "Palette": "segmentation.data.palette",
     "Predictor": "segmentation.inference.predictor",
     "Run": "segmentation.runs.run",

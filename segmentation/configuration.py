@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
@@ -20,6 +20,9 @@ ARCHITECTURES = ("unet", "lite0-unet", "lite0-unet-large")
 LossName = Literal["cross_entropy", "focal", "jaccard", "dice"]
 
 Schedule = Literal["constant", "cosine"]
+
+LARGEST = 1e15
+"""What no hyper-parameter exceeds: numbers out of a file may have any length."""
 
 
 @dataclass(frozen=True)
@@ -133,25 +136,39 @@ class Configuration:
         Raises:
             ConfigurationError: If it holds what cannot be.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        try:
-            return cls(**{name: value for name, value in content.items() if name in known})
-        except (TypeError, ValueError, AttributeError) as error:
+        known = get_type_hints(cls)
+        values = {name: value for name, value in content.items() if name in known}
+        if not all(_fits(value, known[name]) for name, value in values.items()):
             raise ConfigurationError(
                 "The run's hyper-parameters are not what this version understands: start a new run."
-            ) from error
+            )
+        return cls(**values)
 
     def to_dict(self) -> dict:
         """Return the hyper-parameters as config.json holds them."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
+def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 (whatever may stand behind a field's name)
+    """Tell whether a value out of JSON, NaN and numbers of any length included, is of a field's type."""
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return value in parts
+    if get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(_fits(entry, parts[0]) for entry in value)
+    if parts:  # one type or another
+        return any(_fits(value, part) for part in parts)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return type(value) is kind
+    return (kind is float or (kind is int and isinstance(value, int))) and abs(value) <= LARGEST
+
+
 @cache
 def descriptions() -> dict[str, str]:
     """Return what each hyper-parameter means, by its name: the text below it, which ``train --help`` shows too."""
-    body = ast.parse(inspect.getsource(Configuration)).body[0].body
+    (source,) = ast.parse(inspect.getsource(Configuration)).body
     return {
-        field.target.id: text.value.value
-        for field, text in pairwise(body)
+        ast.unparse(field.target): ast.literal_eval(text.value)
+        for field, text in pairwise(ast.iter_child_nodes(source))
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
     }

@@ -5,6 +5,7 @@ matrix or a stack of them. A score that does not exist (nothing to divide by) is
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from segmentation.data.palette import VOID
 
@@ -115,7 +116,7 @@ def mean_iou(matrix: np.ndarray, without: int | None = None) -> np.ndarray:
     return _divide(np.nansum(scores, -1), counted)
 
 
-def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def _divide(above: ArrayLike, below: ArrayLike) -> np.ndarray:
     above, below = np.asarray(above, float), np.asarray(below, float)
     return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, np.nan), where=below > 0)
 
@@ -135,7 +136,7 @@ def soft_overlap(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
     of_truth = np.take_along_axis(probabilities, index, axis=-1)[..., 0]
     intersection = np.sum(of_truth, axis=(1, 2), where=labelled, dtype=np.float64)
     predicted = np.sum(probabilities, axis=(1, 2, 3), where=labelled[..., None], dtype=np.float64)
-    return intersection, labelled.sum((1, 2)) + predicted
+    return np.asarray(intersection), labelled.sum((1, 2)) + predicted
 
 
 def jaccard(intersection: np.ndarray, total: np.ndarray) -> np.ndarray:

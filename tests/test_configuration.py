@@ -1,6 +1,8 @@
 """The hyper-parameters: the article's as defaults, and those that contradict each other refused."""
 
 import dataclasses
+import math
+import re
 from typing import get_args
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from segmentation.configuration import Configuration, LossName, descriptions
 from segmentation.errors import ConfigurationError
 from segmentation.model.losses import TERMS
+from segmentation.runs.run import SHIPPED, Run, find_runs
 
 
 def test_the_defaults_are_the_articles_recipe() -> None:
@@ -120,3 +123,30 @@ def test_every_hyper_parameter_is_described() -> None:
     assert list(told) == [field.name for field in dataclasses.fields(Configuration)]
     assert told["batch_size"] == "Patches per step."
     assert all(text.endswith(('"', ".", ")")) and len(text) > 15 for text in told.values())
+
+
+LONG = 10**400
+"""An integer that has no float."""
+
+WRONG = {
+    bool: (1, 0.0, "true", None, []),
+    int: (0.5, True, "3", [], {}, LONG, -LONG, math.nan, math.inf),
+    float: (True, "0.5", None, [], {}, LONG, -LONG, math.nan, math.inf),
+    str: (1, 0.5, True, [], {}, math.nan),
+    tuple: ("12", 1, None, {}, [None], ["a"], [True], [LONG], [math.nan], [math.inf]),
+}
+"""Values out of JSON that are not of a type."""
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Configuration), ids=lambda field: field.name)
+def test_a_value_of_another_type_out_of_a_file_is_refused(field: dataclasses.Field) -> None:
+    named = re.search(r"bool|int|float|str|tuple|Literal", str(field.type))[0]
+    kind = {kind.__name__: kind for kind in WRONG}.get(named, str)
+    for value in WRONG[kind]:
+        with pytest.raises(ConfigurationError, match="not what this version understands"):
+            Configuration.from_dict({field.name: value})
+
+
+@pytest.mark.parametrize("run", find_runs(SHIPPED), ids=lambda run: run.name)
+def test_the_hyper_parameters_of_shipped_runs_are_understood(run: Run) -> None:
+    assert run.config.hyper_parameters.to_dict().items() >= run.config.configuration.items()

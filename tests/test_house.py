@@ -76,7 +76,7 @@ def test_every_shipped_run_is_complete_and_has_ended() -> None:
     assert [run.name for run in runs] == SHIPPED_RUNS
     for run in runs:
         assert run.problems == []
-        assert run.status["state"] == "finished"
+        assert run.status.state == "finished"
 
 
 def test_no_shipped_file_names_a_place_on_the_machine_that_made_it() -> None:

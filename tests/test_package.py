@@ -80,8 +80,8 @@ def example(name: str, *arguments: object) -> str:
 def test_the_example_that_trains_predicts_a_scene(trained: tuple, tmp_path: Path) -> None:
     told = example("train_and_predict.py", trained.dataset.root, tmp_path / "run", "--epochs", 1, "--patch-size", 32)
     run = segmentation.Run(tmp_path / "run")
-    assert f"mean IoU on held-out scenes: {run.metrics['mean_iou']:.3f}" in told
-    assert run.status["state"] == "finished"
+    assert f"mean IoU on held-out scenes: {run.metrics.mean_iou:.3f}" in told
+    assert run.status.state == "finished"
     picture = np.asarray(Image.open(run.folder / "prediction.png"))
     assert picture.shape == np.asarray(Image.open(trained.dataset.scenes[0].image)).shape
     assert {tuple(color) for color in picture.reshape(-1, 3)} <= {tuple(color) for color in DUBAI.colors}

@@ -14,6 +14,7 @@ from segmentation.data.images import SUFFIXES
 from segmentation.data.scenes import natural_key
 from segmentation.errors import DONE, PARTLY, DatasetNotFoundError, RunError, printable
 from segmentation.files import replacing
+from segmentation.inference.options import SEAMLESS, Inference
 from segmentation.tables import to_safe_csv
 
 
@@ -24,11 +25,9 @@ def predict(
     masks: Path | None = None,
     nearest_colours: bool = False,
     runs: Path = RUNS,
-    tta: bool = False,
-    overlap: float = 0.25,
+    inference: Annotated[Inference, tyro.conf.arg(name="")] = SEAMLESS,
     confidence: bool = False,
     polygons: bool = False,
-    bfloat16: bool = False,
     dask: str | None = None,
 ) -> int:
     """Predict images: a coloured mask and an index mask each, and a row in results.csv, with scores if it has a mask.
@@ -45,12 +44,9 @@ def predict(
         nearest_colours: Of masks whose colours JPEG or smoothed edges smeared: score a pixel by the class of the
             nearest colour, where it would be left out.
         runs: Folder that holds the runs.
-        tta: Test-time augmentation: average over the eight flips and rotations of each patch.
-        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5; 0 cuts as the
-            article does.
+        inference: How to predict.
         confidence: Of a GeoTIFF: also write NAME-confidence.tif, in per cent.
         polygons: Of a GeoTIFF: also write NAME-classes.geojson.
-        bfloat16: Compute with numbers of 16 bits, faster and less exactly, where the processor can.
         dask: Address of a Dask scheduler, such as tcp://10.0.0.1:8786: its workers predict, from the same folders.
     """
     chosen = find_run(run, runs)
@@ -66,11 +62,9 @@ def predict(
         output,
         truths,
         nearest_colours,
-        overlap,
-        tta,
+        inference,
         confidence,
         polygons,
-        bfloat16,
         chosen.stretch,
     )
     rows, single = {}, len(files) == 1

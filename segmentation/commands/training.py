@@ -15,7 +15,9 @@ from segmentation.data.protocols import Protocol
 from segmentation.data.scenes import find_dataset
 from segmentation.errors import DONE, ConfigurationError, RunError
 from segmentation.inference.export import Format
-from segmentation.runs.run import METRICS, SHIPPED, check_run_name, read_selection
+from segmentation.inference.options import Inference
+from segmentation.runs.records import Metrics
+from segmentation.runs.run import METRICS, SHIPPED, Run, check_run_name, read_selection
 
 
 def summary(architecture: str = "unet", patch_size: int = PATCH_SIZE, classes: int = 6) -> int:
@@ -67,11 +69,7 @@ def train(
         from segmentation.training.fit import train as fit
 
         run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark, devices)
-    if run.metrics is None:
-        raise RunError(
-            f"{name} has ended, but {METRICS} cannot be read: python -m segmentation evaluate --save writes it."
-        )
-    print_scores(run.name, run.metrics)
+    print_scores(run.name, _written_scores(run))
     return DONE
 
 
@@ -104,8 +102,9 @@ def evaluate(
         raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
     from segmentation.evaluation.evaluate import evaluate_run
 
+    inference = Inference(tta=tta, bfloat16=bfloat16)
     with dataset_at(data) as dataset, progress_bar("done") as progress:
-        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, progress, tta, bfloat16, remark)
+        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, inference, progress, remark)
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
     print_scores("".join([chosen.name, *ways]), metrics)
     return DONE
@@ -127,7 +126,7 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
 
     with progress_bar("done") as progress:
         shipped = copy(chosen, dataset, target / chosen.name, progress)
-    print_scores(shipped.name, shipped.metrics)
+    print_scores(shipped.name, _written_scores(shipped))
     return DONE
 
 
@@ -151,23 +150,28 @@ def export(run: str, format: Format, output: Path, runs: Path = RUNS) -> int:
     return DONE
 
 
-def print_scores(name: str, metrics: dict) -> None:
-    """Print what metrics.json holds, with the protocol that gave it."""
+def _written_scores(run: Run) -> Metrics:
+    """Return the scores that a run was left with.
+
+    Raises:
+        RunError: If they cannot be read.
+    """
+    if run.metrics is None:
+        raise RunError(
+            f"{run.name} has ended, but {METRICS} cannot be read: python -m segmentation evaluate --save writes it."
+        )
+    return run.metrics
+
+
+def print_scores(name: str, metrics: Metrics) -> None:
+    """Print a run's scores, each with what it is, and the protocol that gave them."""
     print(
-        f"{name}, protocol {metrics['protocol']}: {metrics['patches']:,} held-out patches, "
-        f"{metrics['pixels']:,} labelled pixels"
+        f"{name}, protocol {metrics.protocol}: {metrics.patches:,} held-out patches, {metrics.pixels:,} labelled pixels"
     )
-    for key, title in (
-        ("accuracy", "accuracy"),
-        ("jaccard", "Jaccard as in the article (soft, flattened)"),
-        ("image_jaccard", "the same, image by image"),
-        ("mean_iou", "mean IoU over all classes"),
-        ("mean_iou_without_unlabeled", "mean IoU without Unlabeled"),
-    ):
-        print(f"  {title:<45}{_score(metrics.get(key))}")
-    for class_name, value in metrics["iou"].items():
-        print(f"  IoU {class_name:<41}{_score(value)}")
-    print(f"  {'expected calibration error':<45}{_score(metrics.get('calibration_error'))}")
+    for kind, value in metrics.scores():
+        print(f"  {kind.title:<30}{_score(value):<8}{kind.meaning}")
+    for class_name, value in metrics.iou.items():
+        print(f"  IoU {class_name:<26}{_score(value)}")
 
 
 def _score(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """Which patches are held out: the three evaluation protocols."""
 
 import math
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -118,3 +119,18 @@ def apply_void_policy(masks: np.ndarray, protocol: Protocol | None, palette: Pal
     if protocol != "patch" or palette.unlabeled is None:
         return masks
     return np.where(masks == VOID, np.uint8(palette.unlabeled), masks)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Which patches a model is trained on, and which it is scored on.
+
+    Args:
+        train: (n,) indices of patches.
+        test: (m,) indices of patches, none of which is trained on.
+        protocol: What holds them out, to be named beside the scores.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    protocol: Protocol

@@ -7,15 +7,17 @@ import numpy as np
 import pandas as pd
 
 from segmentation import scores
-from segmentation.configuration import Configuration
 from segmentation.data.palette import Palette
 from segmentation.data.patches import Patches, Progress, image_statistics, load_patches
-from segmentation.data.protocols import Protocol, held_out
+from segmentation.data.protocols import Fold, Protocol, held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
+from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.run import BEST, Run, confusion_column, write_scores
+from segmentation.runs.patch_table import confusion_columns, patch_table
+from segmentation.runs.records import Calibration, Metrics
+from segmentation.runs.run import BEST, Run, write_scores
 
 
 def evaluate_run(
@@ -24,11 +26,10 @@ def evaluate_run(
     protocol: Protocol | None = None,
     held_out_tile: str | None = None,
     save: bool = False,
+    inference: Inference = PLAIN,
     progress: Progress | None = None,
-    tta: bool = False,
-    bfloat16: bool = False,
     tell: Callable[[str], None] = print,
-) -> tuple[dict, pd.DataFrame]:
+) -> tuple[Metrics, pd.DataFrame]:
     """Score a run's model on a data set, held out as the run or the caller says.
 
     Args:
@@ -37,38 +38,36 @@ def evaluate_run(
         protocol: What is held out; by default what the run was trained with.
         held_out_tile: The tile to hold out under the tile protocol.
         save: Write metrics.json and patches.csv into the run folder. Otherwise only held-out patches are predicted.
+        inference: How to predict; patches do not overlap, whatever it says.
         progress: Called with (done, total) while patches are read and predicted.
-        tta: Predict with test-time augmentation.
-        bfloat16: As in `Predictor`.
         tell: Called with a sentence for what of the data set is left out.
 
     Returns:
-        The contents of metrics.json, and of patches.csv or its held-out part.
+        The scores of the held-out part, and the contents of patches.csv or its held-out part.
 
     Raises:
         RunError: If the run's classes are not the data set's, or its model cannot be loaded.
         BackendError: If what computes the model cannot be loaded.
         ConfigurationError: If the protocol does not suit the data set.
     """
-    if run.palette != dataset.palette:
+    if run.config is None or run.palette != dataset.palette:
         raise RunError(
             f"{run.name} was trained on other classes than {dataset.root.name} has: choose a run that fits it."
         )
-    trained_with = Configuration.from_dict(run.config["configuration"])
+    trained_with = run.config.hyper_parameters
     if protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
-    predictor = Predictor(run.folder / BEST, bfloat16)
+    predictor = Predictor(run.folder / BEST, inference.bfloat16)
     patches = load_patches(dataset, predictor.patch_size, progress, protocol, run.stretch)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     for remark in patches.remarks(dataset, protocol):
         tell(remark)
     if not save:
         table = patches.table[test].reset_index(drop=True)
-        patches, test = (
-            replace(patches, images=patches.images[test], masks=patches.masks[test], table=table),
-            test[test],
-        )
-    metrics, table = evaluate(predictor, patches, test, dataset.palette, protocol, progress, tta)
+        patches = replace(patches, images=patches.images[test], masks=patches.masks[test], table=table)
+        test = test[test]
+    fold = Fold(np.flatnonzero(~test), np.flatnonzero(test), protocol)
+    metrics, table = evaluate(predictor, patches, fold, dataset.palette, progress, inference.tta)
     if save:
         write_scores(run.folder, metrics, table)
     return metrics, table
@@ -77,30 +76,29 @@ def evaluate_run(
 def evaluate(
     predictor: Predictor,
     patches: Patches,
-    test: np.ndarray,
+    fold: Fold,
     palette: Palette,
-    protocol: Protocol,
     progress: Progress | None = None,
     tta: bool = False,
-) -> tuple[dict, pd.DataFrame]:
+) -> tuple[Metrics, pd.DataFrame]:
     """Predict every patch and score it.
 
     Args:
         predictor: The model.
-        patches: All patches, void settled as the protocol wants it.
-        test: (patches,) bool, true where held out.
+        patches: All patches, void settled as the fold's protocol wants it.
+        fold: Which of them are held out.
         palette: The classes.
-        protocol: The protocol that gave `test`, to be named beside the scores.
         progress: Called with (patches done, patches).
         tta: Predict with test-time augmentation.
 
     Returns:
-        The contents of metrics.json (scores of the held-out part) and of patches.csv (one row per patch).
+        The scores of the held-out part, and the contents of patches.csv: one row per patch.
     """
     count, classes = len(patches.masks), len(palette)
     matrices = np.empty((count, classes, classes), np.int64)
     intersection, total, confidence, confidence_wrong, surely_wrong = (np.empty(count) for _ in range(5))
     calibration = np.zeros((scores.CONFIDENCE_BINS, 3))
+    test = np.isin(np.arange(count), fold.test)
     done = 0
     for probabilities in predictor.batches(patches.images, tta):
         now = slice(done, done + len(probabilities))
@@ -116,20 +114,18 @@ def evaluate(
             progress(done, count)
     sureness = {"confidence": confidence, "confidence_wrong": confidence_wrong, "surely_wrong": surely_wrong}
     table = patch_scores(patches, test, matrices, sureness, palette)
-    metrics = summarize(matrices[test], intersection[test], total[test], calibration, palette, protocol)
+    metrics = summarize(matrices[test], intersection[test], total[test], calibration, palette, fold.protocol)
     return metrics, table
 
 
 def patch_scores(
     patches: Patches, test: np.ndarray, matrices: np.ndarray, sureness: dict[str, np.ndarray], palette: Palette
 ) -> pd.DataFrame:
-    """Return patches.csv: one row per patch with its part, scores, how sure the model was, and what its image is like.
-
-    The last columns are its confusion matrix, a column a cell, such as ``Road as Land``: true, then predicted.
-    """
+    """Return patches.csv: each patch's part, scores, how sure the model was, and what its image is like."""
     brightness, contrast = image_statistics(patches.images)
     by_class = scores.iou(matrices)
-    return patches.table.assign(
+    cells = dict(zip(confusion_columns(palette), matrices.reshape(len(matrices), -1).T, strict=True))
+    values = patches.table.assign(
         part=np.where(test, "test", "train"),
         **{f"iou_{name}": by_class[:, index] for index, name in enumerate(palette.names)},
         mean_iou=scores.mean_iou(matrices),
@@ -139,12 +135,9 @@ def patch_scores(
         **sureness,
         brightness=brightness,
         contrast=contrast,
-        **{
-            confusion_column(true, predicted): matrices[:, i, j]
-            for i, true in enumerate(palette.names)
-            for j, predicted in enumerate(palette.names)
-        },
-    ).round(6)
+        **cells,
+    )
+    return patch_table(values, palette)
 
 
 def summarize(
@@ -154,33 +147,33 @@ def summarize(
     calibration: np.ndarray,
     palette: Palette,
     protocol: Protocol,
-) -> dict:
-    """Return the scores of a set of patches as metrics.json holds them, with the counts they come from."""
+) -> Metrics:
+    """Return the scores of a set of patches, with the counts they come from."""
     matrix = matrices.sum(0)
     by_class = scores.iou(matrix)
     pixels, confidence, right = calibration.T
     image_by_image = scores.jaccard(intersection, total)[matrices.any((1, 2))]  # as `ImageJaccard`: those with a label
-    return {
-        "protocol": protocol,
-        "part": "test",
-        "patches": len(matrices),
-        "pixels": int(matrix.sum()),
-        "accuracy": _number(scores.accuracy(matrix)),
-        "jaccard": _number(scores.jaccard(intersection.sum(), total.sum())) if matrix.any() else None,
-        "image_jaccard": _number(image_by_image.mean()) if len(image_by_image) else None,
-        "mean_iou": _number(scores.mean_iou(matrix)),
-        "mean_iou_without_unlabeled": _number(scores.mean_iou(matrix, without=palette.unlabeled)),
-        "iou": {name: _number(value) for name, value in zip(palette.names, by_class, strict=True)},
-        "confusion_matrix": matrix.tolist(),
-        "calibration_error": _number(scores.calibration_error(calibration)),
-        "calibration": {
-            "pixels": pixels.astype(int).tolist(),
-            "confidence": confidence.round(1).tolist(),
-            "right": right.astype(int).tolist(),
-        },
-    }
+    return Metrics(
+        protocol=protocol,
+        part="test",
+        patches=len(matrices),
+        pixels=int(matrix.sum()),
+        accuracy=_number(scores.accuracy(matrix)),
+        jaccard=_number(scores.jaccard(intersection.sum(), total.sum())) if matrix.any() else None,
+        image_jaccard=_number(image_by_image.mean()) if len(image_by_image) else None,
+        mean_iou=_number(scores.mean_iou(matrix)),
+        mean_iou_without_unlabeled=_number(scores.mean_iou(matrix, without=palette.unlabeled)),
+        iou={name: _number(value) for name, value in zip(palette.names, by_class, strict=True)},
+        confusion_matrix=matrix.tolist(),
+        calibration_error=_number(scores.calibration_error(calibration)),
+        calibration=Calibration(
+            pixels=pixels.astype(int).tolist(),
+            confidence=confidence.round(1).tolist(),
+            right=right.astype(int).tolist(),
+        ),
+    )
 
 
-def _number(value: float) -> float | None:
+def _number(value: float | np.ndarray) -> float | None:
     """Return a JSON-ready number; None for a score that does not exist."""
     return round(float(value), 6) if np.isfinite(value) else None

@@ -5,7 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from segmentation.data.scenes import check_same_size
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, NotRasterError, SegmentationError, printable
 from segmentation.files import remove_unfinished, replacing, write_json
+from segmentation.inference.options import SEAMLESS, Inference
 from segmentation.inference.predictor import Predictor
-from segmentation.inference.windows import check_overlap
 
 LONGEST_ENDING = "-classes.tif.aux.xml"
 """What is added at most to an image's name without its suffix."""
@@ -40,15 +40,10 @@ class Job:
         output: The folder for predictions; a file NAME.json in it says how NAME was predicted.
         masks: Masks by the stem of their images' names; not for GeoTIFFs.
         nearest: Give pixels of masks whose colour is no class's the class of the nearest colour.
-        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
-        tta: Test-time augmentation.
+        inference: How to predict.
         confidence: Of a GeoTIFF: also write its confidence.
         polygons: Of a GeoTIFF: also write polygons.
-        bfloat16: As in `Predictor`.
         stretch: That of the run, for images of more than 8 bits; by default each is stretched by its own values.
-
-    Raises:
-        ConfigurationError: If the overlap is out of range.
     """
 
     model: Path
@@ -56,15 +51,10 @@ class Job:
     output: Path
     masks: Mapping[str, Path] = field(default_factory=dict)
     nearest: bool = False
-    overlap: float = 0.25
-    tta: bool = False
+    inference: Inference = SEAMLESS
     confidence: bool = False
     polygons: bool = False
-    bfloat16: bool = False
     stretch: Stretch | None = None
-
-    def __post_init__(self) -> None:
-        check_overlap(self.overlap)
 
     @cached_property
     def digest(self) -> str:
@@ -89,11 +79,9 @@ class Job:
             "nearest": self.nearest and mask is not None,
             "model": self.digest,
             "palette": self.palette.to_dict(),
-            "overlap": self.overlap,
-            "tta": self.tta,
+            **asdict(self.inference),
             "confidence": self.confidence,
             "polygons": self.polygons,
-            "bfloat16": self.bfloat16,
             "stretch": self.stretch and self.stretch.to_dict(),
         }
 
@@ -165,7 +153,8 @@ def predict_files(
         yield from _predict_on(scheduler, job, waiting)
         remove_unfinished(job.output)  # of workers that died
     elif waiting:
-        _predictor(job.model, job.bfloat16)  # a model that cannot be loaded is refused once, not for every image
+        # A model that cannot be loaded is refused once, not for every image.
+        _predictor(job.model, job.inference.bfloat16)
         for image in waiting:
             yield _attempt(job, image, progress)
 
@@ -230,7 +219,7 @@ def predict_file(
     if len(os.fsencode(image.stem + LONGEST_ENDING)) > LONGEST_NAME:
         raise ImageFileError(f"{image.name} has too long a name for {LONGEST_ENDING} to be added: shorten it.")
     settings = job.settings(image)
-    predictor = (load or _predictor)(job.model, job.bfloat16)
+    predictor = (load or _predictor)(job.model, job.inference.bfloat16)
     row, files = _write_prediction(job, image, predictor, progress)
     row = {"image": image.name, "problem": None, **row}
     # Written last: it says that everything before is complete.
@@ -270,7 +259,7 @@ def _write_masks(
     if mask:
         check_same_size(image.shape[:2], read_size(mask, orient=False), path.name, mask.name)
         truth, uncertain = _read_truth(job, mask)
-    classes = predictor.scene_classes(image, progress, job.tta, job.overlap)
+    classes = predictor.scene_classes(image, job.inference, progress)
     files = [f"{path.stem}-colours.png", f"{path.stem}-indices.png"]
     for name, pixels in zip(files, (job.palette.decode(classes), classes), strict=True):
         with replacing(job.output / name) as temporary:
@@ -302,7 +291,7 @@ def _write_map(
 
     classes, *further = files = map_files(job, path)
     confidence = job.output / further[0] if job.confidence else None
-    table = map_raster(predictor, raster, job.palette, job.output / classes, job.overlap, job.tta, confidence, progress)
+    table = map_raster(predictor, raster, job.palette, job.output / classes, job.inference, confidence, progress)
     if job.polygons:
         write_polygons(job.output / classes, raster, job.palette, job.output / further[-1])
     row = {"height": raster.height, "width": raster.width, "pixels": _by_class(job.palette, table["pixels"])}

@@ -22,6 +22,7 @@ from segmentation.data.palette import VOID, Palette
 from segmentation.data.raster import Raster
 from segmentation.errors import StorageError
 from segmentation.files import replacing, scratch_folder
+from segmentation.inference.options import SEAMLESS, Inference
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
 
@@ -37,8 +38,7 @@ def map_raster(
     raster: Raster,
     palette: Palette,
     target: Path,
-    overlap: float = 0.25,
-    tta: bool = False,
+    inference: Inference = SEAMLESS,
     confidence: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -51,8 +51,7 @@ def map_raster(
         raster: The orthophoto.
         palette: The model's classes: the map's colour table and category names.
         target: The map: a cloud-optimised GeoTIFF of class indices, 255 where the orthophoto has no data.
-        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
-        tta: Test-time augmentation.
+        inference: How to predict.
         confidence: Where to write the confidence in per cent, likewise.
         progress: Called with (windows done, windows).
 
@@ -68,7 +67,7 @@ def map_raster(
     with ExitStack() as stack:
         classes_file = stack.enter_context(_optimised(raster, target, palette))
         confidence_file = stack.enter_context(_optimised(raster, confidence)) if confidence else None
-        for columns, strips in _blocks(predictor, raster, overlap, tta, progress):
+        for columns, strips in _blocks(predictor, raster, inference, progress):
             top = 0
             for strip in strips:
                 rows = slice(top, top := top + len(strip))
@@ -90,8 +89,7 @@ def map_raster(
 def _blocks(
     predictor: Predictor,
     raster: Raster,
-    overlap: float,
-    tta: bool,
+    inference: Inference,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[slice, Iterator[np.ndarray]]]:
     """Yield slices of columns, one for an image of usual width, each with the probabilities of its strips.
@@ -99,7 +97,7 @@ def _blocks(
     All blocks are seen through the windows that the whole image would be seen through: each begins and ends whole
     strides beyond its columns, so that those at its edges, which see a mirror image, are cut off.
     """
-    size, stride = predictor.window(raster.height, raster.width, overlap)
+    size, stride = predictor.window(raster.height, raster.width, inference.overlap)
     beyond = -(-2 * size // stride) * stride
     step = max(1, ACROSS // stride) * stride
     starts = range(0, raster.width, step)
@@ -114,8 +112,7 @@ def _blocks(
             partial(raster.read, left=left, right=right),
             raster.height,
             right - left,
-            overlap,
-            tta,
+            inference,
             progress=done if progress else None,
         )
         kept = np.s_[start - left : stop - left]

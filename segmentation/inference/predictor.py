@@ -12,6 +12,7 @@ import numpy as np
 from segmentation.errors import RunError, SegmentationError
 from segmentation.inference.engine import CORES, bfloat16_engine, load_engine, onnx_engine
 from segmentation.inference.model_file import check_model_file, check_probabilities, loading, refusal
+from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
 from segmentation.runs.run import CONFIG, Run
@@ -120,8 +121,7 @@ class Predictor:
         read: Callable[[int, int], np.ndarray],
         height: int,
         width: int,
-        overlap: float = 0.0,
-        tta: bool = False,
+        inference: Inference = PLAIN,
         offset: tuple[int, int] = (0, 0),
         progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[np.ndarray]:
@@ -139,15 +139,14 @@ class Predictor:
             read: From the first row and the row after the last to those rows of the image, (rows, width, 3) uint8.
             height: Of the image, in pixels.
             width: Of the image, in pixels.
-            overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
-            tta: Test-time augmentation, as in `batches`.
+            inference: The overlap of the windows, and whether to predict with test-time augmentation.
             offset: How many pixels further up and left than necessary the windows begin.
             progress: Called with (windows done, windows) after every batch.
 
         Yields:
             (rows, width, classes) float32; the rows of all strips are those of the image.
         """
-        size, overlap, forward, count = self._windows(height, width, overlap)
+        size, overlap, forward, count = self._windows(height, width, inference.overlap)
         down = windows_along(height, size, overlap, offset[0])
         right = windows_along(width, size, overlap, offset[1])
         lefts = right.starts - right.starts[0]
@@ -165,7 +164,7 @@ class Predictor:
         total, done = len(down.starts) * len(lefts), 0
         # What the windows of a row add up to, and those of the row before where the two overlap.
         sums = np.zeros((size, lefts[-1] + size, self.classes), np.float32)
-        for batch in self._compute(forward, windows(), count, tta):
+        for batch in self._compute(forward, windows(), count, inference.tta):
             for probabilities in batch:
                 row, column = divmod(done, len(lefts))
                 sums[:, lefts[column] : lefts[column] + size] += probabilities * weights
@@ -202,36 +201,32 @@ class Predictor:
     def scene_classes(
         self,
         image: np.ndarray,
+        inference: Inference = PLAIN,
         progress: Callable[[int, int], None] | None = None,
-        tta: bool = False,
-        overlap: float = 0.0,
     ) -> np.ndarray:
         """Return class indices (height, width) uint8: what `scene` does, without the memory for probabilities.
 
         Args:
             image: (height, width, 3) uint8.
+            inference: As in `strips`.
             progress: As in `strips`.
-            tta: As in `batches`.
-            overlap: As in `strips`.
         """
-        strips = self.strips(lambda top, end: image[top:end], *image.shape[:2], overlap, tta, progress=progress)
+        strips = self.strips(lambda top, end: image[top:end], *image.shape[:2], inference, progress=progress)
         return np.concatenate([most_probable(strip)[0] for strip in strips])
 
     def scene(
         self,
         image: np.ndarray,
+        inference: Inference = PLAIN,
         progress: Callable[[int, int], None] | None = None,
-        tta: bool = False,
-        overlap: float = 0.0,
         with_probabilities: bool = True,
     ) -> Prediction:
         """Predict an image of any size that fits into memory, as `strips` does.
 
         Args:
             image: (height, width, 3) uint8.
+            inference: As in `strips`.
             progress: Called with (windows done, windows) after every batch.
-            tta: Test-time augmentation, as in `batches`.
-            overlap: As in `strips`.
             with_probabilities: Keep those of every class. Without them a pixel takes three bytes, not five and two per
                 class.
         """
@@ -240,7 +235,7 @@ class Predictor:
         confidence = np.empty((height, width), np.float32 if with_probabilities else np.float16)
         of_classes = np.empty((height, width, self.classes), np.float16) if with_probabilities else None
         done = 0
-        for strip in self.strips(lambda top, end: image[top:end], height, width, overlap, tta, progress=progress):
+        for strip in self.strips(lambda top, end: image[top:end], height, width, inference, progress=progress):
             here = slice(done, done + len(strip))
             classes[here], confidence[here] = most_probable(strip)
             if of_classes is not None:

@@ -165,7 +165,8 @@ def _is_header(row: list[str], known: set[str]) -> bool:
 def _is_half(row: list[str], header: list[str]) -> bool:
     """Tell whether a row is a header of which only the beginning was written."""
     last = len(row) - 1
-    return row != header and row[:-1] == header[:last] and header[last : last + 1] and header[last].startswith(row[-1])
+    begins = row[:-1] == header[:last] and last < len(header) and header[last].startswith(row[-1])
+    return row != header and begins
 
 
 def _is_text(cell: str) -> bool:

@@ -1,65 +1,202 @@
-"""What is in a run folder's files, checked before it is believed."""
+"""What the JSON files of a run folder hold, each field declared once: metrics.json, config.json and status.json.
 
-import csv
+A new score is one field of `Metrics`, and its value in `segmentation.evaluation.evaluate.summarize`: reading, checking,
+writing and the printed table follow from the field.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
-import numpy as np
-import pandas as pd
-
+from segmentation.configuration import Configuration
 from segmentation.data.palette import Palette
 from segmentation.data.protocols import PROTOCOLS
+from segmentation.data.stretch import Stretch
 from segmentation.errors import PaletteError
-
-CONFIG_PARTS = {"configuration", "palette", "dataset"}
-
-SCORES = {
-    "protocol",
-    "patches",
-    "pixels",
-    "accuracy",
-    "jaccard",
-    "mean_iou",
-    "mean_iou_without_unlabeled",
-    "iou",
-    "confusion_matrix",
-}
-
-COUNTED = {"protocol", "patches", "pixels", "iou", "confusion_matrix"}
-
-NAMES = {"patch", "tile", "scene", "part"}
-
-PLACES = {"row", "column"}
-
-SHARES = {"mean_iou", "accuracy", "confidence", "brightness", "contrast"}
-
-PATCH_COLUMNS = NAMES | PLACES | SHARES | {"classes"}
-"""What these files hold at the least: one that lacks any of it counts as unreadable."""
-
-FURTHER = {"pixels": 2**40, "confidence_wrong": 1, "surely_wrong": 1}
-"""What patches.csv holds since a later version, and the most that it can be."""
-
-PARTS = ("train", "test")
+from segmentation.runs.fields import Kind, Record, by_name, count, number, record, several, share, text
 
 LARGEST_JSON, DEEPEST_JSON = 8 << 20, 32
 """Bytes of a JSON file, and lists within lists: the scores of 255 classes take half a megabyte and three."""
 
-LARGEST_TABLE, MOST_COLUMNS = 128 << 20, 70_000
-"""Bytes of patches.csv, enough for 500,000 patches, and columns: those of 255 classes, each predicted as each."""
+LARGEST_PATCH = 1 << 14
+"""Pixels: the side of a patch."""
+
+MOST_BLOCKS = 200
+"""Of a network: more cannot be drawn, and ours have eleven."""
+
+State = Literal["running", "finished", "stopped", "failed", "stalled"]
 
 
-def palette_of(config: dict) -> Palette | None:
-    """Return the classes that config.json names; None if they cannot be."""
+def _hyper_parameters(value: object) -> dict[str, Any]:
+    """Check those hyper-parameters that are needed to look at a run; others are when it is trained on."""
+    if not isinstance(value, dict):
+        raise ValueError("Expected hyper-parameters by name.")
+    if value.get("patch_size") is not None:
+        count("Pixels.", 1, LARGEST_PATCH).read(value["patch_size"])
+    if value.get("protocol") is not None:
+        text("What is held out.", PROTOCOLS).read(value["protocol"])
+    return value
+
+
+def _palette(value: Any) -> Palette:  # noqa: ANN401 (anything JSON can hold)
     try:
-        return Palette.from_dict(config["palette"])
-    except (PaletteError, TypeError, KeyError, ValueError, AttributeError):
+        return Palette.from_dict(value)
+    except (PaletteError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError("Expected classes with names and colours.") from error
+
+
+def _stretch(value: object) -> Stretch:
+    stretch = Stretch.from_dict(value)
+    if stretch is None:
+        raise ValueError("Expected the values that become black and white.")
+    return stretch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Record):
+    """How often the pixels of each bin of confidence are right; the bins are of equal width, from 0 to 1."""
+
+    pixels: Annotated[list[int], several(count("Pixels of each bin."))]
+    confidence: Annotated[list[float], several(number("The sum of their confidence.", most=1e15))]
+    right: Annotated[list[int], several(count("How many of them are right."))]
+
+    def __post_init__(self) -> None:
+        if not len(self.pixels) == len(self.confidence) == len(self.right):
+            raise ValueError("Expected as many sums of confidence and right pixels as bins.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics(Record):
+    """The scores of a run on its held-out part, with the protocol that gave them: metrics.json."""
+
+    protocol: Annotated[str, text("What was held out.", PROTOCOLS)]
+    part: Annotated[str | None, text("The part that is scored.")] = None
+    patches: Annotated[int, count("Held-out patches.")]
+    pixels: Annotated[int, count("Scored pixels.")]
+    accuracy: Annotated[float | None, share("accuracy", "Share of scored pixels that are right.")]
+    jaccard: Annotated[float | None, share("Jaccard", "The article's: soft, all pixels and classes flattened.")]
+    image_jaccard: Annotated[float | None, share("Jaccard by image", "The same, averaged image by image.")] = None
+    mean_iou: Annotated[float | None, share("mean IoU", "Mean over the classes' IoU.")]
+    mean_iou_without_unlabeled: Annotated[
+        float | None, share("mean IoU without Unlabeled", "Mean over the other classes' IoU.")
+    ]
+    iou: Annotated[dict[str, float | None], by_name(share("IoU", "Intersection over union of each class."))]
+    confusion_matrix: Annotated[list[list[int]], several(several(count("Pixels by true and predicted class.")))]
+    calibration_error: Annotated[
+        float | None, share("expected calibration error", "How far apart accuracy and confidence are, over 15 bins.")
+    ] = None
+    calibration: Annotated[Calibration | None, record(Calibration, "The bins that it comes from.")] = None
+
+    def __post_init__(self) -> None:
+        if {len(self.confusion_matrix), *map(len, self.confusion_matrix)} != {len(self.iou)}:
+            raise ValueError("Expected a row and a column of the confusion matrix for each class.")
+
+    def scores(self) -> Iterator[tuple[Kind, float | None]]:
+        """Yield each score with what it is, those of single classes left out."""
+        for name, kind in self.kinds.items():
+            if kind.null:
+                yield kind, getattr(self, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Record):
+    """How a training stands: status.json."""
+
+    state: Annotated[State, text("How it stands.", get_args(State))]
+    pid: Annotated[int | None, count("Its process.")] = None
+    heartbeat: Annotated[float, number("When this was written, in seconds since 1970.")] = 0.0
+    reason: Annotated[str | None, text("Why it stands so.")] = None
+    phase: Annotated[str | None, text("What it does: starting, training or evaluation.")] = None
+    progress: Annotated[float | None, number("Share of its steps that are done.", most=1)] = None
+    epoch: Annotated[int | None, count("The epoch under way, from 1.")] = None
+    epochs: Annotated[int | None, count("Of all epochs.")] = None
+    seconds_an_epoch: Annotated[float | None, number("How long an epoch takes.")] = None
+    seconds_left: Annotated[float | None, number("How long the rest will take.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block(Record):
+    """A stretch of a network's layers whose outputs have one size."""
+
+    shape: Annotated[list[int], several(count("Height, width and channels.", 1, 10**9), 3, 3)]
+    layers: Annotated[dict[str, int], by_name(count("Layers by kind."))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Record):
+    """A network as `segmentation.model.diagram.describe` returns it."""
+
+    name: Annotated[str, text("Its name in the registry.")]
+    parameters: Annotated[int, count("Its weights.")]
+    blocks: Annotated[list[Block], several(record(Block, "From the image to the output."), 1, MOST_BLOCKS)]
+    skips: Annotated[
+        list[list[int]], several(several(count("The two blocks that a skip connects."), 2, 2), most=MOST_BLOCKS)
+    ]
+    output: Annotated[list[int] | None, several(count("Height, width and classes.", 1, 10**9), 3, 3)] = None
+
+    def __post_init__(self) -> None:
+        if any(place >= len(self.blocks) for skip in self.skips for place in skip):
+            raise ValueError("Expected skips between blocks that there are.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord(Record):
+    """The data set that a run was trained on."""
+
+    name: Annotated[str | None, text("Its folder's name.")] = None
+    fingerprint: Annotated[str | None, text("SHA-256 of its files.")] = None
+    scenes: Annotated[int | None, count("Labelled scenes.")] = None
+    stretch: Annotated[
+        Stretch | None,
+        Kind("How images of more than 8 bits are shown.", _stretch, "", Stretch.to_dict, null=True),
+    ] = None
+    skipped: Annotated[list[str] | None, several(text("Why a scene was left out, a sentence each."))] = None
+    patches: Annotated[int | None, count("Patches of all scenes.")] = None
+    held_out: Annotated[int | None, count("Patches that are held out.")] = None
+    trained_on: Annotated[int | None, count("Patches that are trained on.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Record):
+    """What is needed to understand and repeat a run: config.json."""
+
+    configuration: Annotated[dict[str, Any], Kind("Its hyper-parameters.", _hyper_parameters)]
+    dataset: Annotated[DatasetRecord, record(DatasetRecord, "What it was trained on.")]
+    palette: Annotated[Palette, Kind("The classes.", _palette, write=Palette.to_dict)]
+    architecture: Annotated[Network | None, record(Network, "The network, as pages draw it.")] = None
+    versions: Annotated[dict[str, str], by_name(text("Versions of the packages."))] = field(default_factory=dict)
+    backend: Annotated[str | None, text("What Keras trained with.")] = None
+    commit: Annotated[str | None, text("The git commit of this code.", null=True)] = None
+    created: Annotated[str | None, text("When the run began, UTC.")] = None
+
+    @property
+    def hyper_parameters(self) -> Configuration:
+        """The configuration as this version understands it.
+
+        Raises:
+            ConfigurationError: If it holds what cannot be.
+        """
+        return Configuration.from_dict(self.configuration)
+
+
+def read_json(path: Path) -> dict | None:
+    """Return the object that a JSON file holds; None if it holds none, or nothing that can be shown."""
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_JSON:  # a pipe would be waited for
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
+    return content if isinstance(content, dict) and _can_be_shown(content) else None
 
 
-def can_be_shown(content: dict) -> bool:
+def _can_be_shown(content: dict) -> bool:
     """Tell whether JSON is not nested too deep for who writes it out, and holds no half of a character."""
-    layer = [content]
+    layer: list = [content]
     for _ in range(DEEPEST_JSON):
-        inner = []
+        inner: list = []
         for value in layer:
             if isinstance(value, dict):
                 inner += value.keys()
@@ -80,44 +217,3 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def read_patch_table(path: Path, columns: set[str]) -> pd.DataFrame | None:
-    """Read those of the columns that a CSV file has; None if it cannot be read, or not in bounded memory."""
-    try:
-        if not path.is_file() or path.stat().st_size > LARGEST_TABLE:  # a pipe would be waited for
-            return None
-        with path.open("rb") as file:
-            header = file.readline(LARGEST_JSON)
-        if header.count(b",") > MOST_COLUMNS:
-            return None
-        names = next(csv.reader([header.decode()]))
-        if len(set(names)) < len(names):  # pandas would give the second another name
-            return None
-        return pd.read_csv(path, usecols=lambda name: name in columns)
-    except (OSError, ValueError, csv.Error, StopIteration):  # pandas' parser errors are ValueErrors
-        return None
-
-
-def is_number(value: object, least: float = 0, most: float = 1e10) -> bool:
-    """Tell whether a value out of a file is a number from `least` to `most`; the default suits counts and times."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-
-
-def are_scores(metrics: dict, palette: Palette | None) -> bool:
-    """Tell whether the content of metrics.json is scores of these classes."""
-    if not set(metrics) >= SCORES or not isinstance(metrics["iou"], dict) or metrics["protocol"] not in PROTOCOLS:
-        return False
-    names = palette.names if palette else tuple(metrics["iou"])
-    shares = [value for key, value in metrics.items() if key in SCORES - COUNTED] + list(metrics["iou"].values())
-    try:
-        matrix = np.asarray(metrics["confusion_matrix"])
-    except ValueError:  # rows of different lengths
-        return False
-    return (
-        all(share is None or is_number(share, 0, 1) for share in shares)
-        and all(is_number(metrics[key], most=1e15) for key in ("patches", "pixels"))
-        and tuple(metrics["iou"]) == names
-        and matrix.shape == 2 * (len(names),)
-        and np.issubdtype(matrix.dtype, np.integer)
-    )

@@ -72,5 +72,6 @@ class Reviews:
                 new = os.fstat(file.fileno()).st_size == 0
                 csv.writer(file).writerows(([COLUMNS] if new else []) + [[patch, verdict, note, run, now]])
         except (OSError, StorageError) as error:
-            cause = error.__cause__ or error
-            raise RunError(f"The review could not be kept in {self.path.parent.name}: {cause.strerror}.") from error
+            cause = error.__cause__ if isinstance(error, StorageError) else error
+            reason = cause.strerror if isinstance(cause, OSError) else error
+            raise RunError(f"The review could not be kept in {self.path.parent.name}: {reason}.") from error

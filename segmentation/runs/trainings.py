@@ -128,7 +128,7 @@ def _compare(one: np.ndarray, other: np.ndarray, compared: np.ndarray) -> tuple[
     """Tell whether two epochs have a known value of the same column, and whether all such values are equal."""
     one, other = one[compared], other[compared]
     common = np.count_nonzero((one == one) & (other == other))  # NaN is nothing's equal
-    return common > 0, common == np.count_nonzero(one == other)
+    return bool(common > 0), bool(common == np.count_nonzero(one == other))
 
 
 def _join_loop(found: Found) -> None:

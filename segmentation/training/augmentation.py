@@ -48,7 +48,8 @@ class Windows:
         window = np.s_[top % size : top % size + side, left % size : left % size + side]
         masks = self.masks[among]  # a copy
         masks[self.hidden[among]] = VOID
-        return tuple(join(array, len(rows), len(columns))[window] for array in (self.images[among], masks))
+        image, mask = (join(array, len(rows), len(columns))[window] for array in (self.images[among], masks))
+        return image, mask
 
     def place(self, indices: np.ndarray, configuration: Configuration, rng: np.random.Generator) -> Places:
         """Draw a window at a random place and scale around each of the patches `indices`, within its scene."""

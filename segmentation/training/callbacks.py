@@ -26,6 +26,9 @@ MONITOR = "val_accuracy"
 RANDOM = "random.json"
 """State of the dropout layers' random generators, in a snapshot."""
 
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""What answers to a signal."""
+
 STATUS_SECONDS = 5.0
 """A running training says so in status.json about this often."""
 
@@ -209,7 +212,7 @@ class StopBetweenBatches(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.asked = False
-        self.before: dict[int, object] = {}
+        self.before: dict[int, Handler] = {}
 
     def __enter__(self) -> "StopBetweenBatches":
         """Take the signals over, where that is possible and they are not ignored on purpose."""

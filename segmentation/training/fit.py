@@ -16,8 +16,9 @@ import numpy as np
 from segmentation.backend import has_accelerator
 from segmentation.configuration import Configuration
 from segmentation.data.labels import nothing_labelled, shows_a_class
+from segmentation.data.palette import Palette
 from segmentation.data.patches import Patches, Progress, load_patches
-from segmentation.data.protocols import held_out
+from segmentation.data.protocols import Fold, held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.evaluation.evaluate import evaluate
@@ -28,6 +29,7 @@ from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
 from segmentation.model.metrics import training_metrics
 from segmentation.model.registry import build
+from segmentation.runs.records import DatasetRecord, Network, RunConfig
 from segmentation.runs.run import (
     BEST,
     CONFIG,
@@ -138,37 +140,32 @@ def _train(
     for remark in patches.remarks(dataset, configuration.protocol):
         tell(remark)
     part = _selected(np.flatnonzero(~test), patches, selection, folder)
-    if configuration.worst_share < 1:
+    if first and configuration.worst_share < 1:
         part = worst_patches(part, patches, first, configuration.worst_share)
-    config = _config(dataset, configuration, patches, test, part, model)
+    fold = Fold(part, np.flatnonzero(test), configuration.protocol)
+    config = _config(dataset, configuration, patches, fold, model)
     _check_same_run(Run(folder), config)
-    if Run(folder).status.get("state") == "finished":
+    if Run(folder).status.state == "finished":
         return
     if Run(folder).config is None:
-        write_json(folder / CONFIG, config)
+        write_json(folder / CONFIG, config.to_dict())
     if selection:
         with replacing(folder / SELECTION) as temporary:
-            patches.table["patch"].iloc[part].to_csv(temporary, index=False)
+            patches.table["patch"].iloc[fold.train].to_csv(temporary, index=False)
+    with _told_by_the_status(folder):
+        with writing(folder):
+            _fit(model, patches, fold, configuration, folder, verbose, share)
+        if not share.process:
+            keras.distribution.set_distribution(None)  # the others have gone: nobody would answer
+            _finish(folder, patches, fold, dataset.palette, progress)
 
-    due = 0.0
 
-    def evaluated(done: int, total: int) -> None:
-        nonlocal due
-        if done in (0, total) or time.monotonic() >= due:  # every batch would write it hundreds of times
-            due = time.monotonic() + STATUS_SECONDS
-            write_status(folder, "running", phase="evaluation", progress=1.0)
-        if progress:
-            progress(done, total)
-
+@contextmanager
+def _told_by_the_status(folder: Path) -> Iterator[None]:
+    """Say in status.json that a training starts, and how it has ended, whatever ends it."""
     try:
         write_status(folder, "running", phase="starting", progress=0.0)
-        with writing(folder):
-            _fit(model, patches, part, test, configuration, folder, verbose, share)
-        if share.process:
-            return
-        keras.distribution.set_distribution(None)  # the others have gone: nobody would answer
-        evaluated(0, len(test))
-        _finish(folder, patches, test, dataset, configuration, evaluated)
+        yield
     except KeyboardInterrupt:
         write_status(folder, "stopped", reason="stopped by the user")
         raise
@@ -192,7 +189,7 @@ def _run_to_start_from(name: str, runs: Path) -> Run:
 
 def _start_from(model: keras.Model, run: Run) -> None:
     """Give the network the weights of a run."""
-    weights = load_keras_model(run.model).get_weights()
+    weights = load_keras_model(run.folder / BEST).get_weights()
     if [array.shape for array in weights] != [array.shape for array in model.get_weights()]:
         raise ConfigurationError(
             f"{run.name} is another network or has another number of classes: start from a run with the same "
@@ -247,25 +244,24 @@ def worst_patches(part: np.ndarray, patches: Patches, run: Run, share: float) ->
 def _fit(
     model: keras.Model,
     patches: Patches,
-    part: np.ndarray,
-    test: np.ndarray,
+    fold: Fold,
     configuration: Configuration,
     folder: Path,
     verbose: int | str,
     share: Share,
 ) -> None:
-    """Compile and fit on the patches of `part`, from the last snapshot if there is one."""
+    """Compile and fit on the patches of a fold, from the last snapshot if there is one."""
     first_epoch = Snapshot.restore(folder)
     compile_model(model, configuration)
     if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
         return
-    steps = steps_an_epoch(part, configuration)
+    steps = steps_an_epoch(fold.train, configuration)
     callbacks = training_callbacks(folder, configuration, steps, lambda epoch: learning_rate(configuration, epoch))
     on_device = has_accelerator() and share.devices == 1 and fits(patches)
     with StopBetweenBatches() as stop:
         model.fit(
-            feed(training_batches(patches, part, configuration, first_epoch, share, on_device)),
-            validation_data=feed(held_out_batches(patches, np.flatnonzero(test), configuration, share)),
+            feed(training_batches(patches, fold.train, configuration, first_epoch, share, on_device)),
+            validation_data=feed(held_out_batches(patches, fold.test, configuration, share)),
             epochs=configuration.epochs,
             steps_per_epoch=steps,
             callbacks=[*callbacks, stop],
@@ -306,64 +302,63 @@ def learning_rate(configuration: Configuration, epoch: int) -> float:
     return configuration.learning_rate * warming * 0.5 * (1 + math.cos(math.pi * epoch / configuration.epochs))
 
 
-def _finish(
-    folder: Path,
-    patches: Patches,
-    test: np.ndarray,
-    dataset: Dataset,
-    configuration: Configuration,
-    progress: Progress,
-) -> None:
+def _finish(folder: Path, patches: Patches, fold: Fold, palette: Palette, progress: Progress | None) -> None:
     """Strip the optimizer's state from the best model and write its scores."""
+    due = 0.0
+
+    def evaluated(done: int, total: int) -> None:
+        nonlocal due
+        if done in (0, total) or time.monotonic() >= due:  # every batch would write it hundreds of times
+            due = time.monotonic() + STATUS_SECONDS
+            write_status(folder, "running", phase="evaluation", progress=1.0)
+        if progress:
+            progress(done, total)
+
+    evaluated(0, len(patches.masks))
     with replacing(folder / BEST) as temporary:
         keras.saving.load_model(folder / BEST, compile=False).save(temporary)
-    predictor = Predictor(folder / BEST)
-    write_scores(folder, *evaluate(predictor, patches, test, dataset.palette, configuration.protocol, progress))
+    write_scores(folder, *evaluate(Predictor(folder / BEST), patches, fold, palette, evaluated))
 
 
 def _config(
-    dataset: Dataset,
-    configuration: Configuration,
-    patches: Patches,
-    test: np.ndarray,
-    part: np.ndarray,
-    model: keras.Model,
-) -> dict:
-    """Return the contents of config.json: enough to understand and repeat the run."""
-    return {
-        "configuration": configuration.to_dict(),
-        "dataset": {
-            "name": dataset.root.resolve().name,
-            "fingerprint": dataset.fingerprint(),
-            "scenes": len(dataset.scenes),
-            "stretch": stretch.to_dict() if (stretch := dataset.stretch) else None,
-            "skipped": list(patches.skipped),
-            "patches": len(test),
-            "held_out": int(test.sum()),
-            "trained_on": len(part),
-        },
-        "palette": dataset.palette.to_dict(),
-        "architecture": describe(model),
-        "versions": {
+    dataset: Dataset, configuration: Configuration, patches: Patches, fold: Fold, model: keras.Model
+) -> RunConfig:
+    """Return what config.json says: enough to understand and repeat the run."""
+    return RunConfig(
+        configuration=configuration.to_dict(),
+        dataset=DatasetRecord(
+            name=dataset.root.resolve().name,
+            fingerprint=dataset.fingerprint(),
+            scenes=len(dataset.scenes),
+            stretch=dataset.stretch,
+            skipped=list(patches.skipped),
+            patches=len(patches.masks),
+            held_out=len(fold.test),
+            trained_on=len(fold.train),
+        ),
+        palette=dataset.palette,
+        architecture=Network.from_dict(describe(model)),
+        versions={
             name: importlib.metadata.version(name)
             for name in (keras.config.backend(), "keras", "numpy", "pandas", "pillow")
         },
-        "backend": keras.config.backend(),
-        "commit": _commit(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+        backend=keras.config.backend(),
+        commit=_commit(),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
 
 
-def _check_same_run(run: Run, config: dict) -> None:
+def _check_same_run(run: Run, config: RunConfig) -> None:
     """Refuse to resume a run that was started with other hyper-parameters or on other data."""
     if run.config is None:
         return
     # A hyper-parameter that is younger than the run had its default then.
-    known = {**Configuration().to_dict(), **run.config["configuration"]}
-    for part, started_with in (("configuration", known), ("palette", run.config["palette"])):
-        if started_with != config[part]:
+    known = {**Configuration().to_dict(), **run.config.configuration}
+    same = {"configuration": known == config.configuration, "palette": run.palette == config.palette}
+    for part, is_same in same.items():
+        if not is_same:
             raise RunError(f"{run.name} was started with another {part}: use the same to resume, or another name.")
-    if run.fingerprint != config["dataset"]["fingerprint"]:
+    if run.fingerprint != config.dataset.fingerprint:
         raise RunError(f"{run.name} was started on other data: use the same to resume, or another name.")
 
 

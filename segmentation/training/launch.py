@@ -94,12 +94,12 @@ def stop(run: Run) -> None:
         RunError: If it is not running on this machine, as far as can be told.
     """
     status = run.status
-    if status["state"] != "running" or abs(time.time() - status["heartbeat"]) > GONE_SECONDS:
+    if status.state != "running" or abs(time.time() - status.heartbeat) > GONE_SECONDS:
         raise RunError(f"{run.name} gives no sign of life: there is nothing to stop.")
-    if not is_alive(status.get("pid")):  # 0 and below would stop whole groups of processes
+    if not is_alive(status.pid):  # 0 and below would stop whole groups of processes
         raise RunError(f"{run.name} does not run on this machine: stop it where it does.")
     try:
-        os.kill(status["pid"], signal.SIGTERM)
+        os.kill(status.pid, signal.SIGTERM)
     except (ProcessLookupError, PermissionError) as error:
         raise RunError(f"{run.name} does not run on this machine, or belongs to another user.") from error
-    event("training stopped", run=run.name, pid=status["pid"])
+    event("training stopped", run=run.name, pid=status.pid)

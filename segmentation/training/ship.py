@@ -29,8 +29,8 @@ def ship(run: Run, dataset: Dataset, target: Path, progress: Progress | None = N
     Raises:
         RunError: If the run is not finished, or the target exists.
     """
-    if run.status["state"] != "finished" or run.problems:
-        raise RunError(f"{run.name} is not a finished run: {', '.join(run.problems) or run.status['state']}.")
+    if run.status.state != "finished" or run.problems:
+        raise RunError(f"{run.name} is not a finished run: {', '.join(run.problems) or run.status.state}.")
     if target.exists():
         raise RunError(f"There is a folder {target.name} already: remove it first.")
     model = load_keras_model(run.folder / BEST)

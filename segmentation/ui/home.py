@@ -18,6 +18,7 @@ from segmentation.data.locate import ALLOWED_VARIABLE, DATA_FOLDER, PROJECT, VAR
 from segmentation.data.patches import PATCH_SIZE, cut, grid
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, STOPPED, SegmentationError
+from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
 from segmentation.ui.address import link_to
 from segmentation.ui.charts.network import network_figure
@@ -116,22 +117,17 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         st.info("No run is here yet. Train one: `python -m segmentation train --name first`")
         return
     with st.container(border=True):
-        metrics = run.metrics or {}
+        metrics = run.metrics
         figures = st.grid(4, min_column_width=88)
-        figures.metric(
-            "Accuracy", score(metrics.get("accuracy")), help=f"Share of scored pixels that are right. {SCORED}"
-        )
-        figures.metric(
-            "Jaccard", score(metrics.get("jaccard")), help="The article's: soft, all pixels and classes flattened."
-        )
-        figures.metric("Mean IoU", score(metrics.get("mean_iou")), help="Mean over the classes' IoU.")
+        for name in ("accuracy", "jaccard", "mean_iou"):
+            kind = Metrics.kinds[name]
+            figures.metric(kind.heading, score(getattr(metrics, name, None)), help=f"{kind.meaning} {SCORED}")
         figures.metric("Epochs", len(run.history.table) if run.history else "–")
         status = run.status
-        reason = f": {plain(status['reason'])}" if status.get("reason") else ""
+        reason = f": {plain(status.reason)}" if status.reason else ""
         problems = f" · {plain(', '.join(run.problems))}" if run.problems else ""
-        state = status.get("state")
         left_out = f" · {plain(run.left_out)}" if run.left_out else ""
-        st.markdown(f"{STATE_ICONS.get(state, '')} Health: {plain(state)}{reason}{left_out}{problems}")
+        st.markdown(f"{STATE_ICONS.get(status.state, '')} Health: {plain(status.state)}{reason}{left_out}{problems}")
         st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
     if dataset and run.palette and run.palette != dataset.palette:
         st.warning("This run was trained on other classes than this data set has: its scores say nothing about it.")
@@ -173,7 +169,7 @@ def pipeline(dataset: Dataset, run: Run | None) -> None:
             )
     if run and (description := run.architecture):
         st.markdown(
-            f"**5 Network** {plain(description['name'])} of {code(run.name)}, {description['parameters']:,} "
+            f"**5 Network** {plain(description.name)} of {code(run.name)}, {description.parameters:,} "
             "parameters: each block with its output shape, skip connections dotted"
         )
         st.plotly_chart(network_figure(description), key="network", config={"displayModeBar": False})

@@ -33,7 +33,7 @@ def test_a_training_that_is_killed_shows_as_stopped_and_resumes_to_one_history(
     expect(page.get_by_text("mine is running")).to_have_count(1, timeout=120_000)
     expect(page.get_by_text(re.compile(r"mine: \d+ epochs"))).to_have_count(1, timeout=120_000)
 
-    os.kill(Run(tmp_path / "mine").status["pid"], signal.SIGKILL)
+    os.kill(Run(tmp_path / "mine").status.pid, signal.SIGKILL)
     expect(page.get_by_text("mine is stopped")).to_have_count(1, timeout=30_000)
     with (tmp_path / "mine" / "history.csv").open() as file:
         before_the_kill = list(csv.DictReader(file))

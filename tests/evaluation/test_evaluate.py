@@ -1,5 +1,6 @@
 """A trained run scored again, as it was and in other ways."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,15 @@ import pandas as pd
 import pytest
 
 from segmentation.data.palette import VOID
-from segmentation.data.patches import load_patches
+from segmentation.data.patches import Patches, load_patches
+from segmentation.data.protocols import Fold
 from segmentation.data.scenes import find_dataset
 from segmentation.errors import ConfigurationError, RunError
 from segmentation.evaluation.evaluate import evaluate, evaluate_run
+from segmentation.inference.options import Inference
 from segmentation.inference.predictor import Predictor
+from segmentation.runs.patch_table import confusion_columns, patch_columns
+from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
 
 
@@ -26,7 +31,7 @@ def test_a_run_scored_again_has_the_same_scores(trained: tuple) -> None:
 
 def test_a_run_can_be_scored_under_another_protocol(trained: tuple) -> None:
     metrics, table = evaluate_run(trained.run, trained.dataset, "tile", "Tile 2", save=False)
-    assert (metrics["protocol"], metrics["patches"]) == ("tile", 16)
+    assert (metrics.protocol, metrics.patches) == ("tile", 16)
     assert (set(table["part"]), set(table["tile"]), len(table)) == ({"test"}, {"Tile 2"}, 16)
 
 
@@ -45,17 +50,17 @@ def test_scores_are_saved_into_the_run(trained: tuple, tmp_path: Path) -> None:
 
 
 def test_test_time_augmentation_scores_another_prediction_of_the_same_pixels(trained: tuple) -> None:
-    metrics, _ = evaluate_run(trained.run, trained.dataset, save=False, tta=True)
-    assert metrics["pixels"] == trained.run.metrics["pixels"]
-    assert metrics["confusion_matrix"] != trained.run.metrics["confusion_matrix"]
+    metrics, _ = evaluate_run(trained.run, trained.dataset, inference=Inference(tta=True))
+    assert metrics.pixels == trained.run.metrics.pixels
+    assert metrics.confusion_matrix != trained.run.metrics.confusion_matrix
 
 
 def test_the_calibration_is_of_the_held_out_pixels(trained: tuple) -> None:
     metrics = trained.run.metrics
-    assert sum(metrics["calibration"]["pixels"]) == metrics["pixels"]
-    assert sum(metrics["calibration"]["right"]) / metrics["pixels"] == pytest.approx(metrics["accuracy"], abs=1e-6)
-    gaps = np.abs(np.subtract(metrics["calibration"]["right"], metrics["calibration"]["confidence"]))
-    assert metrics["calibration_error"] == pytest.approx(gaps.sum() / metrics["pixels"], abs=1e-5)
+    assert sum(metrics.calibration.pixels) == metrics.pixels
+    assert sum(metrics.calibration.right) / metrics.pixels == pytest.approx(metrics.accuracy, abs=1e-6)
+    gaps = np.abs(np.subtract(metrics.calibration.right, metrics.calibration.confidence))
+    assert metrics.calibration_error == pytest.approx(gaps.sum() / metrics.pixels, abs=1e-5)
 
 
 def test_a_patch_without_any_label_counts_in_no_score(trained: tuple, tmp_path: Path) -> None:
@@ -63,21 +68,21 @@ def test_a_patch_without_any_label_counts_in_no_score(trained: tuple, tmp_path: 
     palette, predictor = trained.dataset.palette, Predictor(trained.run.model)
     drawn = load_patches(trained.dataset, 32, protocol="scene")
     masks = drawn.masks[:6].copy()
-    held_out = np.ones(len(masks), bool)
     first = replace(drawn, images=drawn.images[:6], masks=masks, table=drawn.table[:6])
     fewer = replace(first, images=first.images[1:], masks=masks[1:], table=first.table[1:])
     masks[0] = VOID
-    metrics = evaluate(predictor, first, held_out, palette, "scene")[0]
-    assert metrics.pop("patches") == 6
-    expected = evaluate(predictor, fewer, held_out[1:], palette, "scene")[0]
-    assert expected.pop("patches") == 5
-    assert metrics == expected
+
+    def scored(patches: Patches) -> Metrics:
+        held_out = Fold(np.arange(0), np.arange(len(patches.masks)), "scene")
+        return evaluate(predictor, patches, held_out, palette)[0]
+
+    assert (scored(first).patches, scored(fewer).patches) == (6, 5)
+    assert replace(scored(first), patches=5) == scored(fewer)
 
     masks[:] = VOID
-    nothing = evaluate(predictor, first, held_out, palette, "scene")[0]
-    assert nothing["pixels"] == 0
-    for name in ("accuracy", "jaccard", "image_jaccard", "mean_iou", "calibration_error"):
-        assert nothing[name] is None
+    nothing = scored(first)
+    assert nothing.pixels == 0
+    assert [value for _, value in nothing.scores()] == 6 * [None]
 
 
 def test_a_data_set_of_other_classes_is_refused(trained: tuple, tmp_path: Path) -> None:
@@ -90,3 +95,19 @@ def test_a_data_set_of_other_classes_is_refused(trained: tuple, tmp_path: Path) 
 def test_a_tile_that_does_not_exist_is_refused(trained: tuple) -> None:
     with pytest.raises(ConfigurationError, match="Tile 9"):
         evaluate_run(trained.run, trained.dataset, "tile", "Tile 9")
+
+
+@pytest.mark.parametrize("seed", [1.5, "42", 10**400, [42]], ids=lambda seed: str(seed)[:4])
+def test_a_run_whose_hyper_parameters_make_no_sense_is_refused(trained: tuple, tmp_path: Path, seed: object) -> None:
+    run = Run(shutil.copytree(trained.run.folder, tmp_path / "odd"))
+    config = json.loads((run.folder / "config.json").read_text())
+    config["configuration"]["seed"] = seed
+    (run.folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigurationError, match="not what this version understands"):
+        evaluate_run(run, trained.dataset)
+
+
+def test_the_tables_columns_are_those_declared(trained: tuple) -> None:
+    palette = trained.dataset.palette
+    header = (trained.run.folder / "patches.csv").read_text().splitlines()[0]
+    assert header.split(",") == [column.name for column in patch_columns(palette)] + confusion_columns(palette)

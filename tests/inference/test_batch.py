@@ -17,6 +17,7 @@ from rasterio import Affine
 from segmentation.data.palette import Palette
 from segmentation.errors import ConfigurationError
 from segmentation.inference.batch import Job, predict_files
+from segmentation.inference.options import SEAMLESS, Inference
 from segmentation.inference.predictor import Predictor
 
 PALETTE = Palette(("Roof", "Tree", "Soil"), ((200, 30, 40), (20, 120, 30), (150, 200, 90)))
@@ -49,14 +50,14 @@ def written(folder: Path) -> dict[str, int]:
 
 
 def test_every_image_gets_what_the_predictor_says(small_model: Path, images: list[Path], tmp_path: Path) -> None:
-    rows = list(predict_files(Job(small_model, PALETTE, tmp_path / "out", overlap=0.5), images))
+    rows = list(predict_files(Job(small_model, PALETTE, tmp_path / "out", inference=Inference(overlap=0.5)), images))
     assert [row["image"] for row in rows] == [image.name for image in images]
     predictor = Predictor(small_model)
     for row, image in zip(rows, images, strict=True):
         if image.name == "image 05.png":
             assert "image 05.png is not an image that can be read" in row["problem"]
             continue
-        expected = predictor.scene(np.asarray(Image.open(image)), overlap=0.5).classes
+        expected = predictor.scene(np.asarray(Image.open(image)), Inference(overlap=0.5)).classes
         assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / f"{image.stem}-indices.png")), expected)
         assert row["problem"] is None
         assert (row["height"], row["width"]) == expected.shape
@@ -75,9 +76,9 @@ def test_what_is_done_is_not_done_again(small_model: Path, images: list[Path], t
 @pytest.mark.usefixtures("bfloat16")
 def test_what_was_done_exactly_is_done_again_in_bfloat16(small_model: Path, images: list[Path], tmp_path: Path) -> None:
     for bfloat16 in (False, True):
-        job = Job(small_model, PALETTE, tmp_path / "out", bfloat16=bfloat16)
+        job = Job(small_model, PALETTE, tmp_path / "out", inference=Inference(0.25, bfloat16=bfloat16))
         (row,) = predict_files(job, images[:1])
-        expected = Predictor(small_model, bfloat16).scene_classes(np.asarray(Image.open(images[0])), overlap=0.25)
+        expected = Predictor(small_model, bfloat16).scene_classes(np.asarray(Image.open(images[0])), SEAMLESS)
         assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "image 00-indices.png")), expected)
         settings = json.loads((tmp_path / "out" / "image 00.json").read_text())["settings"]
         assert settings["bfloat16"] is bfloat16
@@ -85,7 +86,7 @@ def test_what_was_done_exactly_is_done_again_in_bfloat16(small_model: Path, imag
 
 
 def change_overlap(job: Job, image: Path) -> Job:
-    return Job(job.model, job.palette, job.output, overlap=0.5)
+    return Job(job.model, job.palette, job.output, inference=Inference(overlap=0.5))
 
 
 def change_a_colour(job: Job, image: Path) -> Job:

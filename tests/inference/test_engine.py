@@ -15,6 +15,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import BackendError, RunError
 from segmentation.inference import engine
 from segmentation.inference.engine import keras_engine, load_engine
+from segmentation.inference.options import Inference
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import SHIPPED, find_runs
 
@@ -43,7 +44,7 @@ def test_in_bfloat16_almost_all_pixels_get_the_same_class(run: object, patches: 
     assert np.abs(probabilities - expected).mean() < 5e-3
     assert (probabilities.argmax(-1) == expected.argmax(-1)).mean() > 0.99
     image = np.concatenate(np.concatenate(patches.reshape(4, 4, 160, 160, 3), axis=1), axis=1)
-    same = coarse.scene_classes(image, overlap=0.5) == exact.scene_classes(image, overlap=0.5)
+    same = coarse.scene_classes(image, Inference(overlap=0.5)) == exact.scene_classes(image, Inference(overlap=0.5))
     assert 0.99 < same.mean() < 1
 
 
@@ -116,6 +117,7 @@ def test_shipped_models_predict_without_tensorflow_in_memory_that_does_not_grow(
     code = """
 import resource, sys
 import numpy as np
+from segmentation.inference.options import Inference
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import SHIPPED, find_runs
 
@@ -152,7 +154,7 @@ def test_many_threads_share_a_predictor(small_model: Path) -> None:
     predictor = Predictor(small_model)
     size = predictor.patch_size
     images = np.random.default_rng(1).integers(0, 256, (12, 5 * size, 3 * size, 3), dtype=np.uint8)
-    expected = [predictor.scene(image, overlap=0.5).probabilities for image in images]
+    expected = [predictor.scene(image, Inference(overlap=0.5)).probabilities for image in images]
     with ThreadPoolExecutor(6) as pool:
-        received = list(pool.map(lambda image: predictor.scene(image, overlap=0.5).probabilities, images))
+        received = list(pool.map(lambda image: predictor.scene(image, Inference(overlap=0.5)).probabilities, images))
     assert np.array_equal(received, expected)

@@ -18,6 +18,7 @@ from segmentation.data.raster import Raster
 from segmentation.errors import ImageFileError, StorageError
 from segmentation.inference import maps
 from segmentation.inference.maps import map_raster, write_polygons
+from segmentation.inference.options import Inference
 from segmentation.inference.predictor import Predictor
 
 HEIGHT, WIDTH = 75, 90
@@ -51,7 +52,7 @@ def ortho(tmp_path: Path, image: np.ndarray) -> Path:
 
 
 def expected_classes(predictor: Predictor, image: np.ndarray, overlap: float) -> np.ndarray:
-    classes = predictor.scene(image, overlap=overlap).classes.copy()
+    classes = predictor.scene(image, Inference(overlap)).classes.copy()
     classes[:, :10] = 255
     return classes
 
@@ -62,7 +63,7 @@ def test_the_map_holds_the_prediction_where_the_orthophoto_lies(
 ) -> None:
     target = tmp_path / "out" / "classes.tif"
     with Raster(ortho) as raster:
-        table = map_raster(predictor, raster, PALETTE, target, overlap)
+        table = map_raster(predictor, raster, PALETTE, target, Inference(overlap))
     expected = expected_classes(predictor, image, overlap)
     with rasterio.open(target) as file:
         assert np.array_equal(file.read(1), expected)
@@ -92,8 +93,10 @@ def test_the_classes_names_are_told_as_gdal_reads_them(predictor: Predictor, ort
 
 def test_confidence_is_in_per_cent(predictor: Predictor, image: np.ndarray, ortho: Path, tmp_path: Path) -> None:
     with Raster(ortho) as raster:
-        map_raster(predictor, raster, PALETTE, tmp_path / "classes.tif", 0.5, confidence=tmp_path / "confidence.tif")
-    expected = 100 * predictor.scene(image, overlap=0.5).confidence
+        map_raster(
+            predictor, raster, PALETTE, tmp_path / "classes.tif", Inference(0.5), confidence=tmp_path / "confidence.tif"
+        )
+    expected = 100 * predictor.scene(image, Inference(0.5)).confidence
     with rasterio.open(tmp_path / "confidence.tif") as file:
         read = file.read(1)
         assert file.transform == TRANSFORM
@@ -235,7 +238,9 @@ def test_a_wide_image_is_predicted_in_blocks_as_it_is_in_one(
         with Raster(tmp_path / "wide.tif") as raster:
             target = tmp_path / f"{name}.tif"
             tables.append(
-                map_raster(predictor, raster, PALETTE, target, overlap, progress=lambda *step: steps.append(step))
+                map_raster(
+                    predictor, raster, PALETTE, target, Inference(overlap), progress=lambda *step: steps.append(step)
+                )
             )
         with rasterio.open(target) as file:
             read.append(file.read(1))

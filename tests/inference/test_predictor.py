@@ -14,6 +14,7 @@ import pytest
 from segmentation.data.scenes import Dataset, read_scene
 from segmentation.errors import RunError
 from segmentation.inference.engine import CORES
+from segmentation.inference.options import Inference
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import BATCH, Predictor
 from segmentation.model.unet import unet
@@ -123,7 +124,7 @@ def test_test_time_augmentation_is_the_mean_over_all_eight_ways_up(predictor: Pr
 def test_a_scene_can_be_predicted_with_test_time_augmentation(predictor: Predictor) -> None:
     image = image_of(SIZE, SIZE)
     (probabilities,) = predictor.batches(image[None], tta=True)
-    prediction = predictor.scene(image, tta=True)
+    prediction = predictor.scene(image, Inference(tta=True))
     assert_is_best(prediction.classes, prediction.confidence, probabilities[0])
 
 
@@ -150,8 +151,8 @@ def assert_is_best(classes: np.ndarray, confidence: np.ndarray, probabilities: n
 @pytest.mark.parametrize(("tta", "overlap"), [(False, 0.0), (True, 0.0), (False, 0.5)])
 def test_classes_alone_are_those_of_the_scene(predictor: Predictor, tta: bool, overlap: float) -> None:
     image = image_of(70, 50)
-    expected = predictor.scene(image, tta=tta, overlap=overlap).classes
-    classes = predictor.scene_classes(image, tta=tta, overlap=overlap)
+    expected = predictor.scene(image, Inference(overlap, tta)).classes
+    classes = predictor.scene_classes(image, Inference(overlap, tta))
     assert classes.dtype == np.uint8
     assert np.array_equal(classes, expected)
 
@@ -206,7 +207,7 @@ def test_entropy_is_that_of_the_probabilities_scaled_to_one(predictor: Predictor
 
 def test_a_scene_reports_every_batch(predictor: Predictor) -> None:
     calls = []
-    predictor.scene(image_of(5 * SIZE, 8 * SIZE), lambda done, total: calls.append((done, total)))
+    predictor.scene(image_of(5 * SIZE, 8 * SIZE), progress=lambda done, total: calls.append((done, total)))
     assert calls == [(done, 40) for done in range(BATCH, 41, BATCH)]
 
 
@@ -237,7 +238,7 @@ def test_overlapping_windows_are_averaged(
     predictor: Predictor, path: Path, height: int, width: int, overlap: int
 ) -> None:
     image = image_of(height, width)
-    prediction = predictor.scene(image, overlap=overlap / SIZE)
+    prediction = predictor.scene(image, Inference(overlap / SIZE))
     assert_is_best(prediction.classes, prediction.confidence, averaged_by_hand(path, image, overlap))
 
 
@@ -247,7 +248,7 @@ def test_a_network_of_one_size_sees_overlapping_patches(tmp_path: Path) -> None:
     x = keras.layers.Resizing(SIZE, SIZE)(inputs)
     keras.Model(inputs, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(x)).save(tmp_path / "best.keras")
     predictor, image, calls = Predictor(tmp_path / "best.keras"), image_of(3 * SIZE, SIZE), []
-    prediction = predictor.scene(image, lambda done, total: calls.append(total), overlap=0.5)
+    prediction = predictor.scene(image, Inference(0.5), lambda done, total: calls.append(total))
     assert calls[-1] == 7
     patches = np.concatenate(list(predictor.batches(image.reshape(3, SIZE, SIZE, 3))))
     assert_is_best(prediction.classes, prediction.confidence, patches.reshape(3 * SIZE, SIZE, CLASSES))
@@ -263,7 +264,7 @@ def test_where_the_windows_begin_changes_few_pixels(
         image = read_scene(scene, real_dataset.palette)[0][:560, :640]
 
         def classes(overlap: float, *offset: int, image: np.ndarray = image) -> np.ndarray:
-            strips = predictor.strips(lambda top, end: image[top:end], *image.shape[:2], overlap, offset=offset)
+            strips = predictor.strips(lambda top, end: image[top:end], *image.shape[:2], Inference(overlap), offset)
             return np.concatenate([strip.argmax(-1) for strip in strips])
 
         expected = classes(0.5, 0, 0)
@@ -279,7 +280,7 @@ def test_where_the_windows_begin_changes_few_pixels(
 @pytest.mark.parametrize("overlap", [0.25, 0.5])
 def test_an_image_of_one_patch_is_seen_once_whatever_the_overlap(predictor: Predictor, overlap: float) -> None:
     image = image_of(SIZE, SIZE)
-    prediction = predictor.scene(image, overlap=overlap)
+    prediction = predictor.scene(image, Inference(overlap))
     (probabilities,) = predictor.batches(image[None])
     assert_is_best(prediction.classes, prediction.confidence, probabilities[0])
 
@@ -296,7 +297,7 @@ def test_strips_hold_every_row_once_and_ask_for_few(
         asked.append(end - top)
         return image[top:end]
 
-    strips = list(predictor.strips(read, height, width, overlap, offset=offset))
+    strips = list(predictor.strips(read, height, width, Inference(overlap), offset))
     probabilities = np.concatenate(strips)
     assert probabilities.shape == (height, width, CLASSES)
     assert np.allclose(probabilities.sum(-1), 1, atol=1e-5)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 from segmentation.data.palette import DUBAI
 from segmentation.errors import NotAllowedError, RunError
+from segmentation.runs.records import Metrics
 from segmentation.runs.run import (
     SILENT_SECONDS,
     Run,
@@ -96,10 +98,10 @@ def test_a_run_or_a_file_in_it_that_is_a_link_out_is_refused(whole: Path, tmp_pa
 
 def test_a_whole_run_is_read(whole: Path) -> None:
     run = Run(whole)
-    assert (run.name, run.config["configuration"], run.metrics) == ("whole", {"epochs": 2}, METRICS)
+    assert (run.name, run.config.configuration, run.metrics) == ("whole", {"epochs": 2}, Metrics.from_dict(METRICS))
     assert run.history.table["loss"].tolist() == [1.0, 0.5]
     assert run.patches["patch"].tolist() == ["t/s/r00c00"]
-    assert (run.palette, run.model, run.status["state"]) == (DUBAI, whole / "best.keras", "finished")
+    assert (run.palette, run.model, run.status.state) == (DUBAI, whole / "best.keras", "finished")
 
 
 def test_a_whole_run_has_no_problems(whole: Path) -> None:
@@ -183,21 +185,21 @@ def test_a_status_tells_state_process_and_details(whole: Path) -> None:
     before = time.time()
     write_status(whole, "running", phase="training", progress=0.25)
     status = Run(whole).status
-    assert (status["state"], status["phase"], status["progress"]) == ("running", "training", 0.25)
-    assert status["pid"] == os.getpid()
-    assert before <= status["heartbeat"] <= time.time()
+    assert (status.state, status.phase, status.progress) == ("running", "training", 0.25)
+    assert status.pid == os.getpid()
+    assert before <= status.heartbeat <= time.time()
 
 
 def test_a_running_training_that_is_silent_has_stalled(whole: Path) -> None:
     write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS - 5, pid=1)
     status = Run(whole).status
-    assert (status["state"], status["pid"]) == ("stalled", 1)
-    assert "more than two minutes" in status["reason"]
+    assert (status.state, status.pid) == ("stalled", 1)
+    assert "more than two minutes" in status.reason
 
 
 def test_a_running_training_that_wrote_lately_is_running(whole: Path) -> None:
     write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS / 2, pid=os.getpid())
-    assert Run(whole).status["state"] == "running"
+    assert Run(whole).status.state == "running"
 
 
 def test_a_running_training_whose_process_is_gone_has_stopped(whole: Path) -> None:
@@ -205,7 +207,7 @@ def test_a_running_training_whose_process_is_gone_has_stopped(whole: Path) -> No
     gone.wait()
     write_raw_status(whole, state="running", heartbeat=time.time() - SILENT_SECONDS / 2, pid=gone.pid)
     status = Run(whole).status
-    assert (status["state"], status["reason"]) == ("stopped", "its process is gone")
+    assert (status.state, status.reason) == ("stopped", "its process is gone")
 
 
 @pytest.mark.parametrize(("early", "state"), [(5, "running"), (60, "stopped"), (3600, "stalled")])
@@ -214,20 +216,20 @@ def test_a_heartbeat_from_the_future_is_as_old_as_it_is_early(whole: Path, early
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     write_raw_status(whole, state="running", heartbeat=time.time() + early, pid=gone.pid)
-    assert Run(whole).status["state"] == state
+    assert Run(whole).status.state == state
 
 
 @pytest.mark.parametrize("value", [None, "x", -1, 1e300, math.nan, math.inf, True, [], {}], ids=repr)
 def test_numbers_of_a_status_that_make_no_sense_are_left_out(whole: Path, value: object) -> None:
     write_raw_status(whole, state="running", heartbeat=time.time(), pid=os.getpid(), progress=value, epochs=value)
     status = Run(whole).status
-    assert (status["state"], "progress" in status, "epochs" in status) == ("running", False, False)
+    assert (status.state, status.progress, status.epochs) == ("running", None, None)
 
 
 @pytest.mark.parametrize("state", ["state", {"state": "flying"}, {"state": None}, {"state": []}], ids=repr)
 def test_a_status_of_another_version_counts_as_stopped(whole: Path, state: object) -> None:
     (whole / "status.json").write_text(json.dumps(state))
-    assert (Run(whole).status["state"], Run(whole).status["reason"]) == ("stopped", "status.json cannot be read")
+    assert (Run(whole).status.state, Run(whole).status.reason) == ("stopped", "status.json cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -292,13 +294,13 @@ def test_a_config_that_cannot_be_counts_as_unreadable(whole: Path, change: dict)
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
 def test_a_run_that_has_ended_does_not_stall(whole: Path, state: str) -> None:
     write_raw_status(whole, state=state, heartbeat=0)
-    assert Run(whole).status["state"] == state
+    assert Run(whole).status.state == state
 
 
 @pytest.mark.parametrize("heartbeat", [None, "yesterday", []], ids=str)
 def test_a_running_status_without_a_time_has_stalled(whole: Path, heartbeat: object) -> None:
     write_raw_status(whole, state="running", heartbeat=heartbeat)
-    assert Run(whole).status["state"] == "stalled"
+    assert Run(whole).status.state == "stalled"
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"state": "run', b"[]", b"\xff\xfe"], ids=repr)
@@ -306,14 +308,15 @@ def test_without_a_readable_status_a_run_counts_as_stopped(whole: Path, content:
     (whole / "status.json").unlink()
     if content is not None:
         (whole / "status.json").write_bytes(content)
-    assert Run(whole).status["state"] == "stopped"
+    assert Run(whole).status.state == "stopped"
 
 
 def test_scores_are_read_back_as_written(whole: Path) -> None:
     table = Run(whole).patches.assign(mean_iou=0.25)
-    write_scores(whole, {**METRICS, "accuracy": 0.875}, table)
+    metrics = replace(Run(whole).metrics, accuracy=0.875)
+    write_scores(whole, metrics, table)
     run = Run(whole)
-    assert run.metrics == {**METRICS, "accuracy": 0.875}
+    assert run.metrics == metrics
     pd.testing.assert_frame_equal(run.patches, table)
 
 

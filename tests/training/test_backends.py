@@ -100,9 +100,9 @@ def test_curves_from_the_same_weights_agree_on_every_backend(runs: Path, backend
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_says_what_it_was_trained_with(runs: Path, backend: str) -> None:
     run = Run(runs / backend)
-    assert (run.problems, run.status["state"]) == ([], "finished")
-    assert run.config["backend"] == backend
-    assert run.config["versions"].keys() == {backend, "keras", "numpy", "pandas", "pillow"}
+    assert (run.problems, run.status.state) == ([], "finished")
+    assert run.config.backend == backend
+    assert run.config.versions.keys() == {backend, "keras", "numpy", "pandas", "pillow"}
 
 
 @pytest.mark.parametrize(("trained_on", "loaded_on"), list(permutations(BACKENDS, 2)))
@@ -144,7 +144,7 @@ def test_a_training_killed_and_resumed_ends_as_if_never_cut(runs: Path, backend:
     for column in expected:
         tolerance = 1e-2 if "loss" in column and backend == "jax" else 1e-4
         assert curves[column].tolist() == pytest.approx(expected[column].tolist(), rel=tolerance), column
-    assert Run(run).metrics["confusion_matrix"] == Run(whole).metrics["confusion_matrix"]
+    assert Run(run).metrics.confusion_matrix == Run(whole).metrics.confusion_matrix
 
 
 def test_mixed_precision_by_keras_own_policy_leaves_a_file_in_single_precision(
@@ -203,8 +203,8 @@ for words in map(json.loads, sys.stdin):
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["0", "0", "0", "0", "1"]
     assert done.stderr.splitlines()[-1] == "Expected 0 to 2 devices, as many as are here. Received: 3"
     run = Run(tmp_path / "bare")
-    assert (run.problems, run.status["state"], run.config["backend"]) == ([], "finished", "jax")
-    assert (run.fingerprint, run.config["dataset"]["name"]) == (small_dataset.fingerprint(), small_dataset.root.name)
+    assert (run.problems, run.status.state, run.config.backend) == ([], "finished", "jax")
+    assert (run.fingerprint, run.config.dataset.name) == (small_dataset.fingerprint(), small_dataset.root.name)
     assert (output / f"{scene.image.stem}-indices.png").is_file()
 
 

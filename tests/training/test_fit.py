@@ -136,9 +136,9 @@ def assert_same_training(run: Run, uncut: Run) -> None:
     assert run.history.notes == ()
     assert run.history.table["epoch"].tolist() == list(range(len(uncut.history.table)))
     pd.testing.assert_frame_equal(run.history.table, uncut.history.table, atol=1e-5)
-    assert run.metrics["accuracy"] == pytest.approx(uncut.metrics["accuracy"], abs=1e-5)
+    assert run.metrics.accuracy == pytest.approx(uncut.metrics.accuracy, abs=1e-5)
     assert {file.name for file in run.folder.iterdir()} == FILES
-    assert run.status["state"] == "finished"
+    assert run.status.state == "finished"
 
 
 # What a training leaves
@@ -149,7 +149,7 @@ def test_a_training_leaves_every_file_and_no_other(trained: tuple) -> None:
 
 
 def test_a_training_leaves_a_run_without_problems(trained: tuple) -> None:
-    assert (trained.run.problems, trained.run.status["state"]) == ([], "finished")
+    assert (trained.run.problems, trained.run.status.state) == ([], "finished")
 
 
 def test_the_history_has_every_epoch_and_metric(trained: tuple) -> None:
@@ -346,7 +346,7 @@ def test_the_kept_model_is_that_of_the_epoch_with_the_best_validation_accuracy(j
     table = run.history.table
     best = table.loc[table["val_accuracy"].idxmax()]
     for name in ("accuracy", "jaccard", "image_jaccard", "mean_iou"):
-        assert run.metrics[name] == pytest.approx(best[f"val_{name}"], abs=1e-4), name
+        assert getattr(run.metrics, name) == pytest.approx(best[f"val_{name}"], abs=1e-4), name
 
 
 # The learning rate
@@ -375,7 +375,7 @@ def test_what_is_kept_and_validated_is_the_average_of_the_weights(small_dataset:
     table, other = run.history.table, plain.history.table
     assert table["loss"].tolist() == pytest.approx(other["loss"].tolist(), rel=1e-3)  # the steps are the same
     assert table["val_loss"][0] != pytest.approx(other["val_loss"][0], rel=1e-3)
-    assert run.metrics["accuracy"] == pytest.approx(table["val_accuracy"].max(), abs=1e-4)
+    assert run.metrics.accuracy == pytest.approx(table["val_accuracy"].max(), abs=1e-4)
 
 
 def test_weight_decay_shrinks_kernels_and_spares_the_rest(small_dataset: Dataset, tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_mixed_precision_leaves_a_file_in_single_precision(small_dataset: Datase
     onnx_engine(run.model)  # which takes nothing else
     plain = train(small_dataset, dataclasses.replace(SHORT, epochs=1), tmp_path / "plain", verbose=0)
     assert tf.config.optimizer.get_experimental_options()[option] is False
-    assert run.metrics["accuracy"] == pytest.approx(plain.metrics["accuracy"], abs=0.02)
+    assert run.metrics.accuracy == pytest.approx(plain.metrics.accuracy, abs=0.02)
 
 
 def test_the_history_tells_each_epochs_learning_rate(uncut: Run) -> None:
@@ -430,7 +430,7 @@ def test_a_sum_of_losses_with_class_weights_is_what_is_logged(small_dataset: Dat
     )
     plain = train(small_dataset, dataclasses.replace(SHORT, epochs=1), tmp_path / "plain", verbose=0)
     run = train(small_dataset, weighted, tmp_path / "run", verbose=0)
-    assert run.config["configuration"]["class_weights"] == [1, 1, 1, 1, 1, 4]
+    assert run.config.configuration["class_weights"] == [1, 1, 1, 1, 1, 4]
     assert run.history.table["loss"][0] != plain.history.table["loss"][0]
 
 
@@ -438,8 +438,8 @@ def test_a_training_can_start_from_another_runs_weights(small_dataset: Dataset, 
     shutil.copytree(uncut.folder, tmp_path / "first")
     standing = dataclasses.replace(SHORT, start_from="first", epochs=1, learning_rate=1e-9)
     run = train(small_dataset, standing, tmp_path / "second", verbose=0)
-    assert run.metrics["accuracy"] == pytest.approx(uncut.metrics["accuracy"], abs=1e-3)
-    assert run.metrics["jaccard"] == pytest.approx(uncut.metrics["jaccard"], abs=1e-3)
+    assert run.metrics.accuracy == pytest.approx(uncut.metrics.accuracy, abs=1e-3)
+    assert run.metrics.jaccard == pytest.approx(uncut.metrics.jaccard, abs=1e-3)
 
 
 def test_the_worst_share_is_that_with_the_lowest_mean_iou(small_dataset: Dataset, uncut: Run) -> None:
@@ -462,8 +462,8 @@ def test_a_training_can_keep_to_patches_chosen_by_name(small_dataset: Dataset, u
     with pytest.raises(RunError, match="was started on other patches"):
         train(small_dataset, SHORT, folder, resume=True, verbose=0, selection=names[6:9])
     run = train(small_dataset, SHORT, folder, resume=True, verbose=0)
-    assert run.config["dataset"]["trained_on"] == 5
-    assert run.metrics["patches"] == 3
+    assert run.config.dataset.trained_on == 5
+    assert run.metrics.patches == 3
     whole = train(small_dataset, SHORT, tmp_path / "whole", verbose=0, selection=chosen[:5])
     assert run.history.table["loss"].tolist() == pytest.approx(whole.history.table["loss"].tolist(), rel=1e-3)
 
@@ -494,7 +494,7 @@ def test_a_training_can_keep_to_the_patches_that_failed(small_dataset: Dataset, 
         patch.setattr(Heartbeat, "on_train_batch_begin", lambda self, batch, logs=None: seen.append(batch))
         run = train(small_dataset, worst, tmp_path / "second", verbose=0)
     assert seen == list(range(7))
-    assert run.metrics["patches"] == 3  # what is held out stays the same
+    assert run.metrics.patches == 3  # what is held out stays the same
 
 
 def test_a_run_without_a_table_of_patches_knows_no_worst(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
@@ -546,7 +546,7 @@ def test_a_hyper_parameter_younger_than_the_run_counts_as_its_default(
     with pytest.raises(RunError, match="another configuration"):
         train(small_dataset, dataclasses.replace(SHORT, contrast=0.5), folder, resume=True, verbose=0)
     run = train(small_dataset, SHORT, folder, resume=True, verbose=0)
-    assert run.status["state"] == "finished"
+    assert run.status.state == "finished"
 
 
 def test_resuming_on_other_data_is_refused(small_dataset: Dataset, stopped: Path, tmp_path: Path) -> None:
@@ -627,8 +627,8 @@ def test_a_broken_scene_is_left_out_and_named_in_the_config(small_dataset: Datas
     assert [sentence.split(":")[0] for sentence in said] == ["Left out 1 of 4 scenes"]
     assert "image_part_002.jpg is damaged or cut short" in said[0]
     assert run.left_out == "trained without 1 of 4 scenes"
-    assert (run.config["dataset"]["patches"], len(run.patches)) == (22, 22)
-    assert [sentence.split(":")[0] for sentence in run.config["dataset"]["skipped"]] == ["tile-1/image_part_002"]
+    assert (run.config.dataset.patches, len(run.patches)) == (22, 22)
+    assert [sentence.split(":")[0] for sentence in run.config.dataset.skipped] == ["tile-1/image_part_002"]
 
 
 def test_a_training_that_breaks_says_failed_and_why(small_dataset: Dataset, tmp_path: Path) -> None:
@@ -636,8 +636,8 @@ def test_a_training_that_breaks_says_failed_and_why(small_dataset: Dataset, tmp_
     with pytest.raises(StorageError, match=r"run cannot be written \(.*directory"):
         train(small_dataset, SHORT, tmp_path / "run", resume=True, verbose=0)
     status = Run(tmp_path / "run").status
-    assert status["state"] == "failed"
-    assert "history.csv" in status["reason"]
+    assert status.state == "failed"
+    assert "history.csv" in status.reason
 
 
 # Stop, kill and resume
@@ -666,7 +666,7 @@ def test_a_training_stopped_twice_goes_on(small_dataset: Dataset, stopped: Path,
     folder = shutil.copytree(stopped, tmp_path / "run")
     with pytest.raises(KeyboardInterrupt), control_c_after(3, folder):
         train(small_dataset, SHORT, folder, resume=True, verbose=0)
-    assert Run(folder).status["state"] == "stopped"
+    assert Run(folder).status.state == "stopped"
     assert_same_training(train(small_dataset, SHORT, folder, resume=True, verbose=0), uncut)
 
 
@@ -677,7 +677,7 @@ def test_a_training_stopped_while_it_is_evaluated_goes_on(small_dataset: Dataset
 
     with pytest.raises(KeyboardInterrupt):
         train(small_dataset, SHORT, tmp_path / "run", progress=stop, verbose=0)
-    assert Run(tmp_path / "run").status["state"] == "stopped"
+    assert Run(tmp_path / "run").status.state == "stopped"
     assert_same_training(train(small_dataset, SHORT, tmp_path / "run", resume=True, verbose=0), uncut)
 
 
@@ -760,7 +760,7 @@ def anywhere(folder: Path) -> bool:
 
 
 def in_the_evaluation(folder: Path) -> bool:
-    return Run(folder).status.get("phase") == "evaluation"
+    return Run(folder).status.phase == "evaluation"
 
 
 def traces(folder: Path) -> tuple:
@@ -807,7 +807,7 @@ def test_a_training_killed_at_20_moments_ends_as_if_never_cut(begin: Begin, tmp_
         assert begin(tmp_path / name).exit_code() == 0
     run, whole = Run(folder), Run(tmp_path / "whole")
     assert_same_training(run, whole)
-    assert run.metrics["accuracy"] == pytest.approx(run.history.table["val_accuracy"].max(), abs=1e-5)
+    assert run.metrics.accuracy == pytest.approx(run.history.table["val_accuracy"].max(), abs=1e-5)
     weights, expected = (keras.saving.load_model(of.model, compile=False).get_weights() for of in (run, whole))
     for one, other in zip(weights, expected, strict=True):
         assert np.allclose(one, other, atol=1e-4)
@@ -823,7 +823,7 @@ def test_a_run_that_another_process_trains_is_left_to_it(begin: Begin, small_dat
             train(small_dataset, KILLED_OFTEN, tmp_path / "run", resume, verbose=0)
     assert child.exit_code() == 0
     run = Run(tmp_path / "run")
-    assert (run.problems, run.status["pid"]) == ([], child.pid)
+    assert (run.problems, run.status.pid) == ([], child.pid)
     assert run.history.table["epoch"].tolist() == list(range(12))
 
 
@@ -840,7 +840,7 @@ def test_a_training_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(
         train(small_dataset, SHORT, folder, resume=True, verbose=0)
     assert epochs_in(folder / "latest") >= epochs
     assert not list(folder.rglob("*writing*"))
-    assert Run(folder).status["state"] == ("failed" if room else "stopped")
+    assert Run(folder).status.state == ("failed" if room else "stopped")
     ballast.unlink()
     assert_same_training(train(small_dataset, SHORT, folder, resume=True, verbose=0), uncut)
 
@@ -953,7 +953,7 @@ def standstill(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory,
 
 def test_a_training_ends_when_the_loss_has_not_fallen_for_long_enough(standstill: Run) -> None:
     assert standstill.history.table["epoch"].tolist() == [0, 1, 2]
-    assert (standstill.status["state"], standstill.problems) == ("finished", [])
+    assert (standstill.status.state, standstill.problems) == ("finished", [])
 
 
 def test_a_resumed_training_remembers_how_long_the_loss_has_not_fallen(

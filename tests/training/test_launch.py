@@ -13,6 +13,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.files import write_json
 from segmentation.model import registry
+from segmentation.runs.records import Status
 from segmentation.runs.run import Run, write_status
 from segmentation.training import launch
 
@@ -37,12 +38,12 @@ def test_the_networks_that_can_be_chosen_are_those_in_the_registry() -> None:
     assert tuple(registry.ARCHITECTURES) == ARCHITECTURES
 
 
-def wait_for(run: Run, state: str, seconds: float = 90) -> dict:
+def wait_for(run: Run, state: str, seconds: float = 90) -> Status:
     """Look at the run's status until it is in a state; fail if it never is."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         status = Run(run.folder).status
-        if status["state"] == state and (state != "running" or "seconds_left" in status):
+        if status.state == state and (state != "running" or status.seconds_left is not None):
             return status
     raise AssertionError(f"{status}, not {state}")
 
@@ -51,7 +52,7 @@ def test_a_training_can_be_started_stopped_and_resumed_from_outside(small_datase
     run = Run(tmp_path / "far")
     first = launch.start("far", QUICK, small_dataset.root, tmp_path)
     status = wait_for(run, "running")
-    assert (status["pid"], status["epochs"]) == (first.pid, 200)
+    assert (status.pid, status.epochs) == (first.pid, 200)
     assert os.getsid(first.pid) != os.getsid(0)  # in a session of its own: closing this one does not end it
     launch.stop(Run(run.folder))
     wait_for(run, "stopped")

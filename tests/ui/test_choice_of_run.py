@@ -57,7 +57,7 @@ def test_a_finished_run_of_other_classes_is_no_default_where_one_fits(
 ) -> None:
     write_run(trained.run.folder, tmp_path / "fits", "finished", 1)
     other = write_run(trained.run.folder, tmp_path / "other", "finished", 5)
-    config = other.config
+    config = json.loads((other.folder / "config.json").read_text())
     config["palette"]["classes"][0]["name"] = "House"
     (other.folder / "config.json").write_text(json.dumps(config))
     assert open_on(trained.dataset, tmp_path).selectbox(key="run").value == "fits"

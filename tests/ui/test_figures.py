@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from segmentation.data.palette import DUBAI, Palette
 from segmentation.runs.columns import direction
 from segmentation.runs.history import History, best_position, read_history
+from segmentation.runs.records import Calibration, Network
 from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
 from segmentation.ui.charts.curves import gap_figure, history_figure
 from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure, scatter_figure
@@ -190,14 +192,20 @@ def test_every_cell_of_the_confusion_matrix_can_be_pointed_at_and_clicked() -> N
     assert shown["Land", "Road"] == f"{100 * matrix[1, 2] / matrix[1].sum():.0f}"
 
 
+def network(*blocks: dict, skips: Sequence[list[int]] = ()) -> Network:
+    found = Network.from_dict({"name": "net", "parameters": 9, "blocks": list(blocks), "skips": list(skips)})
+    assert found is not None
+    return found
+
+
 def test_blocks_of_the_network_are_width_by_height() -> None:
     blocks = [{"shape": [64, 96, 8], "layers": {}}, {"shape": [32, 32, 16], "layers": {}}]
-    texts = network_figure({"blocks": blocks, "skips": []}).data[-1].text
+    texts = network_figure(network(*blocks)).data[-1].text
     assert list(texts) == ["96 × 64 × 8", "32² × 16"]
 
 
 def test_the_reliability_diagram_sets_accuracy_against_confidence() -> None:
-    calibration = {"pixels": [0, 10, 30], "confidence": [0.0, 5.0, 27.0], "right": [0, 6, 24]}
+    calibration = Calibration(pixels=[0, 10, 30], confidence=[0.0, 5.0, 27.0], right=[0, 6, 24])
     figure = traces(reliability_figure(calibration))
     assert list(figure["accuracy"].x) == pytest.approx([0.5, 0.9])
     assert list(figure["accuracy"].y) == pytest.approx([0.6, 0.8])
@@ -221,8 +229,7 @@ def test_tile_shares_are_of_labelled_pixels() -> None:
 
 def test_the_network_drawing_shows_every_block_and_skip() -> None:
     blocks = [{"shape": [32, 32, 4], "layers": {"Conv2D": 2}}, {"shape": [16, 16, 8], "layers": {"Conv2D": 2}}]
-    description = {"blocks": [*blocks, {"shape": [32, 32, 4], "layers": {}}], "skips": [[0, 2]]}
-    figure = network_figure(description)
+    figure = network_figure(network(*blocks, {"shape": [32, 32, 4], "layers": {}}, skips=[[0, 2]]))
     assert list(figure.data[-1].text) == ["32² × 4", "16² × 8", "32² × 4"]
     dotted = [trace for trace in figure.data if trace.line.dash == "dot"]
     assert [list(trace.x) for trace in dotted] == [[0, 2]]
@@ -230,7 +237,7 @@ def test_the_network_drawing_shows_every_block_and_skip() -> None:
 
 def test_the_network_drawing_leaves_room_for_its_texts_on_any_screen() -> None:
     blocks = [{"shape": shape, "layers": {"Conv2D": 2}} for shape in ([1024, 768, 16], [512, 384, 512], [1024, 768, 6])]
-    layout = network_figure({"blocks": blocks, "skips": []}).layout
+    layout = network_figure(network(*blocks)).layout
     widest = len("1024 × 768 × 16")
     assert min(layout.margin.l, layout.margin.r) >= 6 * widest
 
@@ -272,7 +279,7 @@ def hostile_figures(history: History) -> list:
     patches = pd.Series(HOSTILE)
     metric = HOSTILE[0].replace("b", "i")
     odd = History(history.table.rename(columns={"loss": metric, "val_loss": f"val_{metric}"}))
-    block = {"shape": (8, 8, 4), "layers": {HOSTILE[0]: 2, HOSTILE[1]: 1}}
+    block = {"shape": [8, 8, 4], "layers": {HOSTILE[0]: 2, HOSTILE[1]: 1}}
     scores_ = pd.Series([0.1, 0.2, 0.3, 0.4])
     return [
         history_figure({HOSTILE[0]: odd, HOSTILE[1]: odd}, metric),
@@ -282,7 +289,7 @@ def hostile_figures(history: History) -> list:
         light_figure(light, palette),
         confusion_figure(np.ones((4, 4)), palette),
         scatter_figure(scores_, scores_, patches, HOSTILE[0], HOSTILE[1]),
-        network_figure({"blocks": [block, block], "skips": []}),
+        network_figure(network(block, block)),
     ]
 
 

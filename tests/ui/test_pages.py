@@ -24,6 +24,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
+from segmentation.inference.options import Inference
 from segmentation.runs.run import Run
 from segmentation.ui.monitor.curves import duration
 from segmentation.ui.monitor.details import side_by_side
@@ -57,7 +58,7 @@ def test_home_tells_the_size_of_the_data_set_and_the_scores_of_the_run(open_page
     shown = metrics(open_page())
     assert shown["Tiles"] == "2"
     assert shown["Scenes"] == "4"
-    assert shown["Accuracy"] == f"{trained.run.metrics['accuracy']:.3f}"
+    assert shown["Accuracy"] == f"{trained.run.metrics.accuracy:.3f}"
     assert shown["Epochs"] == "2"
 
 
@@ -439,14 +440,14 @@ def test_the_monitor_starts_a_training_as_the_command_line_would(
     run, until = Run(tmp_path / "from-here"), time.monotonic() + 90
     while Run(run.folder).history is None and time.monotonic() < until:
         continue
-    configuration = Run(run.folder).config["configuration"]
+    configuration = Run(run.folder).config.configuration
     assert (configuration["epochs"], configuration["mixed_precision"]) == (500, True)
     at.run()
     assert at.selectbox(key="run").value == "from-here"
     at.button(key="stop-from-here").click().run()
-    while Run(run.folder).status["state"] == "running" and time.monotonic() < until:
+    while Run(run.folder).status.state == "running" and time.monotonic() < until:
         continue
-    assert Run(run.folder).status["state"] == "stopped"
+    assert Run(run.folder).status.state == "stopped"
     at.run()
     assert at.button(key="resume-from-here").label == "Resume from-here"
 
@@ -574,7 +575,9 @@ def test_a_scene_is_seen_through_windows_that_overlap_as_asked(open_page: Open, 
     labelled = truth != 255
     shown = set()
     for query, overlap in (({"overlap": "0"}, 0), ({}, 0.25), ({"overlap": "50"}, 0.5)):
-        expected = np.concatenate(list(predictor.strips(lambda top, end: image[top:end], *truth.shape, overlap)))
+        expected = np.concatenate(
+            list(predictor.strips(lambda top, end: image[top:end], *truth.shape, Inference(overlap)))
+        )
         at = open_page("explorer", scene=scene.name, **query)
         right = (expected.argmax(-1) == truth)[labelled].mean()
         assert metrics(at)["Accuracy"] == f"{right:.3f}"
@@ -868,13 +871,13 @@ def test_a_run_is_fine_tuned_on_its_worst_training_patches(open_on: Open, traine
     assert not at.exception
     assert not at.error
     until = time.monotonic() + 90
-    while Run(tmp_path / "tiny-tuned").status["state"] != "finished" and time.monotonic() < until:
+    while Run(tmp_path / "tiny-tuned").status.state != "finished" and time.monotonic() < until:
         continue
     run = Run(tmp_path / "tiny-tuned")
     worst = trained.run.patches.query("part == 'train'").sort_values("mean_iou", kind="stable")["patch"][:3]
     assert set(pd.read_csv(run.folder / "selection.csv")["patch"]) == set(worst)
-    assert run.config["configuration"]["start_from"] == "tiny"
-    assert run.config["configuration"]["protocol"] == "scene"
+    assert run.config.configuration["start_from"] == "tiny"
+    assert run.config.configuration["protocol"] == "scene"
 
 
 def test_two_runs_are_set_against_each_other_patch_by_patch(open_page: Open, trained: object) -> None:

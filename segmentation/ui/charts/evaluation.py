@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from segmentation.data.palette import Palette
+from segmentation.runs.records import Calibration
 from segmentation.ui.charts.style import ACCENT, POINTS, QUIET, literal
 
 
@@ -105,14 +106,13 @@ def scatter_figure(
     return figure
 
 
-def reliability_figure(calibration: dict) -> go.Figure:
+def reliability_figure(calibration: Calibration) -> go.Figure:
     """Draw how often pixels are right against how sure the model is of them, and how many pixels are that sure.
 
     Args:
-        calibration: As metrics.json holds it: ``pixels``, the sum of their ``confidence`` and how many are ``right``,
-            by bins of equal width.
+        calibration: Pixels by bins of confidence.
     """
-    pixels, confidence, right = (np.asarray(calibration[key], float) for key in ("pixels", "confidence", "right"))
+    pixels, confidence, right = np.array([calibration.pixels, calibration.confidence, calibration.right], float)
     filled = pixels > 0
     edges = np.linspace(0, 1, len(pixels) + 1)
     figure = go.Figure()

@@ -4,30 +4,31 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
+from segmentation.runs.records import Network
 from segmentation.ui.charts.curves import LETTER, STAR
 from segmentation.ui.charts.style import ACCENT, QUIET, literal
 
 
-def network_figure(description: dict) -> go.Figure:
+def network_figure(network: Network) -> go.Figure:
     """Draw a network as a U: a box a block with its output shape, the way down, the way up, and the skips.
 
     Args:
-        description: What `segmentation.model.diagram.describe` returns, as kept in a run's config.json.
+        network: Its blocks and skips.
     """
-    blocks = description["blocks"]
-    sides = sorted({block["shape"][0] for block in blocks}, reverse=True)
+    blocks = network.blocks
+    sides = sorted({block.shape[0] for block in blocks}, reverse=True)
     order = range(len(blocks))
-    bottom = min(order, key=lambda i: blocks[i]["shape"][0])
-    places = [(index, -sides.index(block["shape"][0])) for index, block in enumerate(blocks)]
+    bottom = min(order, key=lambda i: blocks[i].shape[0])
+    places = [(index, -sides.index(block.shape[0])) for index, block in enumerate(blocks)]
     figure = go.Figure()
     for start, end in pairwise(places):
         _arrow(figure, start, end, QUIET, "solid")
-    for start, end in description["skips"]:
+    for start, end in network.skips:
         _arrow(figure, places[start], places[end], ACCENT, "dot")
-    texts = [f"{h}² × {c}" if h == w else f"{w} × {h} × {c}" for h, w, c in (block["shape"] for block in blocks)]
+    texts = [f"{h}² × {c}" if h == w else f"{w} × {h} × {c}" for h, w, c in (block.shape for block in blocks)]
     layers = [
         "<br>".join(
-            f"{count} × {literal(kind)}" if count > 1 else literal(kind) for kind, count in block["layers"].items()
+            f"{count} × {literal(kind)}" if count > 1 else literal(kind) for kind, count in block.layers.items()
         )
         for block in blocks
     ]

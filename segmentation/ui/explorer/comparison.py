@@ -51,9 +51,7 @@ def compare(subject: Subject, model: Model, view: View) -> None:
             panes.append(Pane(TRUTH, overlay(image, classes, display_palette(palette), view.opacity), view.opacity < 1))
         viewer(subject.name, panes, [], key="viewer", size=(height, width))
         return
-    predictions = {
-        of.run.name: predict(of.path, subject.image, view.tta, view.overlap) for of in (model, view.second) if of
-    }
+    predictions = {of.run.name: predict(of.path, subject.image, view.inference) for of in (model, view.second) if of}
     small = {name: prediction.at(rows, columns) for name, prediction in predictions.items()}
     pictures = _pictures(image, classes, small, palette, view)
     shown, wipe = _choose_pictures(pictures)
@@ -69,7 +67,7 @@ def compare(subject: Subject, model: Model, view: View) -> None:
 
 def _is_requested(subject: Subject, model: Model, view: View) -> bool:
     """Offer to predict a large scene, which takes long; tell whether that was asked for, now or earlier."""
-    wanted = (subject.name, model.run.name, view.second and view.second.run.name, view.tta, view.overlap)
+    wanted = (subject.name, model.run.name, view.second and view.second.run.name, view.inference)
     if session().requested == wanted:
         # A click on it ends this run of the page at the next step of the bar.
         if not st.button("Show it without prediction", icon=":material/cancel:", key="cancel-scene", type="tertiary"):

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def show(model: Model) -> None:
     with st.sidebar:
         st.subheader("View", anchor=False)
         opacity = choose_opacity(100)
-        tta, overlap = choose_windows()
+        inference = choose_windows()
         bfloat16 = st.toggle(
             "Compute in bfloat16",
             key="bfloat16",
@@ -105,10 +106,8 @@ def show(model: Model) -> None:
         model.path,
         palette,
         folder,
-        overlap=overlap,
-        tta=tta,
+        inference=replace(inference, bfloat16=bfloat16),
         confidence=True,
-        bfloat16=bfloat16,
         stretch=run.stretch,
     )
     row = kept_row(job, path)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from segmentation.inference.options import Inference
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.shell.masks import choose_mask_style, choose_opacity
 from segmentation.ui.shell.run import other_runs
@@ -27,8 +28,7 @@ class View:
         outlined: Draw the classes' borders only.
         classes: The class indices to draw; None for all.
         least_confidence: Below it, a prediction is drawn as void.
-        tta: Predict with test-time augmentation.
-        overlap: What a window has in common with the next, as a share of a patch's side.
+        inference: How to predict.
         second: Another run's model to compare with.
     """
 
@@ -36,8 +36,7 @@ class View:
     outlined: bool
     classes: list[int] | None
     least_confidence: float
-    tta: bool
-    overlap: float
+    inference: Inference
     second: Model | None
 
 
@@ -69,13 +68,13 @@ def choose_view(model: Model) -> View:
         help="Pixels that the model is less sure of are drawn as No class. Scores do not change.",
     )
     with sidebar:
-        tta, overlap = choose_windows()
+        inference = choose_windows()
     return View(
-        opacity, outlined, classes, least / 100, tta, overlap, Model.of(others[second]) if second in others else None
+        opacity, outlined, classes, least / 100, inference, Model.of(others[second]) if second in others else None
     )
 
 
-def choose_windows() -> tuple[bool, float]:
+def choose_windows() -> Inference:
     """Let the user choose how to predict: with test-time augmentation or not, and how far windows overlap."""
     tta = st.toggle(
         "Test-time augmentation",
@@ -93,4 +92,4 @@ def choose_windows() -> tuple[bool, float]:
         "seen through windows twice as wide; where they overlap, predictions are averaged, so that no seams show. "
         "50 takes about twice as long.",
     )
-    return tta, overlap / 100
+    return Inference(overlap / 100, tta)

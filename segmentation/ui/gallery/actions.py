@@ -6,7 +6,6 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from segmentation.configuration import Configuration
 from segmentation.data.locate import runs_folder
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
@@ -75,7 +74,7 @@ def fine_tune(dataset: Dataset, run: Run, patches: Sequence[str], name: str, epo
     if any(known.name == name for known in known_runs()):
         raise RunError(f"There is a run {name} already: choose another name.")
     configuration = replace(
-        Configuration.from_dict(run.config["configuration"]),
+        run.config.hyper_parameters,
         start_from=run.name,
         worst_share=1.0,
         epochs=epochs,

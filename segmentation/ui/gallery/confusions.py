@@ -5,7 +5,7 @@ import html
 import numpy as np
 import streamlit as st
 
-from segmentation.runs.run import confusion_column
+from segmentation.runs.patch_table import confusion_column
 from segmentation.ui.charts.evaluation import confusion_figure
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards

@@ -5,6 +5,7 @@ import streamlit as st
 
 from segmentation.data.protocols import DESCRIPTIONS
 from segmentation.data.scenes import Dataset
+from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure
@@ -28,7 +29,7 @@ def check_evaluated(dataset: Dataset | None, run: Run | None) -> EvaluatedRun | 
     if dataset.palette != run.palette or not set(run.patches["scene"]) & known:
         st.warning(
             f"{plain(run.name)} was evaluated on "
-            f"{plain((run.config or {}).get('dataset', {}).get('name', 'another data set'))}, "
+            f"{plain((run.config and run.config.dataset.name) or 'another data set')}, "
             "which is not the data set in use: choose that data set or another run in the sidebar.",
             icon=":material/swap_horiz:",
         )
@@ -43,32 +44,27 @@ def summary(evaluated: EvaluatedRun) -> None:
     if not metrics:
         return
     figures = st.grid(4, min_column_width=200)
-    figures.metric("Accuracy", score(metrics["accuracy"]), help=f"Share of scored pixels that are right. {SCORED}")
-    figures.metric("Jaccard", score(metrics["jaccard"]), help="The article's: soft, all pixels flattened together.")
-    figures.metric("Mean IoU", score(metrics["mean_iou"]), help=f"Mean over {len(metrics['iou'])} classes' IoU.")
-    figures.metric(
-        "Mean IoU without Unlabeled",
-        score(metrics["mean_iou_without_unlabeled"]),
-        help="Mean over the other classes' IoU.",
-    )
-    st.caption(f"{protocol_line(metrics)} · held out: {DESCRIPTIONS[metrics['protocol']]}")
+    for name in ("accuracy", "jaccard", "mean_iou", "mean_iou_without_unlabeled"):
+        kind = Metrics.kinds[name]
+        figures.metric(kind.heading, score(getattr(metrics, name)), help=f"{kind.meaning} {SCORED}")
+    st.caption(f"{protocol_line(metrics)} · held out: {DESCRIPTIONS[metrics.protocol]}")
     # Charts that nobody sees are not drawn: each costs the browser a twentieth of a second.
     more = st.expander(
         "IoU by class and confusion matrix", key="matrix", bind="query-params", icon=":material/grid_on:"
     )
     if more.open:
         halves = more.grid(2, min_column_width=380, gap="medium")
-        by_class = [np.nan if value is None else value for value in metrics["iou"].values()]
+        by_class = [np.nan if value is None else value for value in metrics.iou.values()]
         halves.plotly_chart(class_bars(by_class, display_palette(palette), "IoU", share=False), key="class-iou")
-        halves.plotly_chart(confusion_figure(metrics["confusion_matrix"], palette), key="confusion")
-    if "calibration" in metrics:
+        halves.plotly_chart(confusion_figure(metrics.confusion_matrix, palette), key="confusion")
+    if metrics.calibration:
         more = st.expander(
             "Can its confidence be trusted?", key="trust", bind="query-params", icon=":material/verified:"
         )
         if more.open:
-            more.plotly_chart(reliability_figure(metrics["calibration"]), key="reliability")
+            more.plotly_chart(reliability_figure(metrics.calibration), key="reliability")
             more.caption(
-                f"Expected calibration error **{score(metrics['calibration_error'])}**: how far apart accuracy and "
+                f"Expected calibration error **{score(metrics.calibration_error)}**: how far apart accuracy and "
                 "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
                 "model is overconfident."
             )

@@ -12,6 +12,7 @@ import streamlit as st
 
 from segmentation.data.raster import LARGE
 from segmentation.errors import SegmentationError
+from segmentation.inference.options import PLAIN, Inference
 from segmentation.log import event
 from segmentation.ui.loaders.caching import MEGABYTE, remembered, taking_turns
 
@@ -55,17 +56,17 @@ def prepare_predictor(path: Path) -> None:
 
 @remembered(
     3 * PREDICTION,
-    key=lambda path, modified_ns, digest, tta, overlap, full, image: (path, modified_ns, digest, tta, overlap, full),
+    key=lambda path, modified_ns, digest, inference, full, image: (path, modified_ns, digest, inference, full),
     # Those of two runs are always kept, however large: a page that shows both would make them at every click.
     size=lambda prediction: min(prediction.nbytes, PREDICTION),
 )
 def _predict(
-    path: Path, modified_ns: int, digest: str, tta: bool, overlap: float, full: bool, image: np.ndarray
+    path: Path, modified_ns: int, digest: str, inference: Inference, full: bool, image: np.ndarray
 ) -> "Prediction":
     predictor = load_predictor(path)
     begun = time.monotonic()
     with taking_turns("Predicting, windows …") as progress:
-        prediction = predictor.scene(image, progress, tta, overlap, full)
+        prediction = predictor.scene(image, inference, progress, full)
     seconds = round(time.monotonic() - begun, 3)
     event("prediction made", run=path.parent.name, pixels=prediction.classes.size, seconds=seconds)
     for array in (prediction.classes, prediction.confidence, prediction.probabilities):
@@ -74,7 +75,7 @@ def _predict(
     return prediction
 
 
-def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0.0) -> "Prediction":
+def predict(path: Path, image: np.ndarray, inference: Inference = PLAIN) -> "Prediction":
     """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar, by turns with other sessions.
 
     Of one of more than `LARGE` pixels the classes' probabilities are not kept.
@@ -82,8 +83,7 @@ def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0
     Args:
         path: A run's model.
         image: The picture.
-        tta: With test-time augmentation.
-        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5.
+        inference: How; not in bfloat16.
 
     Raises:
         RunError: If the model cannot be loaded.
@@ -91,4 +91,4 @@ def predict(path: Path, image: np.ndarray, tta: bool = False, overlap: float = 0
     """
     digest = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest() + str(image.shape)
     full = image.shape[0] * image.shape[1] <= LARGE
-    return _predict(path, path.stat().st_mtime_ns, digest, tta, overlap, full, image)
+    return _predict(path, path.stat().st_mtime_ns, digest, inference, full, image)

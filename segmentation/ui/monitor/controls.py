@@ -3,7 +3,6 @@
 import streamlit as st
 
 from segmentation.backend import installed_backends
-from segmentation.configuration import Configuration
 from segmentation.data.locate import runs_folder
 from segmentation.data.scenes import Dataset
 from segmentation.training import launch
@@ -21,7 +20,7 @@ def controls(logs: list[Log], dataset: Dataset | None) -> None:
     for log in logs:
         if log.run is None:
             continue
-        run, state = log.run, log.run.status.get("state")
+        run, state = log.run, log.run.status.state
         if state == "running" and st.button(
             f"Stop {plain(run.name)}",
             key=f"stop-{log.key}",
@@ -41,8 +40,6 @@ def controls(logs: list[Log], dataset: Dataset | None) -> None:
             )
             if pressed and dataset:
                 with show_errors():
-                    backend = run.config.get("backend")
+                    backend = run.config.backend
                     known = backend if backend in installed_backends() else None
-                    launch_and_redraw(
-                        run.name, Configuration.from_dict(run.config["configuration"]), dataset.root, known
-                    )
+                    launch_and_redraw(run.name, run.config.hyper_parameters, dataset.root, known)

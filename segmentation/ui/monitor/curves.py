@@ -62,7 +62,7 @@ def choose_drawing() -> Drawing:
 def curves(logs: list[Log], drawing: Drawing) -> None:
     """Draw the curves, again and again while one of the runs is being written, and anew when a log has grown."""
     chosen = _choose_metrics(logs)
-    live = any(log.run and log.run.status.get("state") == "running" for log in logs)
+    live = any(log.run and log.run.status.state == "running" for log in logs)
     st.fragment(_draw_curves, run_every=POLL_SECONDS if live else None)(logs, live, drawing, chosen)
     files = [log for log in logs if isinstance(log.source, Path)]
     if files and not live:
@@ -106,7 +106,7 @@ def _choose_metrics(logs: list[Log]) -> set[str] | None:
 @show_errors()
 def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str] | None) -> None:
     """One drawing of all curves from what the files hold now."""
-    if live and not any(Run(log.run.folder).status.get("state") == "running" for log in logs if log.run):
+    if live and not any(Run(log.run.folder).status.state == "running" for log in logs if log.run):
         st.rerun()  # it has ended: the whole page follows once, and the polling stops
     for log in logs:
         if log.run:
@@ -149,23 +149,23 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str]
 def _state(run: Run) -> None:
     """Say how a run stands: state, epoch, time an epoch, when it will end."""
     status = run.status
-    parts = [f"**{plain(run.name)}** is {plain(status.get('state'))}"]
-    if status.get("reason"):
-        parts.append(plain(status["reason"]))
+    parts = [f"**{plain(run.name)}** is {plain(status.state)}"]
+    if status.reason:
+        parts.append(plain(status.reason))
     if run.left_out:
         parts.append(plain(run.left_out))
-    if status.get("state") != "running":
+    if status.state != "running":
         st.markdown(" · ".join(parts))
         return
-    progress = min(status.get("progress", 0.0), 1.0)
-    counted = status.keys() >= {"epoch", "epochs"}
-    parts.append(f"epoch {status['epoch']} of {status['epochs']}" if counted else plain(status.get("phase", "")))
+    progress = status.progress or 0.0
+    counted = status.epoch is not None and status.epochs is not None
+    parts.append(f"epoch {status.epoch} of {status.epochs}" if counted else plain(status.phase or ""))
     parts.append(f"{100 * progress:.0f} % done")
-    if status.keys() >= {"seconds_left", "seconds_an_epoch"}:
-        parts.append(f"{duration(status['seconds_an_epoch'])} an epoch")
-        end = time.localtime(status["heartbeat"] + status["seconds_left"])
-        parts.append(f"{duration(status['seconds_left'])} left, until {time.strftime('%H:%M', end)}")
-    parts.append(f"last sign of life {max(0, time.time() - status['heartbeat']):.0f} s ago")
+    if status.seconds_left is not None and status.seconds_an_epoch is not None:
+        parts.append(f"{duration(status.seconds_an_epoch)} an epoch")
+        end = time.localtime(status.heartbeat + status.seconds_left)
+        parts.append(f"{duration(status.seconds_left)} left, until {time.strftime('%H:%M', end)}")
+    parts.append(f"last sign of life {max(0, time.time() - status.heartbeat):.0f} s ago")
     st.progress(progress, " · ".join(parts))
 
 

@@ -72,10 +72,8 @@ def side_by_side(runs: list[Run]) -> pd.DataFrame:
     columns = {}
     for run in runs:
         if run.config:
-            of_run = {**Configuration().to_dict(), **run.config["configuration"], **run.config["dataset"]}
-            columns[run.name] = {
-                name: str(value) for name, value in {**of_run, **run.config.get("versions", {})}.items()
-            }
+            of_run = {**Configuration().to_dict(), **run.config.configuration, **run.config.dataset.to_dict()}
+            columns[run.name] = {name: str(value) for name, value in {**of_run, **run.config.versions}.items()}
     if not columns:
         return pd.DataFrame()
     table = pd.DataFrame(columns)

@@ -93,7 +93,7 @@ def choose_logs(run: Run | None) -> list[Log]:
     )
     names = ([run.name] if run and run.name in runs else []) + chosen
     logs = [Log(name, name, runs[name].folder / HISTORY, runs[name]) for name in names]
-    if run and run.name not in runs and run.status.get("state") == "running":
+    if run and run.name not in runs and run.status.state == "running":
         logs.insert(0, Log(run.name, run.name, run.folder / HISTORY, run))
     with st.expander("Another log: a path or an upload", icon=":material/upload_file:"):
         path = st.text_input(
@@ -221,7 +221,7 @@ def read_histories(logs: list[Log]) -> dict[str, History]:
         try:
             histories[log.name] = log.read()
         except RunError as error:
-            if log.run and log.run.status.get("state") == "running":
+            if log.run and log.run.status.state == "running":
                 continue  # its first epoch has not ended yet: the state says so
             refuse(error, log.name)
     return histories

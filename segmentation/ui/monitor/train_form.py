@@ -134,7 +134,7 @@ def launch_and_redraw(name: str, configuration: Configuration, data: Path, backe
 def _await_start(name: str, process: Popen) -> None:
     """Say that a training is starting, until its run shows up or its process has ended."""
     run = Run(runs_folder() / name)
-    running = run.status["state"] == "running" and run.status.get("pid") == process.pid  # not somebody else's
+    running = run.status.state == "running" and run.status.pid == process.pid  # not somebody else's
     if run.config and (running or process.poll() == DONE):
         session().started, session().next_run = None, name
         st.rerun()

@@ -42,14 +42,14 @@ def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
     Of equals it is this machine's newest, then the first of those shipped: their names put `dubai-best` first. Only
     where no run at all is finished, it is one that is not.
     """
-    finished = [run for run in runs if run.status["state"] == "finished"] or runs
+    finished = [run for run in runs if run.status.state == "finished"] or runs
     shipped = [run for run in finished if run.folder.parent == SHIPPED]
     ours = [run for run in finished if run.folder.parent != SHIPPED]
-    fitting = sorted(ours, key=lambda run: run.status.get("heartbeat", 0), reverse=True) + shipped
+    fitting = sorted(ours, key=lambda run: run.status.heartbeat, reverse=True) + shipped
     if dataset is None:
         return fitting[0]
     alike = [run for run in fitting if run.model and run.palette == dataset.palette]
-    sized = [run for run in alike if run.config.get("dataset", {}).get("scenes") == len(dataset.scenes)]
+    sized = [run for run in alike if run.config.dataset.scenes == len(dataset.scenes)]
     if sized:  # only then: every file is read for the fingerprint
         fingerprint = load_fingerprint(dataset)
         alike = [run for run in sized if run.fingerprint == fingerprint] + alike
@@ -84,7 +84,7 @@ def choose_run(dataset: Dataset | None) -> Run | None:
         help="A training run: its model predicts, its held-out part is scored. Yours come first.",
     )
     # Not in the list itself: the browser names its choice by what it reads there, and a training's state changes.
-    unfinished = [f"{run.name} ({run.status['state']})" for run in runs.values() if run.status["state"] != "finished"]
+    unfinished = [f"{run.name} ({run.status.state})" for run in runs.values() if run.status.state != "finished"]
     if unfinished:
         st.sidebar.caption(plain(f"Not finished: {', '.join(unfinished)}."))
     return runs[name]

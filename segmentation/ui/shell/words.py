@@ -2,6 +2,8 @@
 
 import re
 
+from segmentation.runs.records import Metrics
+
 SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
 """Which pixels scores are of, on every page."""
 
@@ -18,10 +20,9 @@ def code(text: object) -> str:
     return f"`{' '.join(str(text).split()).replace('`', chr(39))}`"
 
 
-def protocol_line(metrics: dict) -> str:
+def protocol_line(metrics: Metrics) -> str:
     """Say where scores come from: protocol, patches, pixels."""
-    protocol, patches, pixels = plain(metrics["protocol"]), metrics["patches"], metrics["pixels"]
-    return f"protocol {protocol} · {patches:,} held-out patches · {pixels:,} scored pixels"
+    return f"protocol {metrics.protocol} · {metrics.patches:,} held-out patches · {metrics.pixels:,} scored pixels"
 
 
 def score(value: float | None) -> str:
