@@ -23,6 +23,8 @@ from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.evaluation.evaluate import evaluate
 from segmentation.files import locked, replacing, write_json, writing
 from segmentation.inference.model_file import load_keras_model
+from segmentation.inference.onnx_file import write_onnx
+from segmentation.inference.onnx_graph import UnknownNetworkError
 from segmentation.inference.predictor import Predictor
 from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
@@ -170,6 +172,8 @@ def _train(
         evaluated(0, len(test))
         _finish(folder, patches, test, dataset, configuration, evaluated)
     except KeyboardInterrupt:
+        with suppress(StorageError):
+            _write_network(folder)
         write_status(folder, "stopped", reason="stopped by the user")
         raise
     except Exception as error:
@@ -317,8 +321,16 @@ def _finish(
     """Strip the optimizer's state from the best model and write its scores."""
     with replacing(folder / BEST) as temporary:
         keras.saving.load_model(folder / BEST, compile=False).save(temporary)
+    _write_network(folder)
     predictor = Predictor(folder / BEST)
     write_scores(folder, *evaluate(predictor, patches, test, dataset.palette, configuration.protocol, progress))
+
+
+def _write_network(folder: Path) -> None:
+    """Write the best model as ``best.onnx``, too, if there is one and ONNX Runtime will predict it."""
+    with suppress(UnknownNetworkError):
+        if (folder / BEST).exists():
+            write_onnx(folder / BEST)
 
 
 def _config(
