@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segmentation.errors import RunError
-from segmentation.inference.engine import CORES, bfloat16_engine, load_engine
+from segmentation.inference.engine import CORES, Engine, bfloat16_engine, load_engine
 from segmentation.inference.model_file import check_probabilities, loading, refusal
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
@@ -37,26 +37,10 @@ class Predictor:
     """
 
     def __init__(self, path: Path, bfloat16: bool = False) -> None:
+        check = partial(_check, path, tolerance=0.05 if bfloat16 else 0.01)
         with loading(path):
-            engine = bfloat16_engine(path) if bfloat16 else load_engine(path)
-            height, width, channels = engine.input_shape
-            *size, classes = engine.output_shape
-            if channels != 3 or height is None or classes is None or not [height, height] == [height, width] == size:
-                raise refusal(
-                    path,
-                    f"it maps {_shape(engine.input_shape)} to {_shape(engine.output_shape)}, not square RGB patches to "
-                    "probabilities of the same size",
-                )
-            noise = np.random.default_rng(0).integers(0, 256, (1, height, height, 3), dtype=np.uint8)
-            check_probabilities(path, engine.forward(noise), 0.05 if bfloat16 else 0.01)
-        run = Run(path.parent)
-        if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
-            raise RunError(
-                f"{path.name} of {run.name} has {classes} classes and patches of {height} px, its {CONFIG} says "
-                f"{len(run.palette)} and {run.patch_size}: put the file there that belongs to it."
-            )
-        self.patch_size: int = height
-        self.classes: int = classes
+            engine = bfloat16_engine(path, check) if bfloat16 else load_engine(path, check)
+        self.patch_size, self.classes = engine.input_shape[0], engine.output_shape[-1]
         self._forward, self._any_size = engine.forward, engine.any_size
         # One for all who predict: more batches at once would only take more memory.
         self._pool = ThreadPoolExecutor(CORES)
@@ -230,7 +214,36 @@ class Predictor:
         return Prediction(classes, confidence, of_classes)
 
 
-def _shape(lengths: tuple[int | None, ...]) -> str:
+def _check(path: Path, engine: Engine, tolerance: float) -> None:
+    """Refuse a network that does not map square patches to the probabilities of the classes that its run has.
+
+    Args:
+        path: Its ``.keras`` file.
+        engine: What computes it.
+        tolerance: As in `check_probabilities`.
+
+    Raises:
+        RunError: If so.
+    """
+    height, width, channels = engine.input_shape
+    *size, classes = engine.output_shape
+    if channels != 3 or not height or not classes or not [height, height] == [height, width] == size:
+        raise refusal(
+            path,
+            f"it maps {_shape(engine.input_shape)} to {_shape(engine.output_shape)}, not square RGB patches to "
+            "probabilities of the same size",
+        )
+    noise = np.random.default_rng(0).integers(0, 256, (1, height, height, 3), dtype=np.uint8)
+    check_probabilities(path, engine.forward(noise), tolerance)
+    run = Run(path.parent)
+    if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
+        raise RunError(
+            f"{path.name} of {run.name} has {classes} classes and patches of {height} px, its {CONFIG} says "
+            f"{len(run.palette)} and {run.patch_size}: put the file there that belongs to it."
+        )
+
+
+def _shape(lengths: tuple[int, ...]) -> str:
     """Write a shape out, width before height; what may be any is named so."""
     height, width, *channels = lengths if len(lengths) == 3 else (None, *lengths)
     return " × ".join(str(length or "any") for length in (width, height, *channels))
