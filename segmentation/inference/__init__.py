@@ -3,4 +3,4 @@
 import sys
 
 # OpenVINO reports over the internet that it is imported, if it finds this package.
-sys.modules["openvino_telemetry"] = None
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

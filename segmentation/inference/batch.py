@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from segmentation import scores
@@ -20,6 +21,7 @@ from segmentation.data.scenes import check_same_size
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, NotRasterError, SegmentationError, printable
 from segmentation.files import remove_unfinished, replacing, write_json
+from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import SEAMLESS, Inference
 from segmentation.inference.predictor import Predictor
 
@@ -59,7 +61,7 @@ class Job:
     @cached_property
     def digest(self) -> str:
         """The SHA-256 of the model's file."""
-        return hashlib.sha256(self.model.read_bytes()).hexdigest()
+        return sha256_of(self.model)
 
     def settings(self, image: Path, before: dict | None = None) -> dict:
         """Return what the prediction of an image depends on: as long as it is the same, the prediction is.
@@ -300,7 +302,7 @@ def _write_map(
     return row, files
 
 
-def _by_class(palette: Palette, values: Sequence[float]) -> dict[str, float]:
+def _by_class(palette: Palette, values: ArrayLike) -> dict[str, float]:
     return {name: value.item() for name, value in zip(palette.names, np.asarray(values), strict=True)}
 
 

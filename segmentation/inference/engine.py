@@ -14,9 +14,10 @@ import numpy as np
 import onnxruntime
 
 from segmentation.backend import load_backend
-from segmentation.errors import BackendError, SegmentationError
+from segmentation.errors import BackendError, RunError
 from segmentation.inference.model_file import load_keras_model
-from segmentation.inference.onnx_graph import read_as_onnx
+from segmentation.inference.onnx_file import Network, open_network
+from segmentation.inference.onnx_graph import UnknownNetworkError
 
 if TYPE_CHECKING:
     import openvino
@@ -29,52 +30,77 @@ class Engine(NamedTuple):
     """A network ready to compute, from any number of threads at once.
 
     Args:
-        input_shape: (height, width, channels) of an image; None where any will do.
+        input_shape: (height, width, channels) of the images that it was made for; 0 where any will do.
         output_shape: (height, width, classes) of its probabilities.
         forward: From (batch, *input_shape) uint8 to (batch, *output_shape) float32.
+        any_size: Whether it also takes images twice as high and wide, and gives as many more probabilities.
     """
 
-    input_shape: tuple[int | None, ...]
-    output_shape: tuple[int | None, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
     forward: Callable[[np.ndarray], np.ndarray]
+    any_size: bool = False
 
 
-def load_engine(path: Path) -> Engine:
+Check = Callable[[Engine], None]
+"""What looks at an engine before it is used. If it raises, an ONNX file that was found is made anew."""
+
+
+def compute_once(engine: Engine) -> None:
+    """Let a network compute an image: what it cannot shows here, not later."""
+    engine.forward(np.zeros((1, *engine.input_shape), np.uint8))
+
+
+def load_engine(path: Path, check: Check = compute_once) -> Engine:
     """Return the network of a ``.keras`` file.
 
     ONNX Runtime is ready within a second, where importing TensorFlow alone takes several, and is as exact: classes are
     the same but for pixels whose two best classes are equally probable up to the last digit.
+
+    Args:
+        path: The file.
+        check: Looks at the engine.
+
+    Raises:
+        RunError: If the network cannot be loaded; a broken file raises what its readers raise.
+        BackendError: If it has layers that only Keras computes, and Keras cannot be loaded.
     """
     try:
-        return onnx_engine(path)
-    except SegmentationError:
-        raise
-    # Networks of other layers, and whatever else the translation does not know: Keras has the last word.
-    except Exception:
-        return keras_engine(path)
+        return onnx_engine(path, check)
+    except UnknownNetworkError:
+        engine = keras_engine(path)
+        check(engine)
+        return engine
 
 
-def onnx_engine(path: Path, size: int | None = None) -> Engine:
+def onnx_engine(path: Path, check: Check = compute_once) -> Engine:
     """Return a network of our layers, computed by ONNX Runtime.
 
     Args:
         path: A ``.keras`` file.
-        size: Height and width of the images that it shall take; by default what it was trained on.
+        check: As in `load_engine`.
 
     Raises:
-        ValueError: If it has others; the runtime raises its own.
+        UnknownNetworkError: If it has others; otherwise as in `load_engine`.
     """
+
+    def use(network: Network) -> Engine:
+        check(engine := _on_runtime(network))
+        return engine
+
+    return open_network(path, use)
+
+
+def _on_runtime(network: Network) -> Engine:
     options = onnxruntime.SessionOptions()
     # A batch for each core is done in two thirds of the time that all cores take for one batch after the other.
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(read_as_onnx(path, size), options, providers=["CPUExecutionProvider"])
-    (images,), (probabilities,) = session.get_inputs(), session.get_outputs()
+    session = onnxruntime.InferenceSession(network.content, options, providers=["CPUExecutionProvider"])
 
     def forward(batch: np.ndarray) -> np.ndarray:
-        return session.run([probabilities.name], {images.name: batch})[0]
+        return session.run(["probabilities"], {"images": batch})[0]
 
-    forward(np.zeros((1, *images.shape[1:]), np.uint8))  # what the runtime cannot compute shows here, not later
-    return Engine(tuple(images.shape[1:]), tuple(probabilities.shape[1:]), forward)
+    return Engine(network.input_shape, network.output_shape, forward, network.any_size)
 
 
 @cache
@@ -94,34 +120,54 @@ def openvino_core() -> "openvino.Core":
     return openvino.Core()
 
 
-def bfloat16_engine(path: Path, size: int | None = None) -> Engine:
+def bfloat16_engine(path: Path, check: Check = compute_once) -> Engine:
     """Return a network of our layers, computed by OpenVINO with numbers of 16 bits: in little more than half the time.
 
     A few pixels in a thousand get another class, those whose two best classes are almost as probable.
 
     Args:
         path: A ``.keras`` file.
-        size: As in `onnx_engine`.
+        check: As in `load_engine`.
 
     Raises:
         BackendError: If OpenVINO is not installed, or the processor has no such arithmetic.
-        ValueError: As in `onnx_engine`.
+        RunError: If it has others, or as in `load_engine`.
     """
-    core = openvino_core()
-    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise BackendError("This machine's processor does not compute in bfloat16: predict without it.")
+
+    def use(network: Network) -> Engine:
+        check(engine := _on_openvino(network))
+        return engine
+
+    try:
+        return open_network(path, use)
+    except (UnknownNetworkError, RuntimeError) as error:  # OpenVINO's are of the latter kind
+        name = f"{path.name} of {path.parent.name}"
+        raise RunError(f"{name} cannot be computed in bfloat16: predict without it.") from error
+
+
+def _on_openvino(network: Network) -> Engine:
+    core, turn = openvino_core(), threading.Lock()
     options = {
         "INFERENCE_PRECISION_HINT": "bf16",
         "INFERENCE_NUM_THREADS": CORES,
-        "NUM_STREAMS": CORES,  # a batch for each core, as in `onnx_engine`
+        "NUM_STREAMS": CORES,  # a batch for each core, as on ONNX Runtime
         "ENABLE_CPU_PINNING": False,  # other processes on this machine may predict, too
     }
-    network = core.compile_model(core.read_model(read_as_onnx(path, size)), "CPU", options)
-    input_shape, output_shape = (
-        tuple(length.get_length() for length in list(port.partial_shape)[1:])
-        for port in (network.input(), network.output())
-    )
-    return Engine(input_shape, output_shape, lambda batch: network.infer_new_request(batch)[0])
+
+    @cache
+    def of_size(height: int, width: int) -> "openvino.CompiledModel":
+        model = core.read_model(network.content)
+        model.reshape([-1, height, width, network.input_shape[-1]])
+        return core.compile_model(model, "CPU", options)
+
+    def forward(batch: np.ndarray) -> np.ndarray:
+        with turn:  # a size that is new is compiled once
+            compiled = of_size(*batch.shape[1:3])
+        return compiled.infer_new_request(batch)[0]
+
+    return Engine(network.input_shape, network.output_shape, forward, network.any_size)
 
 
 def keras_engine(path: Path) -> Engine:
@@ -133,6 +179,9 @@ def keras_engine(path: Path) -> Engine:
     """
     backend = load_backend()
     model = load_keras_model(path)
+    input_shape, output_shape = (
+        tuple(length or 0 for length in shape[1:]) for shape in (model.input_shape, model.output_shape)
+    )
     if backend != "tensorflow":
         lock = threading.Lock()  # Keras keeps a call's state in the model
 
@@ -140,7 +189,7 @@ def keras_engine(path: Path) -> Engine:
             with lock:
                 return model.predict_on_batch(batch)
 
-        return Engine(model.input_shape[1:], model.output_shape[1:], forward_alone)
+        return Engine(input_shape, output_shape, forward_alone)
     import tensorflow as tf
 
     # One traced call costs milliseconds where `model.predict` costs a tenth of a second, and grows no memory.
@@ -149,4 +198,4 @@ def keras_engine(path: Path) -> Engine:
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)],
         autograph=False,  # there is no Python control flow to translate, and it warns of lambdas
     )
-    return Engine(model.input_shape[1:], model.output_shape[1:], lambda batch: forward(batch).numpy())
+    return Engine(input_shape, output_shape, lambda batch: forward(batch).numpy())

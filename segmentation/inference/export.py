@@ -16,8 +16,8 @@ SUFFIXES = dict(zip(get_args(Format), (".onnx", "", ".xml", ".tflite"), strict=T
 def export(path: Path, format: Format, output: Path) -> None:
     """Write a network in another format.
 
-    ONNX is what predicts here: it takes (batch, height, width, 3) uint8, the others take float32 in 0–255. All give
-    class probabilities, (batch, height, width, classes) float32.
+    ONNX is what predicts here: it takes (batch, height, width, 3) uint8, of any size where the network does, the others
+    take float32 in 0–255. All give class probabilities, (batch, height, width, classes) float32.
 
     Args:
         path: A run's ``best.keras``.
@@ -43,11 +43,11 @@ def export(path: Path, format: Format, output: Path) -> None:
 
 
 def _write_onnx(path: Path, format: Format, target: Path) -> None:
-    from segmentation.inference.onnx_graph import read_as_onnx
+    from segmentation.inference.onnx_graph import UnknownNetworkError, read_as_onnx
 
     try:
         target.write_bytes(read_as_onnx(path))
-    except ValueError as error:
+    except UnknownNetworkError as error:
         raise RunError(
             f"{path.name} of {path.parent.name} has layers that cannot be written as {format} here: choose another."
         ) from error

@@ -106,14 +106,15 @@ def _blocks(
         left, right = max(0, start - beyond), min(raster.width, stop + beyond)
 
         def done(windows: int, of: int, before: int = number) -> None:
-            progress(before * of + windows, len(starts) * of)
+            if progress:
+                progress(before * of + windows, len(starts) * of)
 
         strips = predictor.strips(
             partial(raster.read, left=left, right=right),
             raster.height,
             right - left,
             inference,
-            progress=done if progress else None,
+            progress=done,
         )
         kept = np.s_[start - left : stop - left]
         yield np.s_[start:stop], (strip[:, kept] for strip in strips)

@@ -5,6 +5,7 @@ promise far more than they hold, and HDF5 can take its numbers from other files.
 """
 
 import gc
+import hashlib
 import json
 import math
 import traceback
@@ -33,7 +34,7 @@ UNFOLDED, SMALL = 20, 64 << 20
 """More than `SMALL` bytes are unpacked only from a file that has a twentieth of them: weights hardly shrink."""
 
 LARGEST = 1 << 31
-"""Bytes that are unpacked at most."""
+"""Bytes that a file has, or is unpacked to, at most."""
 
 MOST_OBJECTS = 100_000
 """Groups and data sets in the HDF5 file: a layer has a handful."""
@@ -67,6 +68,32 @@ def refusal(path: Path, why: str) -> RunError:
     return RunError(f"{path.name} of {path.parent.name} cannot be loaded: {why}.")
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a ``.keras`` file, in hexadecimal digits.
+
+    Raises:
+        RunError: If it is no file, cannot be read, or is larger than that of any network.
+    """
+    with loading(path):
+        most_bytes(path)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def most_bytes(path: Path) -> int:
+    """Return how many bytes a ``.keras`` file may be unpacked to.
+
+    Raises:
+        RunError: If it is no file, or is larger than that of any network.
+    """
+    if not path.is_file():  # a pipe would be waited for
+        raise refusal(path, "it is no file" if path.exists() else "it is not there")
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise refusal(path, f"it has {size / 1e9:.1f} GB, more than any network")
+    return min(LARGEST, max(SMALL, UNFOLDED * size))
+
+
 def check_model_file(path: Path) -> None:
     """Refuse a ``.keras`` file that would take much memory, or read other files, when it is loaded.
 
@@ -74,9 +101,7 @@ def check_model_file(path: Path) -> None:
         RunError: If so, or if it is no such file.
     """
     with loading(path):
-        if not path.is_file():  # a pipe would be waited for
-            raise refusal(path, "it is no file" if path.exists() else "it is not there")
-        bound = min(LARGEST, max(SMALL, UNFOLDED * path.stat().st_size))
+        bound = most_bytes(path)
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
             if size > bound:
@@ -125,7 +150,7 @@ def check_size_of_layers(path: Path, weights: int, largest_output: int) -> None:
         weights: How many numbers its layers' weights are.
         largest_output: How many numbers the largest layer gives for one image.
     """
-    if 4 * weights > min(LARGEST, max(SMALL, UNFOLDED * path.stat().st_size)):
+    if 4 * weights > most_bytes(path):
         raise refusal(path, f"its layers ask for {weights:,} weights, and the file does not hold them")
     if largest_output > LARGEST_OUTPUT:
         raise refusal(path, f"a layer gives {largest_output:,} numbers for one image: use smaller patches")

@@ -36,6 +36,8 @@ class Prediction:
     @cached_property
     def entropy(self) -> np.ndarray:
         """(height, width) float32: how evenly the classes share the probability, from 0, one has all, to 1."""
+        if self.probabilities is None:
+            raise ValueError("Expected a prediction with the probabilities of all classes.")
         classes = self.probabilities.shape[-1]
         total = np.zeros(self.classes.shape, np.float32)
         for index in range(classes):  # one class at a time: as float32, all at once would be twice the memory

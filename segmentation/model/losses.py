@@ -5,13 +5,15 @@ float32, leaves void out, and returns a scalar. `weights` is (classes,) float32:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from segmentation.data.palette import VOID
 
-Tensor = keras.KerasTensor
+Tensor = Any
+"""A tensor of Keras' backend: each has a type of its own."""
 
 FOCUS = 2.0
 """Exponent of the focal loss (Lin et al., 2017)."""

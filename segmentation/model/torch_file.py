@@ -1,7 +1,8 @@
 """Reader of PyTorch's old ``.pth`` weight files, without PyTorch and without executing anything from the file.
 
 Such a file is a row of pickles (a magic number, a protocol number, system information, a dictionary of tensors that
-point into storages, the storages' keys) and then, storage by storage, its length and its raw values.
+point into storages, the storages' keys) and then, storage by storage, its length and its raw values. It is read here
+since PyTorch itself is no requirement, and libraries that do without it know only its later zip files.
 """
 
 import pickle

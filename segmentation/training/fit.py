@@ -24,6 +24,8 @@ from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.evaluation.evaluate import evaluate
 from segmentation.files import locked, replacing, write_json, writing
 from segmentation.inference.model_file import load_keras_model
+from segmentation.inference.onnx_file import write_onnx
+from segmentation.inference.onnx_graph import UnknownNetworkError
 from segmentation.inference.predictor import Predictor
 from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
@@ -167,6 +169,8 @@ def _told_by_the_status(folder: Path) -> Iterator[None]:
         write_status(folder, "running", phase="starting", progress=0.0)
         yield
     except KeyboardInterrupt:
+        with suppress(StorageError):
+            _write_network(folder)
         write_status(folder, "stopped", reason="stopped by the user")
         raise
     except Exception as error:
@@ -317,7 +321,15 @@ def _finish(folder: Path, patches: Patches, fold: Fold, palette: Palette, progre
     evaluated(0, len(patches.masks))
     with replacing(folder / BEST) as temporary:
         keras.saving.load_model(folder / BEST, compile=False).save(temporary)
+    _write_network(folder)
     write_scores(folder, *evaluate(Predictor(folder / BEST), patches, fold, palette, evaluated))
+
+
+def _write_network(folder: Path) -> None:
+    """Write the best model as ``best.onnx``, too, if there is one and ONNX Runtime will predict it."""
+    with suppress(UnknownNetworkError):
+        if (folder / BEST).exists():
+            write_onnx(folder / BEST)
 
 
 def _config(

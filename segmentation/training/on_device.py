@@ -14,9 +14,8 @@ from keras import ops
 
 from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches
+from segmentation.model.losses import Tensor
 from segmentation.training.augmentation import Changes, Places, Windows
-
-Tensor = keras.KerasTensor
 
 MOST_BYTES = 4 << 30
 """More patches than this stay in the machine's own memory: the network needs room, too."""

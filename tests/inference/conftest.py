@@ -1,11 +1,21 @@
-"""A tiny model to predict with."""
+"""A tiny model to predict with, and an empty cache."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import pytest
 
+from segmentation.inference import onnx_file
 from segmentation.model.unet import unet
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Translations of earlier code are not what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_file, "CACHE", tmp_path_factory.mktemp("cache"))
+        yield
 
 
 @pytest.fixture(scope="session")
