@@ -20,6 +20,10 @@ class DatasetNotFoundError(SegmentationError):
     """No labelled scenes were found where the user pointed."""
 
 
+class AmbiguousDatasetError(DatasetNotFoundError):
+    """There are several kinds of masks for the same images, and nobody has said which is meant."""
+
+
 class NotAllowedError(SegmentationError):
     """A path leads out of the folders that pages may read."""
 

@@ -43,8 +43,8 @@ def load_fingerprint(dataset: Dataset) -> str:
 
 
 def _scene_stamp(scene: Scene) -> tuple:
-    """A mark of a scene's two files that changes when one of them does; None for a file that is gone."""
-    marks = []
+    """A mark of a scene that changes when a file of it or its encoding does; None for a file that is gone."""
+    marks = [scene.encoding]
     for path in (scene.image, scene.mask):
         try:
             status = path.stat()
