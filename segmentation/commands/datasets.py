@@ -72,8 +72,11 @@ def data(
         print(f"  {finding.severity:<8}{finding.kind:<14}{finding.scene or finding.file}: {finding.detail}")
     voids = health.findings[health.findings["kind"].isin(["void", "smeared"])]
     if len(voids):
-        what = "value is no class's" if dataset.scenes[0].encoding.kind == "value" else "colour is in no palette"
-        print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels whose {what}")
+        kind = dataset.scenes[0].encoding.kind
+        why = {"value": "whose value is no class's", "color": "whose colour is in no palette"}.get(
+            kind, "in no outline"
+        )
+        print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels {why}")
     resized = (health.findings["kind"] == "resized").sum()
     if resized:
         print(f"{resized} masks were resized to their images' size")

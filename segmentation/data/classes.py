@@ -3,12 +3,17 @@
 import colorsys
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from segmentation.data.class_files import ClassFile
+from segmentation.data.coco import read_coco
+from segmentation.data.drawing import Outlines, Value, said
 from segmentation.data.encodings import NO_VALUE, Encoding, Key, MaskLook
 from segmentation.data.known_sets import known_set
 from segmentation.data.palette import DUBAI, SMEARED_ABOVE, VOID, VOID_COLOR, Palette
+from segmentation.data.vectors import read_vectors
+from segmentation.errors import DatasetNotFoundError
 
 NEAR = 40
 """Distance in RGB within which a colour may be a class's that JPEG or smoothed edges have changed."""
@@ -31,7 +36,7 @@ class Meaning(NamedTuple):
         remarks: What the user should know, a sentence each.
     """
 
-    encoding: Encoding
+    encoding: Encoding | Outlines
     palette: Palette
     words: str
     guessed: bool = False
@@ -180,6 +185,42 @@ def _by_value(values: Counter) -> Meaning:
     void = f", {VOID} is void" if VOID in found else ""
     names = tuple(f"Class {value}" for value in kept)
     return Meaning(encoding, _palette(names), spoken + void, True, tuple(remarks))
+
+
+MOST_READ = 64
+"""Files of outlines that are read to see which classes there are."""
+
+
+def meaning_of_outlines(kind: Literal["coco", "vectors"], files: Sequence[Path]) -> Meaning:
+    """Return what the outlines in some files mean: their categories, or the attribute that tells their classes.
+
+    Raises:
+        ImageFileError: If a file cannot be read.
+        DatasetNotFoundError: If they hold no classes, or more than there can be.
+    """
+    names: dict[Value, str] = {}
+    attribute = ""
+    for file in files[:MOST_READ]:
+        if kind == "coco":
+            names |= read_coco(file).categories
+            continue
+        vectors = read_vectors(file)
+        attribute = attribute or vectors.telling()
+        names |= {said(of[attribute]): str(of[attribute]) for of in vectors.attributes if of.get(attribute) is not None}
+        if not attribute:
+            names.setdefault(file.stem, file.stem)
+    if not attribute and kind == "vectors" and names:
+        names = {next(iter(names)): "Labelled"}
+    if not 0 < len(names) < VOID:
+        raise DatasetNotFoundError(f"{files[0].name} has {len(names):,} classes: it needs 1 to {VOID - 1} of them.")
+    ordered = dict(sorted(names.items(), key=lambda entry: (isinstance(entry[0], str), entry[0])))
+    encoding = Outlines(kind, tuple(ordered), attribute)
+    shown = [name if list(ordered.values()).count(name) < 2 else f"{name} ({key})" for key, name in ordered.items()]
+    shown = [*(["Background"] if len(shown) == 1 else []), *shown]
+    what = "objects" if kind == "coco" else f"polygons, their class in {attribute}" if attribute else "polygons"
+    return Meaning(
+        encoding, _palette(shown), f"{what}; what none covers is {'background' if len(ordered) == 1 else 'void'}"
+    )
 
 
 def _palette(names: Sequence[str], colors: Sequence[tuple[int, int, int]] = ()) -> Palette:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import NO_VALUE, value_strips
 from segmentation.data.images import is_palette_file, read_mask_colors, read_size
 from segmentation.data.palette import VOID, VOID_NAME, Palette
@@ -198,7 +199,11 @@ def _measures(images: np.ndarray, masks: np.ndarray, palette: Palette) -> dict[s
 
 
 def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette, size: int) -> Iterator[dict]:
-    if row[VOID_NAME] and scene.encoding.kind == "value":
+    if isinstance(scene.encoding, Outlines):
+        if row[VOID_NAME]:
+            detail = f"{row[VOID_NAME]:,} pixels ({100 * row[VOID_NAME] / pixels:.2f} %) lie in no outline"
+            yield _finding("void", scene.name, scene.mask, detail, row[VOID_NAME])
+    elif row[VOID_NAME] and scene.encoding.kind == "value":
         detail = f"{row[VOID_NAME]:,} pixels ({100 * row[VOID_NAME] / pixels:.2f} %) hold {_stray_values(scene)}"
         yield _finding("void", scene.name, scene.mask, detail, row[VOID_NAME])
     elif row[VOID_NAME]:
@@ -210,7 +215,7 @@ def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette, size
         yield _finding("too small", scene.name, scene.image, smaller_than_a_patch(row["height"], row["width"], size))
     if row["contrast"] < CONSTANT_BELOW:
         yield _finding("near-constant", scene.name, scene.image, f"its contrast is only {row['contrast']:.3f}")
-    if is_palette_file(scene.mask):
+    if not isinstance(scene.encoding, Outlines) and is_palette_file(scene.mask):
         yield _finding("palette file", scene.name, scene.mask, "stores indices into a colour table of its own")
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from segmentation.data.class_files import find_class_file
-from segmentation.data.classes import meaning
+from segmentation.data.classes import meaning, meaning_of_outlines
+from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks
 from segmentation.data.images import is_deep, read_image, read_sample, read_size
 from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
@@ -47,9 +48,9 @@ class Scene:
         name: ``tile-7/image_part_003``: unique in its data set, safe in a file name and a URL.
         tile: The name of the folder that groups scenes, as it is on disk as far as it can be printed: ``Tile 7``.
         image: Path of the image.
-        mask: Path of the mask.
+        mask: Path of the mask, or of the file of outlines that it is drawn from.
         split: The split that the data set puts it in, in its own word; empty if it does not say.
-        encoding: How the mask says a class.
+        encoding: How that says a class.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Scene:
     image: Path
     mask: Path
     split: str = ""
-    encoding: Encoding = PALETTE_COLORS
+    encoding: Encoding | Outlines = PALETTE_COLORS
 
     def read_mask(self, palette: Palette) -> np.ndarray:
         """Read the mask as class indices (height, width) uint8, in its own size.
@@ -65,6 +66,8 @@ class Scene:
         Raises:
             ImageFileError: If it cannot be read.
         """
+        if isinstance(self.encoding, Outlines):
+            return self.encoding.read(self.mask, self.image)
         return self.encoding.read(self.mask, palette)
 
     def mask_size(self) -> tuple[int, int]:
@@ -73,7 +76,7 @@ class Scene:
         Raises:
             ImageFileError: If it cannot be read.
         """
-        return read_size(self.mask, orient=False)
+        return read_size(self.image) if isinstance(self.encoding, Outlines) else read_size(self.mask, orient=False)
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,11 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
     found = with_splits(listing, the_reading(listing, possible))
     base = _base({pair.tile for pair in found.pairs})
     masks = [root / pair.label for pair in found.pairs]
-    means = meaning(looks(masks), find_class_file(listing, _telling_folders(base, found)), _paths(root, found))
+    if found.kind == "masks":
+        told = find_class_file(listing, _telling_folders(base, found))
+        means = meaning(looks(masks), told, _paths(root, found))
+    else:
+        means = meaning_of_outlines(found.kind, list(dict.fromkeys(masks)))
     unpaired = tuple(root / path for path in sorted(found.unpaired, key=natural_key))
     scenes = tuple(_scenes(root, base, found, means.encoding))
     remarks = (*found.remarks, *means.remarks, *listing.remarks)
@@ -276,7 +283,7 @@ def _paths(root: Path, found: Found) -> list[str]:
     return [f"{name}/{path}".lower() for pair in spread(list(found.pairs)) for path in (pair.image, pair.label)]
 
 
-def _scenes(root: Path, base: str, found: Found, encoding: Encoding) -> Iterator[Scene]:
+def _scenes(root: Path, base: str, found: Found, encoding: Encoding | Outlines) -> Iterator[Scene]:
     """Yield the scenes in natural order, each under a name of its own."""
     by_tile: dict[str, list[Pair]] = {}
     for pair in found.pairs:

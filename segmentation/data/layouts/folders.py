@@ -16,6 +16,7 @@ from segmentation.data.layouts.names import (
     place,
     role,
     role_of_path,
+    tiles_of,
     words,
 )
 
@@ -119,7 +120,7 @@ def _pair_by_rules(listing: Listing, folders: list[tuple[str, str]]) -> Iterator
     """Yield how the files in pairs of folders pair; several where masks of several kinds lie in the same folders."""
     stems = {folder: [stem_of(name) for name in listing.pictures[folder]] for pair in folders for folder in pair}
     rules = _best(learn([(stems[one], stems[other]) for one, other in folders]))
-    tiles = _tiles([images for images, _ in folders])
+    tiles = tiles_of([images for images, _ in folders])
     for rule in rules:
         pairs, unpaired = [], []
         for images, masks in folders:
@@ -153,16 +154,6 @@ def _common(folders: list[str]) -> list[str]:
     if len({len(of) for of in parts}) > 1:
         return ["**"]
     return [names[0] if len(set(names)) == 1 else "*" for names in zip(*parts, strict=True)]
-
-
-def _tiles(folders: list[str]) -> dict[str, str]:
-    """Return the tile of each folder of images: its path without the part that says what it holds, where that does."""
-    tiles = {}
-    for folder in folders:
-        parts = folder.split("/")
-        here = max((index for index, part in enumerate(parts) if role(part) == "image"), default=None)
-        tiles[folder] = "/".join(part for index, part in enumerate(parts) if index != here)
-    return tiles if len(set(tiles.values())) == len(set(folders)) else {folder: folder for folder in folders}
 
 
 def _patterns(folders: list[tuple[str, str]], rule: Rule, pairs: list[Pair]) -> tuple[str, str]:

@@ -133,6 +133,16 @@ def split_of(folder: str) -> str:
     return ""
 
 
+def tiles_of(folders: list[str]) -> dict[str, str]:
+    """Return the tile of each folder of images: its path without the part that says what it holds, where that does."""
+    tiles = {}
+    for folder in folders:
+        parts = folder.split("/")
+        here = max((index for index, part in enumerate(parts) if role(part) == "image"), default=None)
+        tiles[folder] = "/".join(part for index, part in enumerate(parts) if index != here)
+    return tiles if len(set(tiles.values())) == len(set(folders)) else {folder: folder for folder in folders}
+
+
 class Rule(NamedTuple):
     """How the name of a mask follows from its image's, both without their endings: by another word in one place.
 
