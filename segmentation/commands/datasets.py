@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from segmentation.commands.common import progress_bar
+from segmentation.commands.common import progress_bar, remark
 from segmentation.data.locate import DATA_FOLDER, DEMO_FOLDER, default_folder
 from segmentation.data.palette import VOID_NAME
 from segmentation.data.patches import PATCH_SIZE
@@ -37,7 +37,10 @@ def dataset_at(data: Path | None) -> Iterator[Dataset]:
 
 
 def data(
-    folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size: int = PATCH_SIZE, json: bool = False
+    folder: Annotated[Path | None, tyro.conf.Positional] = None,
+    patch_size: int = PATCH_SIZE,
+    json: bool = False,
+    write: bool = False,
 ) -> int:
     """Print what was found, the table of tiles (sizes and patches), the class shares and the health report.
 
@@ -45,14 +48,17 @@ def data(
         folder: The data set; by default SEGMENTATION_DATA, data/ or the demo set.
         patch_size: Side of a patch, in pixels.
         json: Print scenes, pixels by class, void, splits and what was skipped as JSON, and nothing else.
+        write: Save what was found as dataset.toml in the folder, to be corrected there.
     """
-    from segmentation.data.description import described, summarized
+    from segmentation.data.description import described, summarized, write_declaration
     from segmentation.data.health import examine, usable_patches
     from segmentation.data.patches import tile_table
 
     dataset = find_dataset(dataset_folder(folder))
     if not json:
         print("\n".join(printable(line) for line in described(dataset)) + "\n")
+    if write:
+        remark(f"What was found is in {write_declaration(dataset)}: correct it there")
     with progress_bar("scenes") as progress:
         health = examine(dataset, patch_size, progress)
     done = PARTLY if (health.findings["severity"] == "error").any() else DONE
@@ -73,10 +79,8 @@ def data(
     voids = health.findings[health.findings["kind"].isin(["void", "smeared"])]
     if len(voids):
         kind = dataset.scenes[0].encoding.kind
-        why = {"value": "whose value is no class's", "color": "whose colour is in no palette"}.get(
-            kind, "in no outline"
-        )
-        print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels {why}")
+        whose = {"value": "whose value is no class's", "color": "whose colour is in no palette"}
+        print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels {whose.get(kind, 'in no outline')}")
     resized = (health.findings["kind"] == "resized").sum()
     if resized:
         print(f"{resized} masks were resized to their images' size")

@@ -191,15 +191,19 @@ MOST_READ = 64
 """Files of outlines that are read to see which classes there are."""
 
 
-def meaning_of_outlines(kind: Literal["coco", "vectors"], files: Sequence[Path]) -> Meaning:
+def meaning_of_outlines(kind: Literal["coco", "vectors"], files: Sequence[Path], attribute: str = "") -> Meaning:
     """Return what the outlines in some files mean: their categories, or the attribute that tells their classes.
+
+    Args:
+        kind: What the files are.
+        files: The files.
+        attribute: The attribute, where somebody has said it.
 
     Raises:
         ImageFileError: If a file cannot be read.
         DatasetNotFoundError: If they hold no classes, or more than there can be.
     """
     names: dict[Value, str] = {}
-    attribute = ""
     for file in files[:MOST_READ]:
         if kind == "coco":
             names |= read_coco(file).categories
@@ -214,13 +218,12 @@ def meaning_of_outlines(kind: Literal["coco", "vectors"], files: Sequence[Path])
     if not 0 < len(names) < VOID:
         raise DatasetNotFoundError(f"{files[0].name} has {len(names):,} classes: it needs 1 to {VOID - 1} of them.")
     ordered = dict(sorted(names.items(), key=lambda entry: (isinstance(entry[0], str), entry[0])))
-    encoding = Outlines(kind, tuple(ordered), attribute)
+    alone = len(ordered) == 1
+    encoding = Outlines(kind, tuple(ordered), tuple(range(alone, len(ordered) + alone)), attribute, alone)
     shown = [name if list(ordered.values()).count(name) < 2 else f"{name} ({key})" for key, name in ordered.items()]
-    shown = [*(["Background"] if len(shown) == 1 else []), *shown]
+    shown = [*(["Background"] if alone else []), *shown]
     what = "objects" if kind == "coco" else f"polygons, their class in {attribute}" if attribute else "polygons"
-    return Meaning(
-        encoding, _palette(shown), f"{what}; what none covers is {'background' if len(ordered) == 1 else 'void'}"
-    )
+    return Meaning(encoding, _palette(shown), f"{what}; what none covers is {'background' if alone else 'void'}")
 
 
 def _palette(names: Sequence[str], colors: Sequence[tuple[int, int, int]] = ()) -> Palette:

@@ -81,6 +81,8 @@ def draw_objects(objects: list[tuple[int, list | dict]], values: dict[int, int],
 
     drawn, waiting = np.full(size, VOID, np.uint8), []
     for category, outline in objects:
+        if category not in values:
+            continue
         if isinstance(outline, dict):
             fill(drawn, waiting)
             waiting = []

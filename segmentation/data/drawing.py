@@ -46,22 +46,21 @@ class Outlines:
 
     Args:
         kind: What the file is.
-        classes: What it calls each class, in the order of the class indices, without the background.
+        keys: What it calls the classes.
+        classes: The class index of each key.
         attribute: Of a vector file: which one names the class; empty if all polygons are of one.
+        background: Whether class 0 is what no outline covers.
     """
 
     kind: Literal["coco", "vectors"]
-    classes: tuple[Value, ...]
+    keys: tuple[Value, ...]
+    classes: tuple[int, ...]
     attribute: str = ""
+    background: bool = False
 
     def keys_of(self, index: int, _palette: Palette) -> tuple[Value, ...]:
         """Return what the file calls a class; the background is 0."""
-        place = index - self._background
-        return (self.classes[place] if place >= 0 else 0,)
-
-    @property
-    def _background(self) -> bool:
-        return len(self.classes) == 1
+        return tuple(key for key, of in zip(self.keys, self.classes, strict=True) if of == index) or (0,)
 
     def read(self, file: Path, image: Path) -> np.ndarray:
         """Return the class indices of an image, (height, width) uint8, drawn now or kept from before.
@@ -71,7 +70,8 @@ class Outlines:
         """
         size = read_size(image)
         raster = _place(image) if self.kind == "vectors" else None
-        key = hashlib.sha256(repr((self, _digest(file), image.name, size, raster)).encode()).hexdigest()
+        number = read_coco(file).find(image) if self.kind == "coco" else None
+        key = hashlib.sha256(repr((self, _digest(file), number, size, raster)).encode()).hexdigest()
         kept = cache_folder() / f"{key}.png"
         if kept.is_file():
             with suppress(ImageFileError, OSError):  # somebody has damaged it: it is drawn again
@@ -86,18 +86,18 @@ class Outlines:
         return mask
 
     def _draw(self, file: Path, image: Path, size: tuple[int, int], place: "tuple | None") -> np.ndarray:
-        index = {value: number + self._background for number, value in enumerate(self.classes)}
+        index = dict(zip(self.keys, self.classes, strict=True))
         if self.kind == "coco":
             coco = read_coco(file)
             mask = draw_objects(coco.objects.get(coco.find(image), []), index, size)
         else:
             vectors = read_vectors(file)
             polygons = _in_pixels(file, *place)
-            values = [of.get(self.attribute) if self.attribute else self.classes[0] for of in vectors.attributes]
+            values = [of.get(self.attribute) if self.attribute else self.keys[0] for of in vectors.attributes]
             mask = np.full(size, VOID, np.uint8)
             shown = [(rings, index.get(said(v))) for rings, v in zip(polygons, values, strict=True)]
             fill(mask, [(rings, value) for rings, value in shown if value is not None])
-        if self._background:
+        if self.background:
             mask[mask == VOID] = 0
         return mask
 

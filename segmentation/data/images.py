@@ -162,7 +162,7 @@ def read_image(source: Source, name: str | None = None, stretch: Stretch | None 
     turn = None
     try:
         with _open(source, name) as image:
-            if not _is_deep(image):
+            if not _is_deep(image) and not (stretch and stretch.bands and image.format == "TIFF"):
                 return rgb_of(decode(source, name, orient=True))
             turn = _UPRIGHT.get(_orientation(image, applied=False))
     except _NoImageError as error:
@@ -188,13 +188,18 @@ def is_deep(path: Path) -> bool:
         return False
 
 
-def read_sample(path: Path, longest: int) -> np.ndarray:
+def read_sample(path: Path, longest: int, bands: tuple[int, ...] = ()) -> np.ndarray:
     """Return values of a deep image, (bands, rows, columns) float64, as `Raster.sample` does.
+
+    Args:
+        path: Of the image.
+        longest: At most so many pixels a side.
+        bands: The bands, counted from 1; by default those that are red, green and blue.
 
     Raises:
         ImageFileError: If it cannot be read.
     """
-    with Raster(path) as raster:
+    with Raster(path, stretch=Stretch((0.0,) * len(bands), (1.0,) * len(bands), bands)) as raster:
         return raster.sample(longest)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from segmentation.data.class_files import find_class_file
 from segmentation.data.classes import meaning, meaning_of_outlines
+from segmentation.data.declaration import read_declaration
 from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks
 from segmentation.data.images import is_deep, read_image, read_sample, read_size
@@ -92,6 +93,10 @@ class Dataset:
         encoding: How the masks say a class, in words.
         remarks: What the user should know, a sentence each.
         guessed: Whether the classes' names are made up, since nothing tells them.
+        bands: The bands that are red, green and blue, counted from 1; empty for those that the files' tags say, or the
+            first three.
+        limits: What becomes 0 and 255 in each band; empty for what a sample of the scenes says.
+        patterns: Of the paths of images and masks, as ``dataset.toml`` would say them; empty where none does.
     """
 
     root: Path
@@ -102,6 +107,9 @@ class Dataset:
     encoding: str = ""
     remarks: tuple[str, ...] = ()
     guessed: bool = False
+    bands: tuple[int, ...] = ()
+    limits: tuple[tuple[float, float], ...] = ()
+    patterns: tuple[str, str] = ("", "")
 
     @property
     def splits(self) -> dict[str, int]:
@@ -126,17 +134,20 @@ class Dataset:
 
     @property
     def stretch(self) -> Stretch | None:
-        """How images of more than 8 bits are shown: one stretch for the whole set, so that its scenes compare.
+        """Which bands are shown and how: one stretch for the whole set, so that its scenes compare.
 
-        Taken from up to `SAMPLED` scenes, evenly spread; None where none of them has more than 8 bits.
+        Values of more than 8 bits are stretched: between the limits that ``dataset.toml`` says, else as up to `SAMPLED`
+        scenes say, evenly spread. None where none of them has more than 8 bits and nobody has chosen bands.
         """
+        if self.limits:
+            return Stretch(*zip(*self.limits, strict=True), self.bands)
         sampled = self.scenes[:: -(-len(self.scenes) // SAMPLED)]
         marks = []
         for scene in sampled:
             with suppress(OSError):
                 status = scene.image.stat()
                 marks.append((scene.image, status.st_size, status.st_mtime_ns))
-        return _stretch_of(tuple(marks))
+        return _stretch_of(tuple(marks), self.bands)
 
     def stamp(self) -> str:
         """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
@@ -175,15 +186,17 @@ class Dataset:
 
 
 @lru_cache(16)
-def _stretch_of(marks: tuple[tuple[Path, int, int], ...]) -> Stretch | None:
-    """Return the stretch of some images, each with its size and time; None if none has more than 8 bits."""
+def _stretch_of(marks: tuple[tuple[Path, int, int], ...], bands: tuple[int, ...]) -> Stretch | None:
+    """Return the stretch of some images, each with its size and time; None if none has more than 8 bits or bands."""
     samples = []
     for path, *_ in marks:
         with suppress(ImageFileError):  # a health report says it
             if is_deep(path):
-                samples.append(read_sample(path, SAMPLE))
-    bands = Counter(len(sample) for sample in samples)
-    return Stretch.of([sample for sample in samples if len(sample) == max(bands, key=bands.get)]) if samples else None
+                samples.append(read_sample(path, SAMPLE, bands))
+    if not samples:
+        return Stretch((0.0,) * len(bands), (255.0,) * len(bands), bands) if bands else None
+    counts = Counter(len(sample) for sample in samples)
+    return Stretch.of([sample for sample in samples if len(sample) == max(counts, key=counts.get)], bands)
 
 
 def packed_masks(root: Path) -> dict[str, tuple[str, str]]:
@@ -247,21 +260,38 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
     if not root.is_dir():
         raise DatasetNotFoundError(f"There is no folder {root}: check the path, or make the demo set.")
     listing = Listing.of(root)
-    possible = readings(listing)
+    if within is not None:
+        _check_links(listing.links_among(()), within)
+    said = read_declaration(listing)
+    declared = said.find(listing)
+    possible = [declared] if declared else readings(listing)
     if within is not None:
         _check_links(listing.links_among(possible), within)
-    found = with_splits(listing, the_reading(listing, possible))
+    found = with_splits(listing, said.with_splits(listing, the_reading(listing, possible)))
     base = _base({pair.tile for pair in found.pairs})
     masks = [root / pair.label for pair in found.pairs]
     if found.kind == "masks":
         told = find_class_file(listing, _telling_folders(base, found))
         means = meaning(looks(masks), told, _paths(root, found))
     else:
-        means = meaning_of_outlines(found.kind, list(dict.fromkeys(masks)))
+        means = meaning_of_outlines(found.kind, list(dict.fromkeys(masks)), said.attribute)
+    means = said.meaning(means)
     unpaired = tuple(root / path for path in sorted(found.unpaired, key=natural_key))
     scenes = tuple(_scenes(root, base, found, means.encoding))
     remarks = (*found.remarks, *means.remarks, *listing.remarks)
-    return Dataset(root, means.palette, scenes, unpaired, found.rule, means.words, remarks, means.guessed)
+    return Dataset(
+        root,
+        means.palette,
+        scenes,
+        unpaired,
+        layout=found.rule,
+        encoding=means.words,
+        remarks=remarks,
+        guessed=means.guessed,
+        bands=said.bands,
+        limits=said.stretch,
+        patterns=(found.images, found.masks),
+    )
 
 
 def _base(tiles: set[str]) -> str:

@@ -214,6 +214,8 @@ def _difference(image: str, mask: str) -> Rule | None:
     end = 0
     while end < min(len(one), len(other)) - start and one[-1 - end] == other[-1 - end]:
         end += 1
+    if start and not end and not one[start - 1].isalnum() and len(one) > start and len(other) > start:
+        start -= 1  # the mark between the words is part of what differs: _sat and _mask
     here, there = "".join(one[start : len(one) - end]), "".join(other[start : len(other) - end])
     said = re.search(r"[^\W\d_]", here + there) or (
         not there and re.fullmatch(r"_0+", here)

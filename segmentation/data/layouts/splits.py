@@ -22,7 +22,7 @@ def with_splits(listing: Listing, found: Found) -> Found:
     for lists in _lists(listing):
         of_name: dict[str, str] = {}
         for split, path in lists.items():
-            for name in _names(listing.root / path):
+            for name in named_in(listing.root / path):
                 of_name[name] = split if of_name.get(name, split) == split else ""
         splits = [_look_up(of_name, pair.image) for pair in found.pairs]
         if 2 * sum(map(bool, splits)) >= len(found.pairs) and len(set(splits) - {""}) > 1:
@@ -47,7 +47,7 @@ def _lists(listing: Listing) -> list[dict[str, str]]:
     return sorted(several, key=lambda lists: "segmentation" not in next(iter(lists.values())).lower())
 
 
-def _names(path: Path) -> list[str]:
+def named_in(path: Path) -> list[str]:
     """Return what each line of a list may name: all of it, its first word, and the file that a path ends in."""
     try:
         with path.open(encoding="utf-8-sig") as file:
