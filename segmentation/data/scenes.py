@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,15 +16,16 @@ import numpy as np
 
 from segmentation.data.class_files import find_class_file
 from segmentation.data.classes import meaning, meaning_of_outlines
-from segmentation.data.declaration import read_declaration
+from segmentation.data.declaration import Declaration, read_declaration
 from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks
-from segmentation.data.images import is_deep, read_image, read_sample, read_size
+from segmentation.data.images import read_image, read_size
 from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
 from segmentation.data.layouts.names import spread
 from segmentation.data.layouts.questions import the_reading
 from segmentation.data.locate import check_allowed
 from segmentation.data.palette import Palette
+from segmentation.data.set_stretch import stretch_of
 from segmentation.data.stretch import Stretch
 from segmentation.errors import DatasetNotFoundError, ImageFileError, printable
 
@@ -36,9 +37,6 @@ PACK = "pack.json"
 
 MOST_NOTES = 1 << 28
 """More bytes than this are not read of it."""
-
-SAMPLED, SAMPLE = 32, 256
-"""Scenes that a data set's stretch is taken from, and pixels a side that each is shrunk to for that."""
 
 
 @dataclass(frozen=True)
@@ -136,18 +134,12 @@ class Dataset:
     def stretch(self) -> Stretch | None:
         """Which bands are shown and how: one stretch for the whole set, so that its scenes compare.
 
-        Values of more than 8 bits are stretched: between the limits that ``dataset.toml`` says, else as up to `SAMPLED`
-        scenes say, evenly spread. None where none of them has more than 8 bits and nobody has chosen bands.
+        Values of more than 8 bits are stretched: between the limits that ``dataset.toml`` says, else as a sample
+        of the scenes says. None where none of them has more than 8 bits and nobody has chosen bands.
         """
         if self.limits:
             return Stretch(*zip(*self.limits, strict=True), self.bands)
-        sampled = self.scenes[:: -(-len(self.scenes) // SAMPLED)]
-        marks = []
-        for scene in sampled:
-            with suppress(OSError):
-                status = scene.image.stat()
-                marks.append((scene.image, status.st_size, status.st_mtime_ns))
-        return _stretch_of(tuple(marks), self.bands)
+        return stretch_of([scene.image for scene in self.scenes], self.bands)
 
     def stamp(self) -> str:
         """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
@@ -183,20 +175,6 @@ class Dataset:
                     packed, original = before_packing.get(path.relative_to(self.root).as_posix(), (None, None))
                     digest.update(bytes.fromhex(original if content == packed else content))
         return digest.hexdigest()
-
-
-@lru_cache(16)
-def _stretch_of(marks: tuple[tuple[Path, int, int], ...], bands: tuple[int, ...]) -> Stretch | None:
-    """Return the stretch of some images, each with its size and time; None if none has more than 8 bits or bands."""
-    samples = []
-    for path, *_ in marks:
-        with suppress(ImageFileError):  # a health report says it
-            if is_deep(path):
-                samples.append(read_sample(path, SAMPLE, bands))
-    if not samples:
-        return Stretch((0.0,) * len(bands), (255.0,) * len(bands), bands) if bands else None
-    counts = Counter(len(sample) for sample in samples)
-    return Stretch.of([sample for sample in samples if len(sample) == max(counts, key=counts.get)], bands)
 
 
 def packed_masks(root: Path) -> dict[str, tuple[str, str]]:
@@ -262,12 +240,10 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
     listing = Listing.of(root)
     if within is not None:
         _check_links(listing.links_among(()), within)
-    said = read_declaration(listing)
-    declared = said.find(listing)
-    possible = [declared] if declared else readings(listing)
+    said, possible = _possible(listing)
     if within is not None:
         _check_links(listing.links_among(possible), within)
-    found = with_splits(listing, said.with_splits(listing, the_reading(listing, possible)))
+    found = _settled(listing)
     base = _base({pair.tile for pair in found.pairs})
     masks = [root / pair.label for pair in found.pairs]
     if found.kind == "masks":
@@ -277,7 +253,7 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
         means = meaning_of_outlines(found.kind, list(dict.fromkeys(masks)), said.attribute)
     means = said.meaning(means)
     unpaired = tuple(root / path for path in sorted(found.unpaired, key=natural_key))
-    scenes = tuple(_scenes(root, base, found, means.encoding))
+    scenes = _scenes(root, base, found, means.encoding)
     remarks = (*found.remarks, *means.remarks, *listing.remarks)
     return Dataset(
         root,
@@ -292,6 +268,21 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
         limits=said.stretch,
         patterns=(found.images, found.masks),
     )
+
+
+@lru_cache(4)
+def _possible(listing: Listing) -> tuple[Declaration, list[Found]]:
+    """Return what ``dataset.toml`` says, and the readings of names that are possible with it."""
+    said = read_declaration(listing)
+    declared = said.find(listing)
+    return said, [declared] if declared else readings(listing)
+
+
+@lru_cache(4)
+def _settled(listing: Listing) -> Found:
+    """Return the one reading, with splits."""
+    said, possible = _possible(listing)
+    return with_splits(listing, said.with_splits(listing, the_reading(listing, possible)))
 
 
 def _base(tiles: set[str]) -> str:
@@ -313,8 +304,10 @@ def _paths(root: Path, found: Found) -> list[str]:
     return [f"{name}/{path}".lower() for pair in spread(list(found.pairs)) for path in (pair.image, pair.label)]
 
 
-def _scenes(root: Path, base: str, found: Found, encoding: Encoding | Outlines) -> Iterator[Scene]:
-    """Yield the scenes in natural order, each under a name of its own."""
+@lru_cache(4)
+def _scenes(root: Path, base: str, found: Found, encoding: Encoding | Outlines) -> tuple[Scene, ...]:
+    """Return the scenes in natural order, each under a name of its own."""
+    scenes = []
     by_tile: dict[str, list[Pair]] = {}
     for pair in found.pairs:
         by_tile.setdefault(pair.tile, []).append(pair)
@@ -331,7 +324,8 @@ def _scenes(root: Path, base: str, found: Found, encoding: Encoding | Outlines) 
             names_seen[name] += 1
             if names_seen[name] > 1:
                 name = f"{name}~{names_seen[name]}"
-            yield Scene(name, shown, root / pair.image, root / pair.label, printable(pair.split), encoding)
+            scenes.append(Scene(name, shown, root / pair.image, root / pair.label, printable(pair.split), encoding))
+    return tuple(scenes)
 
 
 def _check_links(paths: Iterable[Path], within: Sequence[Path]) -> None:

@@ -1,8 +1,10 @@
 """What lies in a folder, by names alone: one bounded walk that opens no file."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +20,12 @@ MOST_FOLDERS = 50_000
 """Likewise."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Listing:
     """The files below a folder, hidden ones and links to folders passed over.
+
+    Two are equal if they name the same files, and those that are no pictures are unchanged: what names and such files
+    tell need not be found again.
 
     Args:
         root: The folder.
@@ -69,6 +74,24 @@ class Listing:
                 listing.complete = False
                 break
         return listing
+
+    @cached_property
+    def _signature(self) -> str:
+        digest = hashlib.sha256(str(self.root).encode(errors="surrogateescape"))
+        for folder, names in sorted(self.folders.items()):
+            digest.update("\0".join([folder, *names, "\n"]).encode(errors="surrogateescape"))
+            for name in names:
+                if not is_picture(name):
+                    with suppress(OSError):
+                        status = (self.root / folder / name).stat()
+                        digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Listing) and self._signature == other._signature
+
+    def __hash__(self) -> int:
+        return hash(self._signature)
 
     @cached_property
     def pictures(self) -> dict[str, list[str]]:
