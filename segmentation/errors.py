@@ -20,6 +20,14 @@ class DatasetNotFoundError(SegmentationError):
     """No labelled scenes were found where the user pointed."""
 
 
+class AmbiguousDatasetError(DatasetNotFoundError):
+    """There are several kinds of masks for the same images, and nobody has said which is meant."""
+
+
+class DeclarationError(DatasetNotFoundError):
+    """A ``dataset.toml`` cannot be read, or says what cannot be."""
+
+
 class NotAllowedError(SegmentationError):
     """A path leads out of the folders that pages may read."""
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from segmentation.commands.common import progress_bar
+from segmentation.commands.common import progress_bar, remark
 from segmentation.data.locate import DATA_FOLDER, DEMO_FOLDER, default_folder
+from segmentation.data.palette import VOID_NAME
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.errors import DONE, PARTLY, printable
@@ -34,25 +36,39 @@ def dataset_at(data: Path | None) -> Iterator[Dataset]:
         yield find_dataset(dataset_folder(data))
 
 
-def data(folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size: int = PATCH_SIZE) -> int:
-    """Print the table of tiles (sizes and patches), the class shares and the health report.
+def data(
+    folder: Annotated[Path | None, tyro.conf.Positional] = None,
+    patch_size: int = PATCH_SIZE,
+    json: bool = False,
+    write: bool = False,
+) -> int:
+    """Print what was found, the table of tiles (sizes and patches), the class shares and the health report.
 
     Args:
         folder: The data set; by default SEGMENTATION_DATA, data/ or the demo set.
         patch_size: Side of a patch, in pixels.
+        json: Print scenes, pixels by class, void, splits and what was skipped as JSON, and nothing else.
+        write: Save what was found as dataset.toml in the folder, to be corrected there.
     """
+    from segmentation.data.description import described, summarized, write_declaration
     from segmentation.data.health import examine, usable_patches
-    from segmentation.data.palette import VOID_NAME
     from segmentation.data.patches import tile_table
 
     dataset = find_dataset(dataset_folder(folder))
+    if not json:
+        print("\n".join(printable(line) for line in described(dataset)) + "\n")
+    if write:
+        remark(f"What was found is in {write_declaration(dataset)}: correct it there")
     with progress_bar("scenes") as progress:
         health = examine(dataset, patch_size, progress)
+    done = PARTLY if (health.findings["severity"] == "error").any() else DONE
+    if json:
+        print(dumps(summarized(dataset, health)))
+        return done
     tiles = usable_patches(tile_table(dataset, patch_size), health)
     print(tiles.to_string(index=False))
-    of_all = (
-        f"{health.patches['scene'].nunique()} of " if health.patches["scene"].nunique() < len(dataset.scenes) else ""
-    )
+    readable = health.patches["scene"].nunique()
+    of_all = f"{readable} of " if readable < len(dataset.scenes) else ""
     print(f"{tiles['patches'].sum()} patches of {patch_size} px in {of_all}{len(dataset.scenes)} scenes\n")
     pixels = health.scenes[[*dataset.palette.names, VOID_NAME]].sum()
     for name, count in pixels.items():
@@ -62,8 +78,13 @@ def data(folder: Annotated[Path | None, tyro.conf.Positional] = None, patch_size
         print(f"  {finding.severity:<8}{finding.kind:<14}{finding.scene or finding.file}: {finding.detail}")
     voids = health.findings[health.findings["kind"].isin(["void", "smeared"])]
     if len(voids):
-        print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels whose colour is in no palette")
-    return PARTLY if (health.findings["severity"] == "error").any() else DONE
+        kind = dataset.scenes[0].encoding.kind
+        whose = {"value": "whose value is no class's", "color": "whose colour is in no palette"}
+        print(f"{len(voids)} masks hold {voids['pixels'].sum():,} pixels {whose.get(kind, 'in no outline')}")
+    resized = (health.findings["kind"] == "resized").sum()
+    if resized:
+        print(f"{resized} masks were resized to their images' size")
+    return done
 
 
 def demo(folder: Annotated[Path, tyro.conf.Positional] = DEMO_FOLDER) -> int:

@@ -13,10 +13,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from segmentation.data.drawing import Outlines
+from segmentation.data.encodings import NO_VALUE, value_strips
 from segmentation.data.images import is_palette_file, read_mask_colors, read_size
 from segmentation.data.kept import KeptResults
 from segmentation.data.palette import VOID, VOID_NAME, Palette
 from segmentation.data.patches import (
+    NAMED,
     PATCH_SIZE,
     PIECE,
     class_counts,
@@ -48,12 +51,13 @@ Severity = Literal["error", "warning", "note"]
 FINDINGS: dict[str, tuple[Severity, str]] = {
     "unpaired": ("warning", "An image without a mask, or a mask without an image"),
     "unreadable": ("error", "A file that cannot be read, or whose image and mask differ in size"),
-    "void": ("warning", "Mask colours that are in no palette"),
+    "void": ("warning", "Mask colours that are in no palette, or values that are no class's"),
     "smeared": ("warning", "A mask whose colours JPEG or smoothed edges mixed: save it as PNG without smoothing"),
     "transparent": ("warning", "Transparent pixels of a mask: they count as void, whatever colour they hide"),
     "duplicate": ("warning", "The same picture as another scene's"),
     "too small": ("warning", "A scene smaller than a patch: nothing of it is trained on or scored"),
     "near-constant": ("warning", "An image that shows next to nothing"),
+    "resized": ("note", "A mask of another size than its image: its nearest pixels are taken"),
     "palette file": ("note", "A mask with a colour table of its own; it is read by its colours"),
 }
 """Kinds of findings: how bad each is, and what it means."""
@@ -217,7 +221,8 @@ class Examined(NamedTuple):
 
 def _key(scene: Scene, palette: Palette, stretch: Stretch | None, size: int) -> str:
     """Return what an examined scene is kept under: it changes with the files and with all that they are read by."""
-    how = [VERSION, scene.name, scene.tile, palette.to_dict(), stretch and stretch.to_dict(), size, *file_marks(scene)]
+    how = [VERSION, scene.name, scene.tile, str(scene.encoding), palette.to_dict(), stretch and stretch.to_dict(), size]
+    how += file_marks(scene)
     return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
 
@@ -267,25 +272,49 @@ def _measures(images: np.ndarray, masks: np.ndarray, classes: int) -> np.ndarray
 
 
 def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette, size: int) -> Iterator[dict]:
-    if row[VOID_NAME]:
-        mask = read_mask_colors(scene.mask)
-        void, strays = row[VOID_NAME] - mask.transparent_pixels, mask.strays(palette)
-        if mask.transparent_pixels:
-            detail = (
-                f"{mask.transparent_pixels:,} pixels ({100 * mask.transparent_pixels / pixels:.2f} %) are transparent"
-            )
-            yield _finding("transparent", scene.name, scene.mask, detail, mask.transparent_pixels)
-        if void:
-            detail = f"{void:,} pixels ({100 * void / pixels:.2f} %) have a colour that is in no palette"
-            if strays.smeared:
-                detail += f", {strays.colors:,} different ones: save the mask as PNG without smoothing its edges"
-            yield _finding("smeared" if strays.smeared else "void", scene.name, scene.mask, detail, void)
+    if isinstance(scene.encoding, Outlines):
+        if row[VOID_NAME]:
+            detail = f"{row[VOID_NAME]:,} pixels ({100 * row[VOID_NAME] / pixels:.2f} %) lie in no outline"
+            yield _finding("void", scene.name, scene.mask, detail, row[VOID_NAME])
+    elif row[VOID_NAME] and scene.encoding.kind == "value":
+        detail = f"{row[VOID_NAME]:,} pixels ({100 * row[VOID_NAME] / pixels:.2f} %) hold {_stray_values(scene)}"
+        yield _finding("void", scene.name, scene.mask, detail, row[VOID_NAME])
+    elif row[VOID_NAME]:
+        yield from _void_colors(scene, row[VOID_NAME], pixels, palette)
+    if (of_mask := scene.mask_size()) != (row["height"], row["width"]):
+        detail = f"its {of_mask[1]} × {of_mask[0]} pixels become the image's {row['width']} × {row['height']}"
+        yield _finding("resized", scene.name, scene.mask, detail)
     if not all(grid(row["height"], row["width"], size)):
         yield _finding("too small", scene.name, scene.image, smaller_than_a_patch(row["height"], row["width"], size))
     if row["contrast"] < CONSTANT_BELOW:
         yield _finding("near-constant", scene.name, scene.image, f"its contrast is only {row['contrast']:.3f}")
-    if is_palette_file(scene.mask):
+    if not isinstance(scene.encoding, Outlines) and is_palette_file(scene.mask):
         yield _finding("palette file", scene.name, scene.mask, "stores indices into a colour table of its own")
+
+
+def _void_colors(scene: Scene, void: int, pixels: int, palette: Palette) -> Iterator[dict]:
+    mask = read_mask_colors(scene.mask)
+    strays, transparent = mask.strays(palette), mask.transparent_pixels
+    if transparent:
+        detail = f"{transparent:,} pixels ({100 * transparent / pixels:.2f} %) are transparent"
+        yield _finding("transparent", scene.name, scene.mask, detail, transparent)
+    void -= transparent
+    if void > 0:
+        detail = f"{void:,} pixels ({100 * void / pixels:.2f} %) have a colour that is in no palette"
+        if strays.smeared:
+            detail += f", {strays.colors:,} different ones: save the mask as PNG without smoothing its edges"
+        yield _finding("smeared" if strays.smeared else "void", scene.name, scene.mask, detail, void)
+
+
+def _stray_values(scene: Scene) -> str:
+    """Name the values of a mask that are no class's."""
+    found: set[int] = set()
+    for _, values, _ in value_strips(scene.mask, raw=scene.encoding.raw):
+        found.update(np.flatnonzero(np.bincount(values.ravel())).tolist())
+    strays = sorted(found - set(scene.encoding.keys) - {NO_VALUE})
+    names = [*map(str, strays[:NAMED]), *(["further values"] if len(strays) > NAMED else [])]
+    names += ["no value, or are transparent"] if NO_VALUE in found else []
+    return ", ".join(names) + ", no class's value"
 
 
 def _finding(kind: str, scene: str, file: Path, detail: str, pixels: int = 0) -> dict:

@@ -120,8 +120,12 @@ def _orientation(image: Image.Image, applied: bool = True) -> int:
         return 1
 
 
-def _decode(source: Source, name: str, orient: bool) -> Image.Image:
-    """Return the decoded picture, upright if `orient`, in one of Pillow's modes."""
+def decode(source: Source, name: str, orient: bool) -> Image.Image:
+    """Return the decoded picture, upright if `orient`, in one of Pillow's modes.
+
+    Raises:
+        ImageFileError: If it is no image, is damaged or too large.
+    """
     image = _open(source, name)
     try:
         # Of several frames or pages the first is read; the others would keep the file open.
@@ -158,8 +162,8 @@ def read_image(source: Source, name: str | None = None, stretch: Stretch | None 
     turn = None
     try:
         with _open(source, name) as image:
-            if not _is_deep(image):
-                return _rgb(_decode(source, name, orient=True))
+            if not _is_deep(image) and not (stretch and stretch.bands and image.format == "TIFF"):
+                return rgb_of(decode(source, name, orient=True))
             turn = _UPRIGHT.get(_orientation(image, applied=False))
     except _NoImageError as error:
         # Pillow reads neither 16 bits in several planes nor seven bands. What it refuses of other formats is a bomb.
@@ -184,13 +188,18 @@ def is_deep(path: Path) -> bool:
         return False
 
 
-def read_sample(path: Path, longest: int) -> np.ndarray:
+def read_sample(path: Path, longest: int, bands: tuple[int, ...] = ()) -> np.ndarray:
     """Return values of a deep image, (bands, rows, columns) float64, as `Raster.sample` does.
+
+    Args:
+        path: Of the image.
+        longest: At most so many pixels a side.
+        bands: The bands, counted from 1; by default those that are red, green and blue.
 
     Raises:
         ImageFileError: If it cannot be read.
     """
-    with Raster(path) as raster:
+    with Raster(path, stretch=Stretch((0.0,) * len(bands), (1.0,) * len(bands), bands)) as raster:
         return raster.sample(longest)
 
 
@@ -218,20 +227,20 @@ def _read_raster(source: Source, name: str, stretch: Stretch | None) -> np.ndarr
         return pixels
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
+def rgb_of(image: Image.Image) -> np.ndarray:
     """Return the colours of a picture, (height, width, 3) uint8; of a large one strip by strip.
 
     Pillow takes four bytes a pixel for colours: a second picture of that size beside the array would be too much.
     """
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for rows, strip in _strips(image):
+    for rows, strip in strips(image):
         # Pillow undoes multiplied alpha only on the way to the same mode without it.
         plain = strip.convert({"La": "LA", "RGBa": "RGBA"}.get(strip.mode, strip.mode))
         pixels[rows] = np.asarray(plain.convert("RGB"))
     return pixels
 
 
-def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
     """Yield a picture in strips of about `STRIP` pixels, each with its rows; a small one as it is."""
     rows = max(1, STRIP // max(1, image.width))
     with _quietly():
@@ -286,22 +295,22 @@ def read_mask_colors(source: Source, name: str | None = None) -> ColourMask:
         ImageFileError: If the file is no image, is damaged, is too large, or has no 8-bit colours.
     """
     name = _name_of(source, name)
-    image = _decode(source, name, orient=False)
+    image = decode(source, name, orient=False)
     if image.mode.startswith("I") or image.mode == "F":
         raise ImageFileError(f"{name} is no colour mask: export the classes as 8-bit RGB colours.")
-    transparent = _transparent(image)
-    colors = _rgb(image)
+    transparent = transparency(image)
+    colors = rgb_of(image)
     if transparent is not None:
         colors[transparent] = VOID_COLOR
     return ColourMask(colors, transparent)
 
 
-def _transparent(image: Image.Image) -> np.ndarray | None:
+def transparency(image: Image.Image) -> np.ndarray | None:
     """Return where a picture is more transparent than not, (height, width) bool; None if it is so nowhere."""
     if not image.has_transparency_data:
         return None
     transparent = np.empty((image.height, image.width), bool)
-    for rows, strip in _strips(image):
+    for rows, strip in strips(image):
         with_alpha = strip.convert({"La": "LA"}.get(strip.mode, "RGBA"))
         transparent[rows] = np.asarray(with_alpha.getchannel("A")) < OPAQUE
     return transparent if transparent.any() else None

@@ -15,7 +15,7 @@ from segmentation.data.images import read_size
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID
 from segmentation.data.protocols import Protocol, apply_void_policy
-from segmentation.data.scenes import Dataset, check_same_size, read_scene
+from segmentation.data.scenes import Dataset, check_sizes, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
 
@@ -124,7 +124,7 @@ def tile_table(dataset: Dataset, size: int = PATCH_SIZE) -> pd.DataFrame:
         for scene in scenes:
             try:
                 size_of_image = read_size(scene.image)
-                check_same_size(size_of_image, read_size(scene.mask, orient=False), scene.image.name, scene.mask.name)
+                check_sizes(scene, size_of_image)
             except ImageFileError:
                 continue
             sizes.append(size_of_image)

@@ -124,7 +124,7 @@ class Raster:
             os.close(descriptor)
         try:
             beside = (_world_file(path), _read_side_file(path.with_suffix(".prj"))) if path else (None, None)
-            self._connection.send((*beside, stretch and (stretch.low, stretch.high)))
+            self._connection.send((*beside, stretch and (stretch.low, stretch.high, stretch.bands)))
             self._reader = cast("dict", self._receive())["reader"]
             self._waiting = True
             about = cast("dict", self._receive())

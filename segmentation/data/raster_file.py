@@ -93,7 +93,7 @@ class Reader:
         descriptor: Of the file.
         world: (a, b, c, d, e, f) of a world file beside it; None if there is none.
         projection: The text of a ``.prj`` beside it; None if there is none.
-        stretch: What becomes 0 and 255 in each band; None for what the file's own values say.
+        stretch: What becomes 0 and 255 in each band, and the bands; None for what the file's own values and tags say.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Reader:
         descriptor: int,
         world: tuple[float, ...] | None,
         projection: str | None,
-        stretch: tuple[tuple[float, ...], tuple[float, ...]] | None,
+        stretch: tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]] | None,
     ) -> None:
         def only_this(path: str, mode: str = "rb", **how: object) -> OneFile:
             if path != NAME:
@@ -111,7 +111,8 @@ class Reader:
         driver = "PNG" if os.pread(descriptor, 4, 0) == b"\x89PNG" else "GTiff"  # and no other: some start programs
         self._file = rasterio.open(NAME, driver=driver, opener=only_this)
         self.height, self.width = self._file.shape
-        self._bands = _color_bands(self._file)
+        chosen = list(stretch[2]) if stretch else []
+        self._bands = chosen if chosen and max(chosen) <= self._file.count else _color_bands(self._file)
         self._stretch = Stretch(*stretch) if stretch and len(stretch[0]) == len(self._bands) else None
         self._transform, self._crs = self._file.transform, self._file.crs
         if self._transform.is_identity and world:

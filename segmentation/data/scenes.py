@@ -14,9 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from segmentation.data.images import SUFFIXES, is_deep, read_image, read_mask, read_sample, read_size
+from segmentation.data.class_files import find_class_file
+from segmentation.data.classes import meaning, meaning_of_outlines
+from segmentation.data.declaration import Declaration, read_declaration
+from segmentation.data.drawing import Outlines
+from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks
+from segmentation.data.images import read_image, read_size
+from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
+from segmentation.data.layouts.names import spread
+from segmentation.data.layouts.questions import the_reading
 from segmentation.data.locate import check_allowed
-from segmentation.data.palette import CLASS_FILE, Palette
+from segmentation.data.palette import Palette
+from segmentation.data.set_stretch import stretch_of
 from segmentation.data.stretch import Stretch
 from segmentation.errors import DatasetNotFoundError, ImageFileError, printable
 
@@ -29,9 +38,6 @@ PACK = "pack.json"
 MOST_NOTES = 1 << 28
 """More bytes than this are not read of it."""
 
-SAMPLED, SAMPLE = 32, 256
-"""Scenes that a data set's stretch is taken from, and pixels a side that each is shrunk to for that."""
-
 
 @dataclass(frozen=True)
 class Scene:
@@ -41,30 +47,72 @@ class Scene:
         name: ``tile-7/image_part_003``: unique in its data set, safe in a file name and a URL.
         tile: The name of the folder that groups scenes, as it is on disk as far as it can be printed: ``Tile 7``.
         image: Path of the image.
-        mask: Path of the colour mask.
+        mask: Path of the mask, or of the file of outlines that it is drawn from.
+        split: The split that the data set puts it in, in its own word; empty if it does not say.
+        encoding: How that says a class.
     """
 
     name: str
     tile: str
     image: Path
     mask: Path
+    split: str = ""
+    encoding: Encoding | Outlines = PALETTE_COLORS
+
+    def read_mask(self, palette: Palette) -> np.ndarray:
+        """Read the mask as class indices (height, width) uint8, in its own size.
+
+        Raises:
+            ImageFileError: If it cannot be read.
+        """
+        if isinstance(self.encoding, Outlines):
+            return self.encoding.read(self.mask, self.image)
+        return self.encoding.read(self.mask, palette)
+
+    def mask_size(self) -> tuple[int, int]:
+        """Return (height, width) of the mask in pixels, from its header.
+
+        Raises:
+            ImageFileError: If it cannot be read.
+        """
+        return read_size(self.image) if isinstance(self.encoding, Outlines) else read_size(self.mask, orient=False)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The scenes below one folder, and the classes their masks are drawn in.
+    """The scenes below one folder, and the classes of their masks.
 
     Args:
         root: The folder.
-        palette: Its ``class_dict.csv``, or the Dubai palette.
+        palette: The classes, and the colours that they are drawn in.
         scenes: In natural order of tile and file name.
         unpaired: Images without a mask and masks without an image.
+        layout: What pairs with what, in words.
+        encoding: How the masks say a class, in words.
+        remarks: What the user should know, a sentence each.
+        guessed: Whether the classes' names are made up, since nothing tells them.
+        bands: The bands that are red, green and blue, counted from 1; empty for those that the files' tags say, or the
+            first three.
+        limits: What becomes 0 and 255 in each band; empty for what a sample of the scenes says.
+        patterns: Of the paths of images and masks, as ``dataset.toml`` would say them; empty where none does.
     """
 
     root: Path
     palette: Palette
     scenes: tuple[Scene, ...]
     unpaired: tuple[Path, ...] = field(default=())
+    layout: str = ""
+    encoding: str = ""
+    remarks: tuple[str, ...] = ()
+    guessed: bool = False
+    bands: tuple[int, ...] = ()
+    limits: tuple[tuple[float, float], ...] = ()
+    patterns: tuple[str, str] = ("", "")
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """The number of scenes in each split that the data set brings, by its own word; empty if it brings none."""
+        return dict(Counter(scene.split for scene in self.scenes if scene.split))
 
     @property
     def tiles(self) -> tuple[str, ...]:
@@ -84,22 +132,20 @@ class Dataset:
 
     @property
     def stretch(self) -> Stretch | None:
-        """How images of more than 8 bits are shown: one stretch for the whole set, so that its scenes compare.
+        """Which bands are shown and how: one stretch for the whole set, so that its scenes compare.
 
-        Taken from up to `SAMPLED` scenes, evenly spread; None where none of them has more than 8 bits.
+        Values of more than 8 bits are stretched: between the limits that ``dataset.toml`` says, else as a sample
+        of the scenes says. None where none of them has more than 8 bits and nobody has chosen bands.
         """
-        sampled = self.scenes[:: -(-len(self.scenes) // SAMPLED)]
-        marks = []
-        for scene in sampled:
-            with suppress(OSError):
-                status = scene.image.stat()
-                marks.append((scene.image, status.st_size, status.st_mtime_ns))
-        return _stretch_of(tuple(marks))
+        if self.limits:
+            return Stretch(*zip(*self.limits, strict=True), self.bands)
+        return stretch_of([scene.image for scene in self.scenes], self.bands)
 
     def stamp(self) -> str:
         """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
         marks = [mark for scene in self.scenes for mark in file_marks(scene)]
-        return hashlib.sha256("\n".join([str(self.palette), *marks]).encode()).hexdigest()
+        encodings = {scene.encoding for scene in self.scenes}
+        return hashlib.sha256("\n".join([str(self.palette), str(encodings), *marks]).encode()).hexdigest()
 
     def file_bytes(self) -> int:
         """Return how many bytes the scenes' files take, as far as they are there."""
@@ -131,18 +177,6 @@ class Dataset:
                     packed, original = before_packing.get(path.relative_to(self.root).as_posix(), (None, None))
                     digest.update(bytes.fromhex(original if content == packed else content))
         return digest.hexdigest()
-
-
-@lru_cache(16)
-def _stretch_of(marks: tuple[tuple[Path, int, int], ...]) -> Stretch | None:
-    """Return the stretch of some images, each with its size and time; None if none has more than 8 bits."""
-    samples = []
-    for path, *_ in marks:
-        with suppress(ImageFileError):  # a health report says it
-            if is_deep(path):
-                samples.append(read_sample(path, SAMPLE))
-    bands = Counter(len(sample) for sample in samples)
-    return Stretch.of([sample for sample in samples if len(sample) == max(bands, key=bands.get)]) if samples else None
 
 
 def packed_masks(root: Path) -> dict[str, tuple[str, str]]:
@@ -185,10 +219,11 @@ def slug(text: str) -> str:
 
 
 def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
-    """Find every ``images`` folder that has a ``masks`` folder beside it, at any depth below `root`.
+    """Find the labelled scenes below `root`, in any of the layouts that people use.
 
-    Images and masks are paired by file stem. Hidden folders are passed over and links to folders are not followed. A
-    tile is named by its path from the deepest folder that all tiles lie in.
+    ``dataset.toml`` in `root` says how it is to be read; without it names tell, by `segmentation.data.layouts`, and a
+    sample of the masks, by `segmentation.data.classes`. A tile is named by its path from the deepest folder that all
+    tiles lie in. Hidden folders are passed over. Links are followed to files, and to folders of images or masks.
 
     Args:
         root: The data set's folder.
@@ -196,46 +231,103 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
 
     Raises:
         NotAllowedError: If something leads out of `within`.
-        DatasetNotFoundError: If there is no such folder, or no pair of image and mask in it.
+        AmbiguousDatasetError: If there are several kinds of masks for the same images.
+        DatasetNotFoundError: If there is no such folder, or nothing in it that is understood.
         PaletteError: If a ``class_dict.csv`` in `root` is unusable.
     """
     if within is not None:
         check_allowed(root, within)
     if not root.is_dir():
         raise DatasetNotFoundError(f"There is no folder {root}: check the path, or make the demo set.")
-    scenes, unpaired, tiles_seen = [], [], Counter()
-    folders = _tile_folders(root)
-    # An archive may wrap all tiles in one more folder: names do not depend on which of the two was chosen.
-    base = Path(os.path.commonpath([folder.parent for folder in folders if folder != root] or [root]))
-    for folder in folders:
-        tile = printable(str(folder.relative_to(base)) if folder != root else root.resolve().name)
-        prefix = slug(tile)
+    listing = Listing.of(root)
+    if within is not None:
+        _check_links(listing.links_among(()), within)
+    said, possible = _possible(listing)
+    if within is not None:
+        _check_links(listing.links_among(possible), within)
+    found = _settled(listing)
+    base = _base({pair.tile for pair in found.pairs})
+    masks = [root / pair.label for pair in found.pairs]
+    if found.kind == "masks":
+        told = find_class_file(listing, _telling_folders(base, found))
+        means = meaning(looks(masks), told, _paths(root, found))
+    else:
+        means = meaning_of_outlines(found.kind, list(dict.fromkeys(masks)), said.attribute)
+    means = said.meaning(means)
+    unpaired = tuple(root / path for path in sorted(found.unpaired, key=natural_key))
+    scenes = _scenes(root, base, found, means.encoding)
+    remarks = (*found.remarks, *means.remarks, *listing.remarks)
+    return Dataset(
+        root,
+        means.palette,
+        scenes,
+        unpaired,
+        layout=found.rule,
+        encoding=means.words,
+        remarks=remarks,
+        guessed=means.guessed,
+        bands=said.bands,
+        limits=said.stretch,
+        patterns=(found.images, found.masks),
+    )
+
+
+@lru_cache(4)
+def _possible(listing: Listing) -> tuple[Declaration, list[Found]]:
+    """Return what ``dataset.toml`` says, and the readings of names that are possible with it."""
+    said = read_declaration(listing)
+    declared = said.find(listing)
+    return said, [declared] if declared else readings(listing)
+
+
+@lru_cache(4)
+def _settled(listing: Listing) -> Found:
+    """Return the one reading, with splits."""
+    said, possible = _possible(listing)
+    return with_splits(listing, said.with_splits(listing, the_reading(listing, possible)))
+
+
+def _base(tiles: set[str]) -> str:
+    """Return the deepest folder that all tiles lie in: names do not depend on folders wrapped around them."""
+    parents = [tile.rpartition("/")[0] for tile in tiles if tile]
+    return os.path.commonpath(parents) if parents and all(parents) else ""
+
+
+def _telling_folders(base: str, found: Found) -> list[str]:
+    """Return where a file may tell the classes, by paths below the root: there, where the tiles are, by the masks."""
+    first = found.pairs[0].label.rpartition("/")[0]
+    above = first.split("/")
+    return ["", base, first, *("/".join(above[:depth]) for depth in range(len(above) - 1, 0, -1))]
+
+
+def _paths(root: Path, found: Found) -> list[str]:
+    """Return some paths of images and masks, after the name of the data set's folder, in lower case."""
+    name = root.resolve().name
+    return [f"{name}/{path}".lower() for pair in spread(list(found.pairs)) for path in (pair.image, pair.label)]
+
+
+@lru_cache(4)
+def _scenes(root: Path, base: str, found: Found, encoding: Encoding | Outlines) -> tuple[Scene, ...]:
+    """Return the scenes in natural order, each under a name of its own."""
+    scenes = []
+    by_tile: dict[str, list[Pair]] = {}
+    for pair in found.pairs:
+        by_tile.setdefault(pair.tile, []).append(pair)
+    tiles_seen: Counter[str] = Counter()
+    for tile in sorted(by_tile, key=natural_key):
+        shown = printable(tile.removeprefix(base).lstrip("/") if tile else root.resolve().name)
+        prefix = slug(shown)
         tiles_seen[prefix] += 1
         if tiles_seen[prefix] > 1:  # "Tile 1" and "tile-1" side by side
             prefix = f"{prefix}~{tiles_seen[prefix]}"
-        images, masks = _files_by_stem(folder / "images"), _files_by_stem(folder / "masks")
-        names_seen = Counter()
-        for stem in sorted(images.keys() & masks.keys(), key=natural_key):
+        names_seen: Counter[str] = Counter()
+        for stem, pair in sorted(((Path(p.image).stem, p) for p in by_tile[tile]), key=lambda e: natural_key(e[0])):
             name = f"{prefix}/{slug(stem)}"
             names_seen[name] += 1
             if names_seen[name] > 1:
                 name = f"{name}~{names_seen[name]}"
-            scenes.append(Scene(name, tile, images[stem][0], masks[stem][0]))
-            unpaired += images[stem][1:] + masks[stem][1:]
-        for files, others in ((images, masks), (masks, images)):
-            for stem in sorted(files.keys() - others.keys(), key=natural_key):
-                unpaired += files[stem]
-    if within is not None:
-        files = [path for scene in scenes for path in (scene.image, scene.mask)] + unpaired
-        read_too = [root / CLASS_FILE, base / CLASS_FILE, root / DEMO_MARKER]
-        _check_links([folder / kind for folder in folders for kind in ("images", "masks")] + read_too + files, within)
-    if not scenes:
-        raise DatasetNotFoundError(
-            f"No labelled scene in {root}: it needs folders named images and masks side by side, with files of the "
-            "same name in both."
-        )
-    palette = Palette.of(root if (root / CLASS_FILE).is_file() else base)
-    return Dataset(root, palette, tuple(scenes), tuple(unpaired))
+            scenes.append(Scene(name, shown, root / pair.image, root / pair.label, printable(pair.split), encoding))
+    return tuple(scenes)
 
 
 def _check_links(paths: Iterable[Path], within: Sequence[Path]) -> None:
@@ -251,27 +343,6 @@ def _check_links(paths: Iterable[Path], within: Sequence[Path]) -> None:
         links[path if name in ("", ".", "..") or os.path.islink(target) else folder] = path  # noqa: PTH114
     for link in links.values():
         check_allowed(link, within)
-
-
-def _tile_folders(root: Path) -> list[Path]:
-    """Folders below `root`, or `root` itself, that hold both an ``images`` and a ``masks`` folder."""
-    found = []
-    for folder, children, _ in os.walk(root):
-        if "images" in children and "masks" in children:
-            found.append(Path(folder))
-        children[:] = [child for child in children if not child.startswith(".") and child not in ("images", "masks")]
-    return sorted(found, key=lambda path: natural_key(str(path)))
-
-
-def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """The readable formats in `folder` by file stem; more than one file of a stem in the order of their suffix."""
-    files: dict[str, list[Path]] = {}
-    with os.scandir(folder) as entries:  # knows files from folders without asking for each
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            stem, _, suffix = entry.name.rpartition(".")
-            if stem and f".{suffix.lower()}" in SUFFIXES and not stem.startswith(".") and entry.is_file():
-                files.setdefault(stem, []).append(folder / entry.name)
-    return files
 
 
 def file_marks(scene: Scene) -> list[str]:
@@ -298,9 +369,33 @@ def read_scene(scene: Scene, palette: Palette, stretch: Stretch | None = None) -
     Raises:
         ImageFileError: If one of the files cannot be read, or their sizes differ.
     """
-    check_same_size(read_size(scene.image), read_size(scene.mask, orient=False), scene.image.name, scene.mask.name)
-    mask = read_mask(scene.mask, palette)  # first: it takes more memory while it is read, and less afterwards
-    return read_image(scene.image, stretch=stretch), mask
+    size = read_size(scene.image)
+    check_sizes(scene, size)
+    mask = scene.read_mask(palette)  # first: it takes more memory while it is read, and less afterwards
+    return read_image(scene.image, stretch=stretch), mask if mask.shape == size else resized(mask, size)
+
+
+def check_sizes(scene: Scene, size: tuple[int, int]) -> bool:
+    """Tell whether a scene's mask is in the size (height, width) of its image; if not, it is resized when it is read.
+
+    Raises:
+        ImageFileError: If the mask cannot be read, or is not the image's shape within one of its pixels.
+    """
+    height, width = mask = scene.mask_size()
+    if mask == size:
+        return True
+    # Of the same shape but for a rounded side: less than a pixel of the mask, either way.
+    if abs(size[1] * height - width * size[0]) >= min(size):
+        check_same_size(size, mask, scene.image.name, scene.mask.name)
+    return False
+
+
+def resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return class indices (height, width) in another size, each pixel the nearest one's."""
+    rows, columns = (
+        ((2 * np.arange(length) + 1) * of // (2 * length)) for length, of in zip(size, mask.shape, strict=True)
+    )
+    return mask[rows[:, None], columns]
 
 
 def check_same_size(image: tuple[int, int], mask: tuple[int, int], image_name: str, mask_name: str) -> None:

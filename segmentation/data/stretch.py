@@ -21,35 +21,41 @@ class Stretch:
     Args:
         low: One value per band: red, green and blue, or grey.
         high: Likewise, above the low one.
+        bands: The bands, counted from 1; empty for those that a file's tags say, or its first three.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
+    bands: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, samples: Sequence[np.ndarray]) -> "Stretch":
+    def of(cls, samples: Sequence[np.ndarray], bands: tuple[int, ...] = ()) -> "Stretch":
         """Return the stretch between the `PERCENTILES` of some images' values.
 
         Args:
             samples: (bands, …) float64 each, of the same number of bands, not-a-number where there is no data.
+            bands: The bands' numbers, where somebody has chosen them.
         """
         limits = []
         for band in zip(*samples, strict=True):
             values = np.concatenate([part[np.isfinite(part)] for part in band])
             low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
             limits.append((float(low), float(max(high, low + np.finfo(float).eps * max(1, abs(low))))))
-        return cls(*zip(*limits, strict=True))
+        return cls(*zip(*limits, strict=True), bands)
 
     @classmethod
     def from_dict(cls, content: Any) -> "Stretch | None":  # noqa: ANN401 (out of a file)
         """Rebuild a stretch from `to_dict`; None from anything else."""
         try:
             low, high = (tuple(float(value) for value in content[key]) for key in ("low", "high"))
-        except (TypeError, KeyError, ValueError, OverflowError):
+            bands = tuple(int(band) for band in content.get("bands", ()))
+        except (TypeError, KeyError, ValueError, OverflowError, AttributeError):
             return None
         sound = len(low) == len(high) > 0 and np.isfinite([*low, *high]).all() and (np.array(low) < high).all()
-        return cls(low, high) if sound else None
+        sound = sound and len(bands) in (0, len(low)) and all(0 < band < 1 << 16 for band in bands)
+        return cls(low, high, bands) if sound else None
 
     def to_dict(self) -> dict:
         """Return the stretch ready for JSON."""
-        return {"low": list(self.low), "high": list(self.high)}
+        chosen = {"bands": list(self.bands)} if self.bands else {}
+        return {"low": list(self.low), "high": list(self.high), **chosen}

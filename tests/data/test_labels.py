@@ -29,22 +29,35 @@ def dataset(write_dataset: Writer, tmp_path: Path) -> Dataset:
     return find_dataset(write_dataset(tmp_path / "city"))
 
 
+def told(dataset: Dataset, *rows: str) -> Dataset:
+    """The data set with a class_dict.csv of these rows."""
+    (dataset.root / "class_dict.csv").write_text("\n".join(["name,r,g,b", *rows]) + "\n")
+    return find_dataset(dataset.root)
+
+
 @pytest.mark.parametrize("protocol", ["patch", "scene", "tile", None])
-def test_index_masks_without_a_class_dict_are_refused_with_the_values_found(
+def test_index_masks_that_no_class_fits_are_refused_with_the_values_found(
     dataset: Dataset, protocol: str | None
 ) -> None:
-    indexed = with_masks(dataset, lambda classes: classes)
+    indexed = told(with_masks(dataset, lambda classes: classes), "Roof,200,0,0", "Lawn,0,200,0")
     with pytest.raises(ConfigurationError) as caught:
         load_patches(indexed, 32, protocol=protocol)
     sentence = str(caught.value)
-    assert "they hold the grey values 0, 1, 2, 3, 4, 5, 255, and the classes are Building #3c1098, Land" in sentence
+    assert "they hold the grey values 0, 1, 2, 3, 4, 5, 255, and the classes are Roof #c80000, Lawn" in sentence
     assert f"put a class_dict.csv into {dataset.root} that gives each class its name and colour" in sentence
+
+
+def test_index_masks_that_nothing_names_are_read_by_their_values(dataset: Dataset) -> None:
+    before = load_patches(dataset, 32)
+    indexed = with_masks(dataset, lambda classes: classes)
+    assert indexed.palette.names == tuple(f"Class {value}" for value in range(6))
+    assert np.array_equal(load_patches(indexed, 32).masks, before.masks)
 
 
 def test_masks_in_other_colours_are_refused_with_the_most_frequent_ones(dataset: Dataset) -> None:
     other = with_masks(dataset, lambda classes: np.stack([classes * 9 + 1, classes, classes], axis=-1))
     with pytest.raises(ConfigurationError, match=r"they hold #\w{6}, .*#0a0101.*, and the classes"):
-        load_patches(other, 32, protocol="patch")
+        load_patches(told(other, "Roof,200,0,0", "Lawn,0,200,0"), 32, protocol="patch")
 
 
 def test_masks_that_are_transparent_everywhere_are_refused_as_that(dataset: Dataset) -> None:

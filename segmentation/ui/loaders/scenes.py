@@ -1,7 +1,5 @@
 """A data set's health, scenes, patches and thumbnails."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -28,8 +26,8 @@ def load_fingerprint(dataset: Dataset) -> str:
 
 
 def _scene_stamp(scene: Scene) -> tuple:
-    """A mark of a scene's two files that changes when one of them does; None for a file that is gone."""
-    marks: list[tuple[Path, int | None, int | None]] = []
+    """A mark of a scene that changes when a file of it or its encoding does; None for a file that is gone."""
+    marks: list[object] = [scene.encoding]
     for path in (scene.image, scene.mask):
         try:
             status = path.stat()

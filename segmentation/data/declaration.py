@@ -1,0 +1,288 @@
+"""``dataset.toml``: what a data set's owner says of it, in place of what would be guessed."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+
+from segmentation.data.classes import Meaning, distinct_colors
+from segmentation.data.drawing import Outlines
+from segmentation.data.encodings import Encoding, Key
+from segmentation.data.layouts.found import Found, Pair
+from segmentation.data.layouts.listing import Listing, suffix_of
+from segmentation.data.layouts.names import tiles_of
+from segmentation.data.layouts.splits import named_in
+from segmentation.data.palette import VOID, Palette
+from segmentation.data.vectors import SUFFIXES as VECTOR_SUFFIXES
+from segmentation.errors import DeclarationError, PaletteError
+
+DECLARATION = "dataset.toml"
+"""The file in a data set's root."""
+
+MOST_BYTES = 1 << 20
+"""A larger one is refused."""
+
+KNOWN = frozenset(
+    ("images", "masks", "nearest", "palette_numbers", "attribute", "bands", "stretch", "splits", "classes")
+)
+"""What it may say."""
+
+KNOWN_OF_CLASS = frozenset(("name", "value", "color", "show", "ignore", "merge"))
+"""What it may say of a class."""
+
+_PLACES = {"{split}": r"(?P<split>[^/]+)", "{tile}": r"(?P<tile>.+)", "{stem}": r"(?P<stem>[^/]+)", "*": r"[^/]*"}
+
+MOST_PLACES = 8
+"""Placeholders and stars in a pattern."""
+
+
+@dataclass(frozen=True)
+class DeclaredClass:
+    """What ``dataset.toml`` says of a class.
+
+    Args:
+        name: Its name.
+        keys: The values or colours that say it in masks; of outlines, what the file calls it.
+        show: The colour to draw it in; by default that of the masks, or one of ours.
+        ignore: Whether its pixels are void.
+        merge: The name of the class that its pixels are of instead; empty for its own.
+    """
+
+    name: str
+    keys: tuple[Key | str, ...]
+    show: tuple[int, int, int] | None = None
+    ignore: bool = False
+    merge: str = ""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What ``dataset.toml`` says; what it leaves out is found as if it were not there.
+
+    Args:
+        images: Pattern of the images' paths; empty if it does not say.
+        masks: Pattern of the masks' paths likewise.
+        classes: The classes.
+        nearest: Whether colours or values of no class count as the nearest class's.
+        palette_numbers: Whether the numbers in palette files are the values.
+        attribute: Of a vector file: which one names the class.
+        bands: The bands to show and train on as red, green and blue, counted from 1.
+        stretch: What becomes 0 and 255 in each of them.
+        splits: For each split the lists of names, or the names; they may hold ``*``.
+    """
+
+    images: str = ""
+    masks: str = ""
+    classes: tuple[DeclaredClass, ...] = ()
+    nearest: bool = False
+    palette_numbers: bool = False
+    attribute: str = ""
+    bands: tuple[int, ...] = ()
+    stretch: tuple[tuple[float, float], ...] = ()
+    splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def find(self, listing: Listing) -> Found | None:
+        """Return the scenes of its patterns; None if it has none.
+
+        Raises:
+            DeclarationError: If no scene fits them.
+        """
+        if not (self.images and self.masks):
+            return None
+        images = _matching(listing, self.images)
+        if "{" not in self.masks:  # one file of outlines for all
+            masks = dict.fromkeys(images, self.masks) if self.masks in listing.others(suffix_of(self.masks)) else {}
+        else:
+            masks = _matching(listing, self.masks)
+        both = [(path, masks[key], *key[1::-1]) for key, path in images.items() if key in masks]
+        tiles = tiles_of(list({path.rpartition("/")[0] for path, *_ in both}))
+        pairs = [Pair(path, mask, tile or tiles[path.rpartition("/")[0]], split) for path, mask, tile, split in both]
+        if not pairs:
+            raise DeclarationError(
+                f"{DECLARATION}: {len(images):,} images fit {self.images!r}, {len(masks):,} masks {self.masks!r}, but "
+                "no two of them have the same split, tile and stem: correct the patterns."
+            )
+        unpaired = [images[key] for key in images.keys() - masks.keys()]
+        unpaired += [masks[key] for key in masks.keys() - images.keys()]
+        ending = suffix_of(self.masks)
+        kind = "vectors" if ending in VECTOR_SUFFIXES else "coco" if ending == ".json" else "masks"
+        rule = f"images {self.images} with masks {self.masks}, as {DECLARATION} says"
+        return Found(rule, tuple(pairs), tuple(unpaired), (), kind, self.images, self.masks)
+
+    def with_splits(self, listing: Listing, found: Found) -> Found:
+        """Return what was found with the splits that it says; unchanged if it says none."""
+        if not self.splits:
+            return found
+        named = [(split, _expanded(listing, names)) for split, names in self.splits]
+
+        def split_of(pair: Pair) -> str:
+            path = pair.image
+            forms = (path, path.rpartition(".")[0], path.rpartition("/")[2], Path(path).stem)
+            fits = (any(fnmatchcase(form, name) for form, name in product(forms, stars)) for _, (_, stars) in named)
+            plain = (not names.isdisjoint(forms) for _, (names, _) in named)
+            return next((split for (split, _), yes in zip(named, map(max, plain, fits), strict=True) if yes), "")
+
+        pairs = tuple(pair._replace(split=split_of(pair)) for pair in found.pairs)
+        return replace(found, rule=f"{found.rule}; splits by {DECLARATION}", pairs=pairs)
+
+    def meaning(self, guess: Meaning) -> Meaning:
+        """Return what masks mean, by its classes or else by what was guessed.
+
+        Args:
+            guess: What masks mean without it.
+
+        Raises:
+            DeclarationError: If its classes contradict each other.
+        """
+        encoding = guess.encoding
+        if not self.classes:
+            nearest = self.nearest and isinstance(encoding, Encoding)
+            return guess._replace(encoding=replace(encoding, nearest=True)) if nearest else guess
+        kept = [of for of in self.classes if not of.ignore and not of.merge]
+        place = {of.name: index for index, of in enumerate(kept)}
+        unknown = next((of.merge for of in self.classes if of.merge and of.merge not in place), None)
+        if unknown:
+            raise DeclarationError(f"{DECLARATION}: no class is called {unknown!r}, into which another is merged.")
+        keys = [(key, place[of.merge or of.name]) for of in self.classes if not of.ignore for key in of.keys]
+        said, classes = tuple(key for key, _ in keys), tuple(index for _, index in keys)
+        if len(set(said)) < len(said):
+            raise DeclarationError(f"{DECLARATION}: two classes share a value or a colour: each needs its own.")
+        free = iter(distinct_colors(len(kept) + 3 * VOID))
+        colors: list[tuple[int, int, int]] = []
+        for of in kept:
+            own = of.show or next((key for key in of.keys if isinstance(key, tuple)), None)
+            colors.append(own or next(color for color in free if color not in colors))
+        try:
+            palette = Palette(tuple(of.name for of in kept), tuple(colors))
+        except PaletteError as error:
+            raise DeclarationError(f"{DECLARATION}: {error}") from error
+        words = f"{guess.words.split(',')[0].split(';')[0]}, named in {DECLARATION}"
+        if isinstance(encoding, Outlines):
+            outlines = Outlines(encoding.kind, said, classes, self.attribute or encoding.attribute, encoding.background)
+            return Meaning(outlines, palette, words)
+        kinds = {isinstance(key, tuple) for key in said}
+        if len(kinds) > 1 or any(isinstance(key, str) for key in said):
+            raise DeclarationError(f"{DECLARATION}: give every class a value, or every class a color.")
+        kind = "color" if True in kinds else "value"
+        words = f"{'colours' if kind == 'color' else 'values'}, named in {DECLARATION}"
+        return Meaning(Encoding(kind, said, classes, self.nearest, self.palette_numbers), palette, words)
+
+
+def read_declaration(listing: Listing) -> Declaration:
+    """Return what ``dataset.toml`` in a data set's root says; an empty one if there is none.
+
+    Raises:
+        DeclarationError: If it cannot be read, or says what cannot be.
+    """
+    if DECLARATION not in listing.folders.get("", ()):
+        return Declaration()
+    path = listing.root / DECLARATION
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DeclarationError(f"{DECLARATION} has more than {MOST_BYTES >> 20} MB: shorten it.")
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DeclarationError(f"{DECLARATION} cannot be read ({error}): correct it.") from error
+    _check_keys(content, KNOWN, "")
+    try:
+        return Declaration(
+            images=_pattern(content, "images"),
+            masks=_pattern(content, "masks"),
+            classes=tuple(_class(of) for of in content.get("classes", ())),
+            nearest=_kind(content, "nearest", bool, False),
+            palette_numbers=_kind(content, "palette_numbers", bool, False),
+            attribute=_kind(content, "attribute", str, ""),
+            bands=_bands(content.get("bands", ())),
+            stretch=_limits(content.get("stretch", ()), len(content.get("bands", ()))),
+            splits=tuple(
+                (split, (names,) if isinstance(names, str) else tuple(map(str, names)))
+                for split, names in content.get("splits", {}).items()
+            ),
+        )
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise DeclarationError(f"{DECLARATION} says something of the wrong kind ({error}): correct it.") from error
+
+
+def _check_keys(content: dict, known: frozenset[str], where: str) -> None:
+    for key in content:
+        if key not in known:
+            raise DeclarationError(
+                f"{DECLARATION}{where} says {key!r}, which means nothing here: {', '.join(sorted(known))}."
+            )
+
+
+def _kind(content: dict, key: str, kind: type, default: object) -> object:
+    value = content.get(key, default)
+    if not isinstance(value, kind):
+        raise TypeError(f"{key} = {value!r}")
+    return value
+
+
+def _pattern(content: dict, key: str) -> str:
+    pattern = _kind(content, key, str, "")
+    if sum(pattern.count(place) for place in _PLACES) > MOST_PLACES:
+        raise ValueError(f"{key} has more than {MOST_PLACES} placeholders")
+    return pattern.removeprefix("./")
+
+
+def _bands(bands: Sequence[int]) -> tuple[int, ...]:
+    if bands and (len(bands) not in (1, 3) or not all(type(band) is int and band > 0 for band in bands)):
+        raise ValueError(f"bands = {bands!r}: three of them, or one, counted from 1")
+    return tuple(bands)
+
+
+def _limits(limits: Sequence[Sequence[float]], bands: int) -> tuple[tuple[float, float], ...]:
+    told = tuple((float(low), float(high)) for low, high in limits)
+    if told and (len(told) not in ((bands,) if bands else (1, 3)) or not all(low < high for low, high in told)):
+        raise ValueError(f"stretch = {limits!r}: a lower and a higher value for each band")
+    return told
+
+
+def _class(of: dict) -> DeclaredClass:
+    _check_keys(of, KNOWN_OF_CLASS, ", a class,")
+    told = of.get("value", of.get("color", ()))
+    several = told if isinstance(told, list) and not ("color" in of and told and isinstance(told[0], int)) else [told]
+    keys = tuple(_color(key) if "color" in of else key for key in several if key != ())
+    if not all(isinstance(key, tuple | str) or (type(key) is int and 0 <= key < 65_535) for key in keys):
+        raise ValueError(f"value = {told!r}: whole numbers from 0 to 65,534")
+    show = _color(of["show"]) if "show" in of else None
+    name = _kind(of, "name", str, None)
+    return DeclaredClass(name, keys, show, _kind(of, "ignore", bool, False), _kind(of, "merge", str, ""))
+
+
+def _color(color: object) -> tuple[int, int, int]:
+    """Return ``"#ff0000"`` or ``[255, 0, 0]`` as three channels."""
+    channels = tuple(bytes.fromhex(color.removeprefix("#")) if isinstance(color, str) else color)
+    if len(channels) != 3 or not all(type(channel) is int and 0 <= channel <= 255 for channel in channels):
+        raise ValueError(f"color = {color!r}: such as #ff0000")
+    return channels
+
+
+def _matching(listing: Listing, pattern: str) -> dict[tuple[str, str, str], str]:
+    """Return the paths that fit a pattern, by split, tile and stem; of two with the same the first."""
+    seen: set[str] = set()
+    parts = []
+    for part in re.split(r"(\{split\}|\{tile\}|\{stem\}|\*)", pattern):
+        again = part.startswith("{") and part in seen
+        parts.append(f"(?P={part[1:-1]})" if again else _PLACES.get(part, re.escape(part)))
+        seen.add(part)
+    fits = re.compile("".join(parts)).fullmatch
+    found: dict[tuple[str, str, str], str] = {}
+    for folder, names in listing.folders.items():
+        for name in names:
+            path = f"{folder}/{name}" if folder else name
+            if match := fits(path):
+                of = match.groupdict()
+                found.setdefault((of.get("split", ""), of.get("tile", ""), of.get("stem", "")), path)
+    return found
+
+
+def _expanded(listing: Listing, names: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Return names, those in lists among them, and patterns with a star."""
+    plain: set[str] = set()
+    for name in names:
+        plain.update(named_in(listing.root / name) if name in set(listing.others(".txt", ".csv")) else {name})
+    return plain, [name for name in names if "*" in name]

@@ -1,0 +1,128 @@
+"""What was found in a data set's folder, in plain words and as numbers."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from segmentation.data.declaration import DECLARATION, Declaration
+from segmentation.data.drawing import Outlines
+from segmentation.data.encodings import Key
+from segmentation.data.health import Health
+from segmentation.data.layouts import Listing
+from segmentation.data.palette import VOID_NAME
+from segmentation.data.scenes import Dataset
+from segmentation.errors import DeclarationError, StorageError
+from segmentation.files import replacing
+
+LISTED = 12
+"""Classes that are named in one line."""
+
+
+def described(dataset: Dataset) -> Iterator[str]:
+    """Yield what was found in a folder, a line each."""
+    yield f"Found: {len(dataset.scenes):,} scenes in {dataset.root}"
+    yield f"  pairs     {dataset.layout}"
+    if dataset.splits:
+        yield f"  splits    {', '.join(f'{name} {count:,}' for name, count in dataset.splits.items())}"
+    names = ", ".join(dataset.palette.names[:LISTED]) + (" …" if len(dataset.palette) > LISTED else "")
+    yield f"  masks     {dataset.encoding}"
+    yield f"  classes   {names}{' (nothing names them)' if dataset.guessed else ''}"
+    stretch = dataset.stretch
+    if stretch:
+        limits = ", ".join(f"{low:,.6g}–{high:,.6g}" for low, high in zip(stretch.low, stretch.high, strict=True))
+        yield f"  stretch   {limits} in each band become 0–255, the same in all scenes"
+    if dataset.unpaired:
+        yield f"  unpaired  {len(dataset.unpaired):,} images or masks have no partner; the health report names them"
+    for remark in dataset.remarks:
+        yield f"  note      {remark}"
+
+
+def write_declaration(dataset: Dataset) -> Path:
+    """Write what was found as ``dataset.toml`` into the data set's folder, to be corrected there, and return its path.
+
+    Raises:
+        StorageError: If there is one, or it cannot be written.
+    """
+    path = dataset.root / DECLARATION
+    if path.exists():
+        raise StorageError(f"{path} is there already: correct it, or remove it to have it written anew.")
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(declared(dataset)) + "\n", encoding="utf-8")
+    return path
+
+
+def declared(dataset: Dataset) -> Iterator[str]:
+    """Yield the lines of the ``dataset.toml`` that says what was found."""
+    yield "# How this data set is read. What stands here wins over what would be found; docs/data.md explains it."
+    yield ""
+    yield "# Which image belongs to which mask: {split}, {tile} and {stem} are the same in both, * is anything."
+    for kind, pattern in zip(("images", "masks"), dataset.patterns, strict=True):
+        yield f"{'' if _say_the_same(dataset) else '# '}{kind} = {_quoted(pattern or kind + '/{stem}.*')}"
+    yield ""
+    encoding = dataset.scenes[0].encoding
+    if isinstance(encoding, Outlines):
+        yield "# The attribute that names the class of a polygon."
+        yield f"{'' if encoding.attribute else '# '}attribute = {_quoted(encoding.attribute or 'class')}"
+    else:
+        yield "# Whether pixels of other values or colours count as the nearest class's."
+        yield f"nearest = {str(encoding.nearest).lower()}"
+        yield from ["palette_numbers = true"] if encoding.raw else []
+    yield ""
+    stretch = dataset.stretch
+    yield "# The bands that are red, green and blue, counted from 1, and what becomes 0 and 255 in each."
+    yield f"{'' if dataset.bands else '# '}bands = {list(dataset.bands or (1, 2, 3))}"
+    limits = [list(pair) for pair in zip(stretch.low, stretch.high, strict=True)] if stretch else [[0, 255]] * 3
+    yield f"{'' if stretch else '# '}stretch = {limits}"
+    yield ""
+    yield "# Lists of names, or names, with * for anything. Without them folders called train, val and test tell."
+    yield '# splits = {train = "train.txt", val = "val.txt", test = ["area7_*"]}'
+    yield ""
+    yield '# Classes. ignore = true makes one void, merge = "Name" makes it part of another, show how it is drawn.'
+    for index, name in enumerate(dataset.palette.names):
+        keys = [_spoken(key) for key in encoding.keys_of(index, dataset.palette)]
+        told = keys[0] if len(keys) == 1 else keys
+        yield "[[classes]]"
+        yield f"name = {_quoted(name)}"
+        yield f"{'color' if encoding.kind == 'color' else 'value'} = {json.dumps(told, ensure_ascii=False)}"
+        if encoding.kind != "color":
+            yield f'show = "{dataset.palette.hex(index)}"'
+        yield ""
+
+
+def _spoken(key: Key | str) -> int | str:
+    """Return what says a class in masks as TOML and JSON hold it: a value, or a colour in hexadecimal."""
+    return f"#{bytes(key).hex()}" if isinstance(key, tuple) else key
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _say_the_same(dataset: Dataset) -> bool:
+    """Tell whether the patterns find the scenes that were found."""
+    try:
+        found = Declaration(*dataset.patterns).find(Listing.of(dataset.root))
+    except DeclarationError:
+        return False
+    if found is None:
+        return False
+    pairs = {(dataset.root / pair.image, dataset.root / pair.label) for pair in found.pairs}
+    same = pairs == {(scene.image, scene.mask) for scene in dataset.scenes}
+    return same and len({pair.tile for pair in found.pairs}) == len(dataset.tiles)
+
+
+def summarized(dataset: Dataset, health: Health) -> dict:
+    """Return scenes, pixels by class, void, splits and what was skipped, ready for JSON; of readable scenes only."""
+    encoding, pixels = dataset.scenes[0].encoding, health.scenes[[*dataset.palette.names, VOID_NAME]].sum()
+    classes = []
+    for index, name in enumerate(dataset.palette.names):
+        key = encoding.keys_of(index, dataset.palette)[0]
+        said = "color" if isinstance(key, tuple) else "value"
+        classes.append({"name": name, said: _spoken(key), "pixels": int(pixels[name])})
+    readable = set(health.scenes["scene"])
+    splits = Counter(scene.split for scene in dataset.scenes if scene.split and scene.name in readable)
+    unread = health.findings[health.findings["kind"].isin(["unreadable", "unpaired"])]
+    skipped = [f"{finding.scene or finding.file}: {finding.detail}" for finding in unread.itertuples()]
+    void = int(pixels[VOID_NAME])
+    return {"scenes": len(readable), "classes": classes, "void": void, "splits": dict(splits), "skipped": skipped}

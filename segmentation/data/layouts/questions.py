@@ -1,0 +1,60 @@
+"""The one reading of a folder; or what was seen in it, said so that its owner knows what to write."""
+
+from collections import Counter
+from pathlib import Path
+
+from segmentation.data.encodings import MaskLook, looks
+from segmentation.data.layouts.found import Found
+from segmentation.data.layouts.listing import Listing
+from segmentation.errors import AmbiguousDatasetError, DatasetNotFoundError
+
+LOOKED_AT = 3
+"""Masks of each kind that are opened to say what they look like."""
+
+WRITE = 'write a dataset.toml into it, such as images = "{images}" and masks = "{masks}"'
+
+
+def the_reading(listing: Listing, found: list[Found]) -> Found:
+    """Return how a data set lies on disk.
+
+    Args:
+        listing: Its folder.
+        found: What `readings` makes of it.
+
+    Raises:
+        AmbiguousDatasetError: If there are several kinds of masks for the same images.
+        DatasetNotFoundError: If nothing in it is understood.
+    """
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DatasetNotFoundError(
+            f"No labelled scene in {listing.root}: it holds {listing.summary()}. It needs an image and a mask for each "
+            "scene, such as folders named images and masks with files of the same name in both; if they are called "
+            f"otherwise, {WRITE.format(images='a/{stem}.jpg', masks='b/{stem}.png')}."
+        )
+    kinds = "; ".join(f"{reading.masks or reading.rule} ({_looks_like(listing.root, reading)})" for reading in found)
+    raise AmbiguousDatasetError(
+        f"{listing.root} has {len(found)} kinds of masks for the same images: {kinds}. To choose one, "
+        f"{WRITE.format(images=found[0].images or 'images/{stem}.jpg', masks=found[0].masks or 'masks/{stem}.png')}."
+    )
+
+
+def _looks_like(root: Path, reading: Found) -> str:
+    return describe(looks([root / pair.label for pair in reading.pairs[:LOOKED_AT]]))
+
+
+def describe(seen: list[MaskLook]) -> str:
+    """Say what masks hold, in a few words."""
+    if not seen:
+        return "that cannot be read"
+    if all(look.values is not None for look in seen):
+        values = sorted({value for look in seen for value in look.values})
+        if not values:
+            return "transparent"
+        shown = ", ".join(map(str, values)) if len(values) < 4 else f"{values[0]}–{values[-1]}"
+        return f"values {shown} in one channel"
+    colors: Counter[tuple[int, int, int]] = Counter()
+    for look in seen:
+        colors.update(look.colors)
+    return f"{len(colors):,} colours, most of all #{bytes(colors.most_common(1)[0][0]).hex()}"

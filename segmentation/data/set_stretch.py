@@ -1,0 +1,43 @@
+"""The stretch of a whole data set, from a sample of its images, so that its scenes compare."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from segmentation.data.images import is_deep, read_sample
+from segmentation.data.stretch import Stretch
+from segmentation.errors import ImageFileError
+
+SAMPLED, SAMPLE = 32, 256
+"""Images that a data set's stretch is taken from, and pixels a side that each is shrunk to for that."""
+
+
+def stretch_of(images: Sequence[Path], bands: tuple[int, ...]) -> Stretch | None:
+    """Return the stretch of some images; None if none has more than 8 bits and nobody has chosen bands.
+
+    Args:
+        images: Of the set; up to `SAMPLED` of them, evenly spread, are opened.
+        bands: The bands to show, counted from 1; empty for those that tags say, or the first three.
+    """
+    marks = []
+    for path in images[:: max(1, -(-len(images) // SAMPLED))]:
+        with suppress(OSError):
+            status = path.stat()
+            marks.append((path, status.st_size, status.st_mtime_ns))
+    return _stretch_of(tuple(marks), bands)
+
+
+@lru_cache(16)
+def _stretch_of(marks: tuple[tuple[Path, int, int], ...], bands: tuple[int, ...]) -> Stretch | None:
+    """Return the stretch of some images, each with its size and time; None if none has more than 8 bits or bands."""
+    samples = []
+    for path, *_ in marks:
+        with suppress(ImageFileError):  # a health report says it
+            if is_deep(path):
+                samples.append(read_sample(path, SAMPLE, bands))
+    if not samples:
+        return Stretch((0.0,) * len(bands), (255.0,) * len(bands), bands) if bands else None
+    counts = Counter(len(sample) for sample in samples)
+    return Stretch.of([sample for sample in samples if len(sample) == max(counts, key=counts.get)], bands)
