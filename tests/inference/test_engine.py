@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def test_bfloat16_needs_a_processor_and_a_package(small_model: Path, monkeypatch
     monkeypatch.setattr(engine, "openvino_core", engine.openvino_core.__wrapped__)  # as if it had not been asked before
     with pytest.raises(BackendError, match=r"pip install openvino$"):
         Predictor(small_model, bfloat16=True)
+
+
+def test_openvino_computes_windows_of_both_sizes(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the processor has no such arithmetic OpenVINO computes in single precision, which is as good for this."""
+    import openvino
+
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *_: ["BF16"])
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    exact, coarse = (Predictor(small_model, bfloat16) for bfloat16 in (False, True))
+    for overlap, size in ((0.0, 16), (0.5, 32)):
+        assert exact.window(50, 70, overlap)[0] == coarse.window(50, 70, overlap)[0] == size
+        expected = exact.scene_classes(image, overlap=overlap)
+        assert (coarse.scene_classes(image, overlap=overlap) == expected).mean() > 0.97
 
 
 @pytest.mark.usefixtures("bfloat16")
@@ -148,6 +162,40 @@ assert not {"tensorflow", "keras"} & set(sys.modules)
     assert done.returncode == 0, done.stderr
     done = python(code, "evaluate", *run, "--data", trained.dataset.root)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("broken", ["no zip", "layers that are a list", "no weights", "weights that are no HDF5"])
+def test_a_broken_file_is_refused_without_tensorflow(broken: str, small_model: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(small_model) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    match broken:
+        case "layers that are a list":
+            entries["config.json"] = b"[1, 2]"
+        case "no weights":
+            del entries["model.weights.h5"]
+        case "weights that are no HDF5":
+            entries["model.weights.h5"] = b"\x89HDF\r\n\x1a\n" + bytes(500)
+    path = tmp_path / "best.keras"
+    if broken == "no zip":
+        path.write_bytes(b"Dear Sir or Madam")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in entries.items():
+                archive.writestr(name, content)
+    code = """
+import sys
+from pathlib import Path
+from segmentation.errors import RunError
+from segmentation.inference.predictor import Predictor
+try:
+    Predictor(Path(sys.argv[1]))
+except RunError as error:
+    print(error)
+assert not {"tensorflow", "keras"} & set(sys.modules)
+"""
+    done = python(code, path)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be loaded: what loads is a .keras file" in done.stdout
 
 
 def test_many_threads_share_a_predictor(small_model: Path) -> None:

@@ -16,7 +16,8 @@ from keras import layers
 
 from segmentation.errors import RunError
 from segmentation.inference.engine import load_engine
-from segmentation.inference.onnx_graph import read_as_onnx
+from segmentation.inference.onnx_file import check_network
+from segmentation.inference.onnx_graph import UnknownNetworkError, read_as_onnx
 from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, build
 
@@ -36,7 +37,7 @@ def saved(folder: Path, outputs: Callable, size: int = SIZE) -> tuple[keras.Mode
         [rng.uniform(0.1, 1, weights.shape) - 0.3 * (weights.ndim > 1) for weights in model.get_weights()]
     )
     path = folder / "network" / "best.keras"
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     model.save(path)
     return model, path
 
@@ -100,12 +101,25 @@ KNOWN = {
 @pytest.mark.parametrize("outputs", KNOWN.values(), ids=KNOWN)
 def test_a_layer_computes_what_it_does_in_keras(outputs: Callable, tmp_path: Path) -> None:
     model, path = saved(tmp_path, outputs)
-    session = onnxruntime.InferenceSession(read_as_onnx(path), providers=["CPUExecutionProvider"])
+    content = read_as_onnx(path)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (received,) = session.run(None, {"images": IMAGES})
     expected = np.asarray(model(IMAGES, training=False))
     assert (received.dtype, received.shape) == (np.float32, expected.shape)
     assert np.ptp(expected) > 0.1
     assert np.allclose(received, expected, atol=1e-5)
+    network = check_network(path, content)
+    assert (network.input_shape, network.output_shape) == ((SIZE, SIZE, 3), expected.shape[1:])
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN if not name.startswith(("enlarged", "reduced"))])
+def test_a_layer_computes_what_it_does_in_keras_at_another_size(name: str, tmp_path: Path) -> None:
+    _, path = saved(tmp_path, KNOWN[name])
+    session = onnxruntime.InferenceSession(read_as_onnx(path), providers=["CPUExecutionProvider"])
+    model, _ = saved(tmp_path / "larger", KNOWN[name], 26)
+    images = np.random.default_rng(4).integers(0, 256, (2, 26, 26, 3), dtype=np.uint8)
+    (received,) = session.run(None, {"images": images})
+    assert np.allclose(received, np.asarray(model(images, training=False)), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["nearest, then convolved", "nearest, joined, then convolved"])
@@ -179,7 +193,7 @@ UNKNOWN = {
 @pytest.mark.parametrize("outputs", UNKNOWN.values(), ids=UNKNOWN)
 def test_what_is_not_known_is_refused_and_computed_by_keras(outputs: Callable, tmp_path: Path) -> None:
     model, path = saved(tmp_path, outputs)
-    with pytest.raises(ValueError, match=r"Expected|unpack"):
+    with pytest.raises(UnknownNetworkError, match=r"^Expected .*Received: |^Expected [a-zA-Z ]+\.$"):
         read_as_onnx(path)
     engine = load_engine(path)
     assert (engine.input_shape, engine.output_shape) == (model.input_shape[1:], model.output_shape[1:])
@@ -230,5 +244,5 @@ def test_an_option_that_keras_may_bring_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in (entries | {"config.json": json.dumps(config).encode()}).items():
             archive.writestr(name, content)
-    with pytest.raises(ValueError, match="softness"):
+    with pytest.raises(UnknownNetworkError, match="softness"):
         read_as_onnx(path)

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import tensorflow as tf
@@ -40,7 +42,7 @@ from segmentation.training.callbacks import STATUS_SECONDS, Heartbeat, Snapshot
 from segmentation.training.fit import learning_rate, train, worst_patches
 
 PROJECT = Path(__file__).parents[2]
-FILES = {"config.json", "history.csv", "best.keras", "metrics.json", "patches.csv", "status.json"}
+FILES = {"config.json", "history.csv", "best.keras", "best.onnx", "metrics.json", "patches.csv", "status.json"}
 CLASSES = {
     "Building": (60, 16, 152),
     "Land": (132, 41, 246),
@@ -200,6 +202,43 @@ np.save("out.npy", keras.saving.load_model(sys.argv[1]).predict(np.load("image.n
     child = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stderr
     assert np.allclose(np.load(tmp_path / "out.npy"), next(Predictor(trained.run.model).batches(image)), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_the_network_is_left_for_onnx_runtime_alone_at_any_size(trained: tuple, size: int, tmp_path: Path) -> None:
+    images = np.random.default_rng(size).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    code = """
+import sys
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+np.save("out.npy", session.run(["probabilities"], {"images": np.load("images.npy")})[0])
+"""
+    command = [sys.executable, "-c", code, str(trained.run.folder / "best.onnx")]
+    child = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    model = unet(size, 6)
+    model.set_weights(keras.saving.load_model(trained.run.model, compile=False).get_weights())
+    expected, probabilities = np.asarray(model(images, training=False)), np.load(tmp_path / "out.npy")
+    assert np.allclose(probabilities, expected, atol=1e-5)
+    assert np.array_equal(probabilities.argmax(-1), expected.argmax(-1))
+
+
+def source_of(network: Path) -> str:
+    """The SHA-256 of the file that an ONNX model was made of, as the model says."""
+    return {entry.key: entry.value for entry in onnx.load(network).metadata_props}["source"]
+
+
+def test_a_run_that_ended_or_was_stopped_has_the_network_of_its_best_model(uncut: Run, stopped: Path) -> None:
+    for folder in (uncut.folder, stopped):
+        assert source_of(folder / "best.onnx") == hashlib.sha256((folder / "best.keras").read_bytes()).hexdigest()
+    assert Run(stopped).status["state"] == "stopped"
+
+
+def test_a_run_without_it_has_no_problem(trained: tuple, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.run.folder, tmp_path / "run")
+    (folder / "best.onnx").unlink()
+    assert Run(folder).problems == []
 
 
 # Its scores, against a second computation that shares no code with the first
