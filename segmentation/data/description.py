@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from segmentation.data.declaration import DECLARATION, Declaration
@@ -88,6 +88,23 @@ def declared(dataset: Dataset) -> Iterator[str]:
         if encoding.kind != "color":
             yield f'show = "{dataset.palette.hex(index)}"'
         yield ""
+
+
+def declared_for(dataset: Dataset, splits: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of a ``dataset.toml`` for the same scenes elsewhere: bands, stretch and splits, if it has any.
+
+    Args:
+        dataset: The scenes.
+        splits: The split of each image there, by its path without its ending.
+    """
+    if dataset.bands:
+        yield f"bands = {list(dataset.bands)}"
+    if dataset.limits:
+        yield f"stretch = {[list(limits) for limits in dataset.limits]}"
+    if dataset.splits:
+        yield "[splits]"
+    for split in dataset.splits:
+        yield f"{_quoted(split)} = [{', '.join(_quoted(path) for path, of in splits.items() if of == split)}]"
 
 
 def _spoken(key: Key | str) -> int | str:

@@ -14,7 +14,7 @@ import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -22,10 +22,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from segmentation.data.declaration import DECLARATION
+from segmentation.data.description import declared_for
 from segmentation.data.images import SUFFIXES
 from segmentation.data.palette import CLASS_FILE, VOID, VOID_COLOR, Palette
 from segmentation.data.patches import Progress
-from segmentation.data.scenes import DEMO_MARKER, MOST_NOTES, PACK, Dataset, read_scene
+from segmentation.data.scenes import DEMO_MARKER, MOST_NOTES, PACK, Dataset, Scene, read_scene
 from segmentation.errors import ConfigurationError, DatasetNotFoundError, ImageFileError, printable
 from segmentation.files import replacing, writing
 
@@ -53,13 +55,15 @@ def pack(dataset: Dataset, target: Path, progress: Progress | None = None) -> No
         ConfigurationError: If a file's path below the data set's folder is too long for an archive.
         StorageError: If the file cannot be written.
     """
-    masks = {}
+    masks: dict[str, list[str]] = {}
+    splits: dict[str, str] = {}
     with replacing(target) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, CLASS_FILE, _class_file(dataset.palette))
         if (dataset.root / DEMO_MARKER).is_file():
             _add(archive, DEMO_MARKER, (dataset.root / DEMO_MARKER).read_bytes())
         for done, scene in enumerate(dataset.scenes, 1):
-            image, mask = (path.relative_to(dataset.root).as_posix() for path in (scene.image, scene.mask))
+            image, mask = _names(dataset, scene, splits)
+            splits[str(PurePosixPath(image).with_suffix(""))] = scene.split
             content = scene.mask.read_bytes()
             try:
                 indices = read_scene(scene, dataset.palette)[1]
@@ -73,8 +77,30 @@ def pack(dataset: Dataset, target: Path, progress: Progress | None = None) -> No
             _add(archive, mask, packed)
             if progress:
                 progress(done, len(dataset.scenes))
+        if told := "\n".join(declared_for(dataset, splits)):
+            _add(archive, DECLARATION, told.encode())
         notes = {"format": FORMAT, "name": dataset.root.resolve().name, "masks": masks}
         _add(archive, PACK, json.dumps(notes).encode())
+
+
+def _names(dataset: Dataset, scene: Scene, taken: Container[str]) -> tuple[str, str]:
+    """Return the paths of a scene's image and mask in a pack: as they are if they lie in folders images and masks.
+
+    Args:
+        dataset: The scene's.
+        scene: The scene.
+        taken: The images' paths so far, without their endings.
+    """
+    image, mask = (PurePosixPath(path.relative_to(dataset.root).as_posix()) for path in (scene.image, scene.mask))
+    if not (
+        image.parent.name == "images" and mask.parent == image.parent.with_name("masks") and mask.stem == image.stem
+    ):
+        tile = PurePosixPath("." if scene.tile == printable(dataset.root.resolve().name) else scene.tile)
+        image = tile / "images" / image.name
+        if str(image.with_suffix("")) in taken:
+            image = image.with_stem(scene.name.rpartition("/")[2])
+        mask = tile / "masks" / f"{image.stem}.png"
+    return str(image), str(mask)
 
 
 def _class_file(palette: Palette) -> bytes:
@@ -161,7 +187,7 @@ def _is_plain(name: str) -> bool:
     parts = name.split("/")
     if "\0" in name or any(part in ("", ".", "..") for part in parts):
         return False
-    return name in (CLASS_FILE, DEMO_MARKER, PACK) or (
+    return name in (CLASS_FILE, DECLARATION, DEMO_MARKER, PACK) or (
         len(parts) > 1 and parts[-2] in ("images", "masks") and PurePosixPath(name).suffix.lower() in SUFFIXES
     )
 

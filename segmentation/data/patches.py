@@ -14,7 +14,7 @@ import pandas as pd
 from segmentation.data.images import read_size
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID
-from segmentation.data.protocols import Protocol, apply_void_policy
+from segmentation.data.protocols import Protocol, apply_void_policy, passed_over
 from segmentation.data.scenes import Dataset, check_sizes, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
@@ -42,7 +42,7 @@ class Patches:
     Args:
         images: (patches, size, size, 3) uint8.
         masks: (patches, size, size) uint8 class indices, void 255.
-        table: One row per patch: ``patch, tile, scene, row, column``.
+        table: One row per patch: ``patch, tile, scene, row, column``, and ``split`` where the data set brings splits.
         skipped: One sentence for every scene that gives no patch: it cannot be read, or is smaller than one.
         unlabelled: The scenes whose masks hold no class at all.
     """
@@ -61,6 +61,8 @@ class Patches:
             protocol: How void counts.
         """
         sentences = []
+        if over := passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol):
+            sentences.append(f"Neither trained on nor scored, since they are for validation: {len(over):,} scenes")
         if self.skipped:
             count, scenes = len(self.skipped), len(dataset.scenes)
             more = f"; {count - NAMED:,} more are in the health report" if count > NAMED else ""
@@ -180,8 +182,10 @@ def load_patches(
         ConfigurationError: If no scene can be read, none is as large as one patch, or no mask holds a class.
         StorageError: If the temporary folder has no room for them.
     """
+    over = passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol)
+    scenes = [scene for scene in dataset.scenes if scene.name not in over]
     sizes = []
-    for scene in dataset.scenes:
+    for scene in scenes:
         try:
             sizes.append(grid(*read_size(scene.image), size))
         except ImageFileError:
@@ -190,7 +194,7 @@ def load_patches(
     images, masks = _room(total, size, size, 3), _room(total, size, size)
     tables, skipped, unlabelled, unreadable, filled = [], [], [], 0, 0
     stretch = stretch or dataset.stretch
-    for done, (scene, (rows, columns)) in enumerate(zip(dataset.scenes, sizes, strict=True), 1):
+    for done, (scene, (rows, columns)) in enumerate(zip(scenes, sizes, strict=True), 1):
         try:
             image, mask = read_scene(scene, dataset.palette, stretch)
             count = rows * columns
@@ -206,16 +210,18 @@ def load_patches(
             unreadable += 1
             skipped.append(f"{scene.name}: {error}")
         if progress:
-            progress(done, len(dataset.scenes))
-    if unreadable == len(dataset.scenes):
+            progress(done, len(scenes))
+    if unreadable == len(scenes):
         raise ConfigurationError(f"No scene of {dataset.root} could be used; the first is {skipped[0]}")
     if not filled:
         raise ConfigurationError(
             f"No scene of {dataset.root} gives a patch of {size} × {size} pixels: choose a smaller patch size."
         )
-    if len(unlabelled) + len(skipped) == len(dataset.scenes):
+    if len(unlabelled) + len(skipped) == len(scenes):
         raise nothing_labelled(dataset)
     table = pd.concat(tables, ignore_index=True)
+    if dataset.splits:
+        table["split"] = table["scene"].map({scene.name: scene.split for scene in scenes})
     return Patches(images[:filled], masks[:filled], table, tuple(skipped), tuple(unlabelled))
 
 

@@ -1,17 +1,19 @@
-"""Which patches are held out: the three evaluation protocols."""
+"""Which patches are held out: the evaluation protocols."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from segmentation.data.layouts.names import SPLITS
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.scenes import natural_key
 from segmentation.errors import ConfigurationError
 
-Protocol = Literal["patch", "scene", "tile"]
+Protocol = Literal["patch", "scene", "tile", "given"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 
 HELD_OUT_SHARE = 0.1
@@ -24,6 +26,7 @@ DESCRIPTIONS = {
     "patch": "a random tenth of the patches, as in the article; neighbours of a held-out patch are trained on",
     "scene": "whole scenes; no scene is in both parts",
     "tile": "one whole tile: a place never seen",
+    "given": "the test split that the data set brings, or else its validation split",
 }
 """What each protocol holds out, in one line for legends and help."""
 
@@ -33,10 +36,11 @@ def held_out(table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None 
 
     ``patch`` takes the first tenth, rounded up, of a seeded permutation of all patches. ``scene`` takes part *t* of
     tile *t* of the Dubai set, and of any other the first tenth of a seeded permutation of the scenes. ``tile`` takes
-    one tile.
+    one tile. ``given`` takes the split that the data set calls test, or else its validation split.
 
     Args:
-        table: One row per patch with columns ``tile`` and ``scene``, ordered by tile, scene, row, column.
+        table: One row per patch with columns ``tile`` and ``scene``, and ``split`` where the data set brings splits,
+            ordered by tile, scene, row, column.
         protocol: One of `PROTOCOLS`.
         held_out_tile: The tile's name, for ``tile``.
         seed: Seed of the permutation.
@@ -61,11 +65,43 @@ def held_out(table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None 
                 f"The tile protocol needs the tile to hold out, one of {', '.join(tiles)}. Received: {held_out_tile}"
             )
         chosen = (table["tile"] == held_out_tile).to_numpy()
+    elif protocol == "given":
+        chosen = (
+            table["scene"].isin(_scored(dict(zip(table["scene"], table.get("split", ()), strict=False)))).to_numpy()
+        )
     else:
         raise ConfigurationError(f"Expected a protocol out of {', '.join(PROTOCOLS)}. Received: {protocol!r}")
     if chosen.all():
         raise ConfigurationError(f"The {protocol} protocol would leave nothing to train on: add scenes.")
     return chosen
+
+
+def _scored(splits: Mapping[str, str]) -> list[str]:
+    """Return the scenes that are scored under ``given``.
+
+    Raises:
+        ConfigurationError: If the data set brings no split to score.
+    """
+    for kind in ("test", "validation"):
+        if scenes := [scene for scene, split in splits.items() if SPLITS.get(split.lower()) == kind]:
+            return scenes
+    raise ConfigurationError(
+        "The given protocol needs a split called test or val: folders of these names, lists of scenes in test.txt and "
+        "val.txt, or splits in dataset.toml. This data set brings none."
+    )
+
+
+def passed_over(splits: Mapping[str, str], protocol: Protocol | None) -> set[str]:
+    """Return the scenes that `protocol` neither trains on nor scores: under ``given`` a validation split beside a test.
+
+    Args:
+        splits: The split of each scene, in the data set's own word.
+        protocol: One of `PROTOCOLS`.
+    """
+    kinds = {scene: SPLITS.get(split.lower()) for scene, split in splits.items()}
+    if protocol != "given" or "test" not in kinds.values():
+        return set()
+    return {scene for scene, kind in kinds.items() if kind == "validation"}
 
 
 def _first_tenth(count: int, seed: int) -> np.ndarray:

@@ -81,15 +81,18 @@ def _read(path: Path, size: int, _changed: int) -> Vectors:
     if size > most:
         raise ImageFileError(f"{path.name} has {size / 1e6:,.0f} MB, more than the {most / 1e6:,.0f} that are read.")
     try:
-        return reader(path)
+        found = reader(path)
+        if not found.polygons:
+            raise ValueError(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _unreadable(path) from error
     except (struct.error, sqlite3.Error, OverflowError, MemoryError) as error:
         raise _unreadable(path) from error
+    return found
 
 
 def _unreadable(path: Path) -> ImageFileError:
-    return ImageFileError(f"{path.name} is no file of polygons that can be read: export it again.")
+    return ImageFileError(f"{path.name} holds no polygons that can be read: export it again.")
 
 
 def _geojson(path: Path) -> Vectors:
@@ -116,8 +119,10 @@ def _geopackage(path: Path) -> Vectors:
         steps = iter(range(MOST_STEPS // 1000))
         database.set_progress_handler(lambda: next(steps, None) is None, 1000)
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not {"gpkg_geometry_columns", "gpkg_spatial_ref_sys"} <= tables:  # a view would run what somebody wrote
+            raise ValueError(path)
         layers = database.execute("SELECT table_name, column_name, srs_id FROM gpkg_geometry_columns").fetchall()
-        table, column, number = next(layer for layer in layers if layer[0] in tables)
+        table, column, number = [layer for layer in layers if layer[0] in tables][0]  # noqa: RUF015 (an IndexError)
         systems = database.execute(
             "SELECT organization, organization_coordsys_id FROM gpkg_spatial_ref_sys WHERE srs_id = ?", (number,)
         ).fetchall()
