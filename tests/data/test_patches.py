@@ -138,7 +138,7 @@ def test_the_table_of_tiles_counts_no_patch_of_a_scene_whose_mask_cannot_be_used
     write_dataset: Writer, tmp_path: Path
 ) -> None:
     dataset = find_dataset(write_dataset(tmp_path))
-    shrink_mask(dataset, 0)
+    crop_mask(dataset, 0)
     damage_mask(dataset, 3)
     assert tile_table(dataset, 32).to_numpy().tolist() == [
         ["Tile 1", 2, "66", "97", 6],
@@ -235,15 +235,15 @@ def damage_mask(dataset: Dataset, scene: int) -> None:
     dataset.scenes[scene].mask.write_bytes(b"no picture")
 
 
-def shrink_mask(dataset: Dataset, scene: int) -> None:
-    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(dataset.scenes[scene].mask)
+def crop_mask(dataset: Dataset, scene: int) -> None:
+    Image.fromarray(np.zeros((64, 80, 3), np.uint8)).save(dataset.scenes[scene].mask)
 
 
 def remove_image(dataset: Dataset, scene: int) -> None:
     dataset.scenes[scene].image.unlink()
 
 
-@pytest.mark.parametrize("damage", [damage_image, damage_mask, shrink_mask, remove_image])
+@pytest.mark.parametrize("damage", [damage_image, damage_mask, crop_mask, remove_image])
 @pytest.mark.parametrize("scene", [1, 2])
 def test_an_unusable_scene_is_passed_over_and_named(
     write_dataset: Writer, tmp_path: Path, damage: Callable[[Dataset, int], None], scene: int

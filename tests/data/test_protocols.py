@@ -40,7 +40,7 @@ def real_table(real_dataset: Dataset) -> pd.DataFrame:
 
 
 def test_every_protocol_is_described() -> None:
-    assert set(DESCRIPTIONS) == set(PROTOCOLS) == {"patch", "scene", "tile"}
+    assert set(DESCRIPTIONS) == set(PROTOCOLS) == {"patch", "scene", "tile", "given"}
 
 
 def test_the_articles_split_holds_out_349_of_3483_patches(real_table: pd.DataFrame) -> None:
@@ -138,7 +138,9 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     tiles = draw(st.lists(st.integers(1, 12), min_size=1, max_size=5, unique=True).map(sorted))
     name = "tile-{}/image_part_{:03d}" if draw(st.booleans()) else "area-{}/{}"
     parts = {tile: range(1, 1 + draw(st.integers(1, 12))) for tile in tiles}
-    return table_of({name.format(tile, part): draw(st.integers(1, 6)) for tile in tiles for part in parts[tile]})
+    table = table_of({name.format(tile, part): draw(st.integers(1, 6)) for tile in tiles for part in parts[tile]})
+    split = {scene: draw(st.sampled_from(["train", "val", "Test", ""])) for scene in table["scene"].unique()}
+    return table.assign(split=table["scene"].map(split))
 
 
 @given(tables(), st.sampled_from(PROTOCOLS), st.integers(0, 2**32 - 1), st.data())
@@ -149,12 +151,17 @@ def test_any_split_parts_all_patches_by_what_its_protocol_keeps_together(
     try:
         test = held_out(table, protocol, tile, seed)
     except ConfigurationError:
-        assert table[protocol].nunique() == 1  # all there is would be held out
+        if protocol == "given":
+            words = set(table.get("split", ()))
+            assert not words & {"val", "Test"} or words in ({"val"}, {"Test"})
+        else:
+            assert table[protocol].nunique() == 1  # all there is would be held out
         return
     held, trained_on = table[test], table[~test]
     assert len(held) > 0 < len(trained_on)
     assert sorted([*held["patch"], *trained_on["patch"]]) == sorted(table["patch"])
-    assert set(held[protocol]).isdisjoint(trained_on[protocol])
+    kept_together = "split" if protocol == "given" else protocol
+    assert set(held[kept_together]).isdisjoint(trained_on[kept_together])
     assert np.array_equal(test, held_out(table, protocol, tile, seed))
 
 
@@ -169,7 +176,7 @@ def test_a_tile_that_does_not_exist_is_refused_with_those_that_do(tile: str | No
 
 
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"out of patch, scene, tile\. Received: 'random'"):
+    with pytest.raises(ConfigurationError, match=r"out of patch, scene, tile, given\. Received: 'random'"):
         held_out(OTHERS, "random")
 
 
