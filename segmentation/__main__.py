@@ -6,6 +6,8 @@ Exit codes: 0 done, 1 refused with one sentence, 2 wrong usage, 3 done but some 
 
 import signal
 import sys
+from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 
 import tyro
@@ -16,7 +18,7 @@ from segmentation.commands.prediction import predict
 from segmentation.commands.training import evaluate, export, ship, summary, train
 from segmentation.errors import REFUSED, STOPPED, SegmentationError
 
-COMMANDS = {
+COMMANDS: dict[str, Callable] = {
     "dashboard": dashboard,
     "data": data,
     "demo": demo,
@@ -39,6 +41,8 @@ def _name_of_the_program() -> str:
 def main() -> int:
     """Run the command that was asked for and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, TextIOWrapper):  # somebody has put something else in its place
+            continue
         # Where the terminal's characters are few, names of files and classes are told by the numbers of theirs.
         stream.reconfigure(errors="backslashreplace")
     # A polite kill ends a command as Ctrl-C does: nothing is left half done, and a training can be resumed.

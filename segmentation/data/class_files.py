@@ -8,14 +8,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from segmentation.data.layouts.listing import Listing
-from segmentation.data.palette import CLASS_FILE, Palette
+from segmentation.data.palette import CLASS_FILE, Color, Palette, color_of_hex
 
 MOST_BYTES = 1 << 20
 """A longer file names no classes."""
-
-Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def find_class_file(listing: Listing, folders: Iterable[str]) -> ClassFile | Non
                 return ClassFile(name, palette.names, palette.colors)
             reader = next((of for pattern, of in READERS.items() if re.fullmatch(pattern, name, re.IGNORECASE)), None)
             text = _text(path) if reader else None
-            found = reader(text) if text else None
+            found = reader(text) if reader and text else None
             if found and _sound(found):
                 return ClassFile(name, *found)
     return None
@@ -102,8 +101,12 @@ def _csv(text: str) -> Told | None:
         channels = next((of for of in (("r", "g", "b"), ("red", "green", "blue")) if set(of) <= keys.keys()), None)
         if name is None or (value is None and channels is None):
             return None
-        colors = [tuple(int(row[channel]) for channel in channels) for row in rows] if channels else []
-        return tuple(row[name] for row in rows), tuple(colors), tuple(int(row[value]) for row in rows if value)
+        colors = tuple(cast("Color", tuple(int(row[channel]) for channel in channels or ())) for row in rows)
+        return (
+            tuple(row[name] for row in rows),
+            colors if channels else (),
+            tuple(int(row[value]) for row in rows if value),
+        )
     except (csv.Error, ValueError, TypeError, AttributeError):
         return None
 
@@ -111,14 +114,15 @@ def _csv(text: str) -> Told | None:
 def _labelmap(text: str) -> Told | None:
     """CVAT's: ``name:r,g,b:parts:actions`` a line, comments with ``#``."""
     found = re.findall(r"^([^#:\n][^:\n]*):(\d+),(\d+),(\d+):", text, re.MULTILINE)
-    return tuple(row[0].strip() for row in found), tuple(tuple(map(int, row[1:])) for row in found), ()
+    colors = tuple((int(red), int(green), int(blue)) for _, red, green, blue in found)
+    return tuple(name.strip() for name, *_ in found), colors, ()
 
 
 def _lines(text: str) -> Told | None:
     """A name a line, in the order of the values from 0; or a value before each."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    numbered = [re.fullmatch(r"(\d+)[\s:,;]+(.+)", line) for line in lines]
-    if all(numbered):
+    numbered = [match for line in lines if (match := re.fullmatch(r"(\d+)[\s:,;]+(.+)", line))]
+    if len(numbered) == len(lines):
         return tuple(match[2] for match in numbered), (), tuple(int(match[1]) for match in numbered)
     return tuple(lines), (), tuple(range(len(lines)))
 
@@ -151,7 +155,7 @@ def _python(text: str) -> Told | None:
 
 def _metainfo(content: dict) -> Told | None:
     names = tuple(map(str, content.get("classes") or ()))
-    colors = tuple(tuple(map(int, color)) for color in content.get("palette") or ())
+    colors = tuple((int(red), int(green), int(blue)) for red, green, blue in content.get("palette") or ())
     return (names, colors, tuple(range(len(names)))) if names else None
 
 
@@ -160,7 +164,7 @@ def _qgis(text: str) -> Told | None:
     entries = [dict(re.findall(r'(\w+)="([^"<>]*)"', tag)) for tag in re.findall(r"<paletteEntry\b([^<>]*)/?>", text)]
     try:
         values = tuple(int(entry["value"]) for entry in entries)
-        colors = tuple(tuple(bytes.fromhex(entry["color"].removeprefix("#")[:6])) for entry in entries)
+        colors = tuple(color_of_hex(entry["color"][:7]) for entry in entries)
     except (KeyError, ValueError):
         return None
     return tuple(entry.get("label") or entry["value"] for entry in entries), colors, values

@@ -2,16 +2,16 @@
 
 import colorsys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from segmentation.data.class_files import ClassFile
 from segmentation.data.coco import read_coco
 from segmentation.data.drawing import Outlines, Value, said
 from segmentation.data.encodings import NO_VALUE, Encoding, Key, MaskLook
 from segmentation.data.known_sets import known_set
-from segmentation.data.palette import DUBAI, SMEARED_ABOVE, VOID, VOID_COLOR, Palette
+from segmentation.data.palette import DUBAI, SMEARED_ABOVE, VOID, VOID_COLOR, Color, Palette
 from segmentation.data.vectors import read_vectors
 from segmentation.errors import DatasetNotFoundError
 
@@ -67,7 +67,7 @@ def meaning(looks: Sequence[MaskLook], told: ClassFile | None, paths: Sequence[s
     held = values if grey else colors
     if known := known_set(held, paths):
         return _of_known(known.name, known.classes, "value" if grey else "color")
-    if not grey or set(values) - {0} == {DUBAI.colors[DUBAI.unlabeled][0]}:
+    if not grey or set(values) - {0} == {DUBAI.colors[DUBAI.names.index("Unlabeled")][0]}:
         if _share(DUBAI, colors) > 0.5:
             return _dubai()
         return _by_table(looks) or _by_color(colors, any(look.many for look in looks))
@@ -94,7 +94,7 @@ def _shared_table(looks: Sequence[MaskLook]) -> tuple[bytes, set[int]] | None:
     tables = {look.table for look in looks}
     if len(tables) != 1 or None in tables:
         return None
-    return tables.pop(), {index for look in looks for index in look.indices}
+    return cast("bytes", tables.pop()), {index for look in looks for index in look.indices}
 
 
 def _as_told(
@@ -115,7 +115,7 @@ def _as_told(
     return Meaning(Encoding(), drawn, f"colours, named in {told.name}") if told.colors else None
 
 
-def _of_known(name: str, classes: dict[Key, tuple[str, str]], kind: str) -> Meaning:
+def _of_known(name: str, classes: Mapping[Any, tuple[str, str]], kind: str) -> Meaning:
     palette = Palette.from_hex(dict(classes.values()))
     encoding = Encoding() if kind == "color" else Encoding("value", tuple(classes), tuple(range(len(classes))))
     how = "colours" if kind == "color" else "values in one channel"
@@ -128,7 +128,7 @@ def _by_table(looks: Sequence[MaskLook]) -> Meaning | None:
     if shared is None:
         return None
     table, used = shared
-    shown = {index: tuple(table[3 * index : 3 * index + 3]) for index in sorted(used - {VOID})}
+    shown = {index: cast("Color", tuple(table[3 * index : 3 * index + 3])) for index in sorted(used - {VOID})}
     if (
         not shown
         or not all(len(color) == 3 for color in shown.values())
@@ -206,7 +206,7 @@ def meaning_of_outlines(kind: Literal["coco", "vectors"], files: Sequence[Path],
     names: dict[Value, str] = {}
     for file in files[:MOST_READ]:
         if kind == "coco":
-            names |= read_coco(file).categories
+            names.update((number, name) for number, name in read_coco(file).categories.items())
             continue
         vectors = read_vectors(file)
         attribute = attribute or vectors.telling()
@@ -236,7 +236,7 @@ def distinct_colors(count: int) -> tuple[tuple[int, int, int], ...]:
     step = 0
     while len(found) < count:
         hue, light = step * 0.618034 % 1, (0.45, 0.65, 0.3)[step // 12 % 3]
-        color = tuple(round(255 * channel) for channel in colorsys.hls_to_rgb(hue, light, 0.7))
+        color = cast("Color", tuple(round(255 * channel) for channel in colorsys.hls_to_rgb(hue, light, 0.7)))
         found += [color] if color not in found else []
         step += 1
     return tuple(found)

@@ -30,6 +30,11 @@ class Coco(NamedTuple):
     images: dict[str, int]
     objects: dict[int, list[tuple[int, list | dict]]]
 
+    def objects_of(self, image: Path) -> list[tuple[int, list | dict]]:
+        """Return the objects of an image; none if it is not in the file."""
+        number = self.find(image)
+        return [] if number is None else self.objects.get(number, [])
+
     def find(self, image: Path) -> int | None:
         """Return the number of the image with the longest end of a path that is in the file; None if there is none."""
         parts = image.parts
@@ -79,7 +84,8 @@ def draw_objects(objects: list[tuple[int, list | dict]], values: dict[int, int],
     """
     from segmentation.data.drawing import fill
 
-    drawn, waiting = np.full(size, VOID, np.uint8), []
+    drawn = np.full(size, VOID, np.uint8)
+    waiting: list[tuple[list[np.ndarray], int]] = []
     for category, outline in objects:
         if category not in values:
             continue

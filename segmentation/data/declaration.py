@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
+from typing import TypeVar, cast
 
 from segmentation.data.classes import Meaning, distinct_colors
 from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import Encoding, Key
-from segmentation.data.layouts.found import Found, Pair
+from segmentation.data.layouts.found import Found, Kind, Pair
 from segmentation.data.layouts.listing import Listing, suffix_of
 from segmentation.data.layouts.names import tiles_of
 from segmentation.data.layouts.splits import named_in
-from segmentation.data.palette import VOID, Palette
+from segmentation.data.palette import VOID, Color, Palette
 from segmentation.data.vectors import SUFFIXES as VECTOR_SUFFIXES
 from segmentation.errors import DeclarationError, PaletteError
 
@@ -34,6 +35,8 @@ KNOWN_OF_CLASS = frozenset(("name", "value", "color", "show", "ignore", "merge")
 """What it may say of a class."""
 
 _PLACES = {"{split}": r"(?P<split>[^/]+)", "{tile}": r"(?P<tile>.+)", "{stem}": r"(?P<stem>[^/]+)", "*": r"[^/]*"}
+
+Said = TypeVar("Said")
 
 MOST_PLACES = 8
 """Placeholders and stars in a pattern."""
@@ -108,7 +111,7 @@ class Declaration:
         unpaired = [images[key] for key in images.keys() - masks.keys()]
         unpaired += [masks[key] for key in masks.keys() - images.keys()]
         ending = suffix_of(self.masks)
-        kind = "vectors" if ending in VECTOR_SUFFIXES else "coco" if ending == ".json" else "masks"
+        kind: Kind = "vectors" if ending in VECTOR_SUFFIXES else "coco" if ending == ".json" else "masks"
         rule = f"images {self.images} with masks {self.masks}, as {DECLARATION} says"
         return Found(rule, tuple(pairs), tuple(unpaired), (), kind, self.images, self.masks)
 
@@ -139,8 +142,9 @@ class Declaration:
         """
         encoding = guess.encoding
         if not self.classes:
-            nearest = self.nearest and isinstance(encoding, Encoding)
-            return guess._replace(encoding=replace(encoding, nearest=True)) if nearest else guess
+            if self.nearest and isinstance(encoding, Encoding):
+                return guess._replace(encoding=replace(encoding, nearest=True))
+            return guess
         kept = [of for of in self.classes if not of.ignore and not of.merge]
         place = {of.name: index for index, of in enumerate(kept)}
         unknown = next((of.merge for of in self.classes if of.merge and of.merge not in place), None)
@@ -161,14 +165,21 @@ class Declaration:
             raise DeclarationError(f"{DECLARATION}: {error}") from error
         words = f"{guess.words.split(',')[0].split(';')[0]}, named in {DECLARATION}"
         if isinstance(encoding, Outlines):
-            outlines = Outlines(encoding.kind, said, classes, self.attribute or encoding.attribute, encoding.background)
+            values = tuple(key for key in said if not isinstance(key, tuple))
+            outlines = Outlines(
+                encoding.kind, values, classes, self.attribute or encoding.attribute, encoding.background
+            )
             return Meaning(outlines, palette, words)
-        kinds = {isinstance(key, tuple) for key in said}
-        if len(kinds) > 1 or any(isinstance(key, str) for key in said):
+        keyed = tuple(key for key in said if not isinstance(key, str))
+        kinds = {isinstance(key, tuple) for key in keyed}
+        if len(kinds) > 1 or len(keyed) < len(said):
             raise DeclarationError(f"{DECLARATION}: give every class a value, or every class a color.")
-        kind = "color" if True in kinds else "value"
-        words = f"{'colours' if kind == 'color' else 'values'}, named in {DECLARATION}"
-        return Meaning(Encoding(kind, said, classes, self.nearest, self.palette_numbers), palette, words)
+        words = f"{'colours' if True in kinds else 'values'}, named in {DECLARATION}"
+        return Meaning(
+            Encoding("color" if True in kinds else "value", keyed, classes, self.nearest, self.palette_numbers),
+            palette,
+            words,
+        )
 
 
 def read_declaration(listing: Listing) -> Declaration:
@@ -214,7 +225,7 @@ def _check_keys(content: dict, known: frozenset[str], where: str) -> None:
             )
 
 
-def _kind(content: dict, key: str, kind: type, default: object) -> object:
+def _kind(content: dict, key: str, kind: type[Said], default: Said | None = None) -> Said:
     value = content.get(key, default)
     if not isinstance(value, kind):
         raise TypeError(f"{key} = {value!r}")
@@ -249,16 +260,16 @@ def _class(of: dict) -> DeclaredClass:
     if not all(isinstance(key, tuple | str) or (type(key) is int and 0 <= key < 65_535) for key in keys):
         raise ValueError(f"value = {told!r}: whole numbers from 0 to 65,534")
     show = _color(of["show"]) if "show" in of else None
-    name = _kind(of, "name", str, None)
+    name = _kind(of, "name", str)
     return DeclaredClass(name, keys, show, _kind(of, "ignore", bool, False), _kind(of, "merge", str, ""))
 
 
 def _color(color: object) -> tuple[int, int, int]:
     """Return ``"#ff0000"`` or ``[255, 0, 0]`` as three channels."""
-    channels = tuple(bytes.fromhex(color.removeprefix("#")) if isinstance(color, str) else color)
+    channels = tuple(bytes.fromhex(color.removeprefix("#")) if isinstance(color, str) else cast("Sequence", color))
     if len(channels) != 3 or not all(type(channel) is int and 0 <= channel <= 255 for channel in channels):
         raise ValueError(f"color = {color!r}: such as #ff0000")
-    return channels
+    return cast("Color", channels)
 
 
 def _matching(listing: Listing, pattern: str) -> dict[tuple[str, str, str], str]:

@@ -79,10 +79,11 @@ class Outlines:
         index = dict(zip(self.keys, self.classes, strict=True))
         if self.kind == "coco":
             coco = read_coco(file)
-            mask = draw_objects(coco.objects.get(coco.find(image), []), index, size)
+            categories = {key: value for key, value in index.items() if isinstance(key, int)}
+            mask = draw_objects(coco.objects_of(image), categories, size)
         else:
             vectors = read_vectors(file)
-            polygons = _in_pixels(file, *place)
+            polygons = _in_pixels(file, *(place or ()))
             values = [of.get(self.attribute) if self.attribute else self.keys[0] for of in vectors.attributes]
             mask = np.full(size, VOID, np.uint8)
             shown = [(rings, index.get(said(v))) for rings, v in zip(polygons, values, strict=True)]

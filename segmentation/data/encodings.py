@@ -53,10 +53,10 @@ class Encoding:
             ImageFileError: If the file is no mask of this encoding, is damaged, or is too large.
         """
         if self.kind == "value":
-            table, found = self._table, None
+            found = np.empty((0, 0), np.uint8)
             for rows, values, size in value_strips(source, name, self.raw):
-                found = np.empty(size, np.uint8) if found is None else found
-                table.take(values, out=found[rows])
+                found = found if found.shape == size else np.empty(size, np.uint8)
+                self._table.take(values, out=found[rows])
             return found
         colors = read_mask_colors(source, name)
         if not self.keys:
@@ -119,8 +119,9 @@ def value_strips(
     size = image.height, image.width
     if image.mode in ("1", "L") or (image.mode == "P" and raw) or image.mode.startswith(("I", "F")):
         pixels = np.asarray(image)
-        rows = max(1, STRIP // max(1, image.width))
-        parts = ((slice(top, min(top + rows, size[0])), pixels[top : top + rows]) for top in range(0, size[0], rows))
+        step = max(1, STRIP // max(1, image.width))
+        tops = range(0, size[0], step)
+        parts = ((slice(top, min(top + step, size[0])), pixels[top : top + step]) for top in tops)
     else:
         parts = ((rows, _grey(strip)) for rows, strip in strips(image))
     for rows, values in parts:
@@ -257,3 +258,11 @@ SAMPLE, LEAST_MASKS, MOST_MASKS = 24_000_000, 4, 256
 def _spread(place: int) -> int:
     """Return numbers whose order visits 0, 1, 2 … so that the first ones lie far apart: the bits in reverse."""
     return int(f"{place:032b}"[::-1], 2)
+
+
+def resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return class indices (height, width) in another size, each pixel the nearest one's."""
+    rows, columns = (
+        ((2 * np.arange(length) + 1) * of // (2 * length)) for length, of in zip(size, mask.shape, strict=True)
+    )
+    return mask[rows[:, None], columns]

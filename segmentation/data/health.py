@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from segmentation.data.drawing import Outlines
-from segmentation.data.encodings import NO_VALUE, value_strips
+from segmentation.data.encodings import NO_VALUE, Encoding, value_strips
 from segmentation.data.images import is_palette_file, read_mask_colors, read_size
 from segmentation.data.kept import KeptResults
 from segmentation.data.palette import VOID, VOID_NAME, Palette
@@ -276,8 +276,9 @@ def _scene_findings(scene: Scene, row: dict, pixels: int, palette: Palette, size
         if row[VOID_NAME]:
             detail = f"{row[VOID_NAME]:,} pixels ({100 * row[VOID_NAME] / pixels:.2f} %) lie in no outline"
             yield _finding("void", scene.name, scene.mask, detail, row[VOID_NAME])
-    elif row[VOID_NAME] and scene.encoding.kind == "value":
-        detail = f"{row[VOID_NAME]:,} pixels ({100 * row[VOID_NAME] / pixels:.2f} %) hold {_stray_values(scene)}"
+    elif row[VOID_NAME] and isinstance(scene.encoding, Encoding) and scene.encoding.kind == "value":
+        detail = f"{row[VOID_NAME]:,} pixels ({100 * row[VOID_NAME] / pixels:.2f} %) hold "
+        detail += _stray_values(scene.mask, scene.encoding)
         yield _finding("void", scene.name, scene.mask, detail, row[VOID_NAME])
     elif row[VOID_NAME]:
         yield from _void_colors(scene, row[VOID_NAME], pixels, palette)
@@ -306,12 +307,12 @@ def _void_colors(scene: Scene, void: int, pixels: int, palette: Palette) -> Iter
         yield _finding("smeared" if strays.smeared else "void", scene.name, scene.mask, detail, void)
 
 
-def _stray_values(scene: Scene) -> str:
+def _stray_values(mask: Path, encoding: Encoding) -> str:
     """Name the values of a mask that are no class's."""
     found: set[int] = set()
-    for _, values, _ in value_strips(scene.mask, raw=scene.encoding.raw):
+    for _, values, _ in value_strips(mask, raw=encoding.raw):
         found.update(np.flatnonzero(np.bincount(values.ravel())).tolist())
-    strays = sorted(found - set(scene.encoding.keys) - {NO_VALUE})
+    strays = sorted(found.difference(encoding.keys) - {NO_VALUE})
     names = [*map(str, strays[:NAMED]), *(["further values"] if len(strays) > NAMED else [])]
     names += ["no value, or are transparent"] if NO_VALUE in found else []
     return ", ".join(names) + ", no class's value"

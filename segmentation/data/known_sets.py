@@ -1,11 +1,11 @@
 """Well-known data sets, known again by the names of their files and by what their masks hold."""
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from segmentation.data.encodings import Key
-from segmentation.data.palette import VOID_COLOR
+from segmentation.data.palette import VOID_COLOR, color_of_hex
 
 LARGEST = 255
 """The value that is void in masks of values."""
@@ -23,7 +23,7 @@ class KnownSet(NamedTuple):
 
     name: str
     signature: str
-    classes: dict[Key, tuple[str, str]]
+    classes: Mapping[Any, tuple[str, str]]
     void: tuple[Key, ...] = ()
 
     def fits(self, held: Iterable[Key], paths: Iterable[str]) -> bool:
@@ -35,7 +35,7 @@ class KnownSet(NamedTuple):
 def _by_color(classes: str) -> dict[Key, tuple[str, str]]:
     """Return classes by their colours from ``Name #rrggbb, …``."""
     entries = (entry.strip().rsplit(" ", 1) for entry in classes.split(","))
-    return {tuple(bytes.fromhex(code[1:])): (name, code) for name, code in entries}
+    return {color_of_hex(code): (name, code) for name, code in entries}
 
 
 def _by_value(classes: str, first: int = 0) -> dict[Key, tuple[str, str]]:

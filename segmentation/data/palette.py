@@ -90,7 +90,7 @@ class Palette:
     @classmethod
     def from_hex(cls, classes: dict[str, str]) -> "Palette":
         """Return a palette from names and hexadecimal colours such as ``#3C1098``."""
-        return cls(tuple(classes), tuple(map(_color_of_hex, classes.values())))
+        return cls(tuple(classes), tuple(map(color_of_hex, classes.values())))
 
     @classmethod
     def from_csv(cls, path: Path) -> "Palette":
@@ -123,7 +123,7 @@ class Palette:
     def from_dict(cls, content: dict) -> "Palette":
         """Rebuild a palette from `to_dict`."""
         entries = content["classes"]  # not by name: a name that occurs twice is to be seen
-        return cls(tuple(entry["name"] for entry in entries), tuple(_color_of_hex(entry["color"]) for entry in entries))
+        return cls(tuple(entry["name"] for entry in entries), tuple(color_of_hex(entry["color"]) for entry in entries))
 
     def to_dict(self) -> dict:
         """Return the palette as JSON-ready names and hexadecimal colours, in class order."""
@@ -231,7 +231,7 @@ def _codes(mask: np.ndarray) -> np.ndarray:
     return code
 
 
-def _color_of_hex(code: str) -> Color:
+def color_of_hex(code: str) -> Color:
     """Return a colour written as ``#3C1098``, whose length `Palette` checks."""
     return cast("Color", tuple(bytes.fromhex(code.removeprefix("#"))))
 

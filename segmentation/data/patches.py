@@ -15,7 +15,7 @@ from segmentation.data.images import read_size
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID
 from segmentation.data.protocols import Protocol, apply_void_policy, passed_over
-from segmentation.data.scenes import Dataset, check_sizes, read_scene
+from segmentation.data.scenes import Dataset, Scene, check_sizes, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
 
@@ -184,17 +184,12 @@ def load_patches(
     """
     over = passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol)
     scenes = [scene for scene in dataset.scenes if scene.name not in over]
-    sizes = []
-    for scene in scenes:
-        try:
-            sizes.append(grid(*read_size(scene.image), size))
-        except ImageFileError:
-            sizes.append((0, 0))
-    total = sum(rows * columns for rows, columns in sizes)
+    grids = [_grid_of(scene, size) for scene in scenes]
+    total = sum(rows * columns for rows, columns in grids)
     images, masks = _room(total, size, size, 3), _room(total, size, size)
     tables, skipped, unlabelled, unreadable, filled = [], [], [], 0, 0
     stretch = stretch or dataset.stretch
-    for done, (scene, (rows, columns)) in enumerate(zip(scenes, sizes, strict=True), 1):
+    for done, (scene, (rows, columns)) in enumerate(zip(scenes, grids, strict=True), 1):
         try:
             image, mask = read_scene(scene, dataset.palette, stretch)
             count = rows * columns
@@ -223,6 +218,14 @@ def load_patches(
     if dataset.splits:
         table["split"] = table["scene"].map({scene.name: scene.split for scene in scenes})
     return Patches(images[:filled], masks[:filled], table, tuple(skipped), tuple(unlabelled))
+
+
+def _grid_of(scene: Scene, size: int) -> tuple[int, int]:
+    """Return how many (rows, columns) of patches a scene's header promises; none if it cannot be read."""
+    try:
+        return grid(*read_size(scene.image), size)
+    except ImageFileError:
+        return 0, 0
 
 
 def smaller_than_a_patch(height: int, width: int, size: int) -> str:

@@ -18,7 +18,7 @@ from segmentation.data.class_files import find_class_file
 from segmentation.data.classes import meaning, meaning_of_outlines
 from segmentation.data.declaration import Declaration, read_declaration
 from segmentation.data.drawing import Outlines
-from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks
+from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks, resized
 from segmentation.data.images import read_image, read_size
 from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
 from segmentation.data.layouts.names import spread
@@ -138,7 +138,8 @@ class Dataset:
         of the scenes says. None where none of them has more than 8 bits and nobody has chosen bands.
         """
         if self.limits:
-            return Stretch(*zip(*self.limits, strict=True), self.bands)
+            low, high = zip(*self.limits, strict=True)
+            return Stretch(low, high, self.bands)
         return stretch_of([scene.image for scene in self.scenes], self.bands)
 
     def stamp(self) -> str:
@@ -149,12 +150,8 @@ class Dataset:
 
     def file_bytes(self) -> int:
         """Return how many bytes the scenes' files take, as far as they are there."""
-        count = 0
-        for scene in self.scenes:
-            for path in (scene.image, scene.mask):
-                with suppress(OSError):
-                    count += path.stat().st_size
-        return count
+        paths = (path for scene in self.scenes for path in (scene.image, scene.mask))
+        return sum(path.stat().st_size for path in paths if path.is_file())
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of every scene's name and file contents: the same data give the same mark anywhere.
@@ -175,7 +172,7 @@ class Dataset:
                 with suppress(OSError):  # what cannot be read is left out, as it is in training
                     content = hashlib.sha256(path.read_bytes()).hexdigest()
                     packed, original = before_packing.get(path.relative_to(self.root).as_posix(), (None, None))
-                    digest.update(bytes.fromhex(original if content == packed else content))
+                    digest.update(bytes.fromhex(original if original and content == packed else content))
         return digest.hexdigest()
 
 
@@ -198,11 +195,9 @@ def mosaic(dataset: Dataset, tile: str) -> list[list[Scene]]:
     """
     scenes = [scene for scene in dataset.scenes if scene.tile == tile]
     side = math.isqrt(len(scenes))
-    numbers = [re.search(r"(\d+)\D*$", scene.image.stem) for scene in scenes]
-    if side < 2 or side * side != len(scenes) or not all(numbers):
-        return []
-    by_number = {int(match[1]): scene for match, scene in zip(numbers, scenes, strict=True)}
-    if sorted(by_number) != list(range(1, len(scenes) + 1)):
+    numbers = ((re.search(r"(\d+)\D*$", scene.image.stem), scene) for scene in scenes)
+    by_number = {int(match[1]): scene for match, scene in numbers if match}
+    if side < 2 or side * side != len(scenes) or sorted(by_number) != list(range(1, len(scenes) + 1)):
         return []
     return [[by_number[side * row + column + 1] for column in range(side)] for row in range(side)]
 
@@ -388,14 +383,6 @@ def check_sizes(scene: Scene, size: tuple[int, int]) -> bool:
     if abs(size[1] * height - width * size[0]) >= min(size):
         check_same_size(size, mask, scene.image.name, scene.mask.name)
     return False
-
-
-def resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return class indices (height, width) in another size, each pixel the nearest one's."""
-    rows, columns = (
-        ((2 * np.arange(length) + 1) * of // (2 * length)) for length, of in zip(size, mask.shape, strict=True)
-    )
-    return mask[rows[:, None], columns]
 
 
 def check_same_size(image: tuple[int, int], mask: tuple[int, int], image_name: str, mask_name: str) -> None:

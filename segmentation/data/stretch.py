@@ -41,7 +41,8 @@ class Stretch:
             values = np.concatenate([part[np.isfinite(part)] for part in band])
             low, high = np.percentile(values, PERCENTILES) if values.size else (0.0, 1.0)
             limits.append((float(low), float(max(high, low + np.finfo(float).eps * max(1, abs(low))))))
-        return cls(*zip(*limits, strict=True), bands)
+        low, high = zip(*limits, strict=True)
+        return cls(low, high, bands)
 
     @classmethod
     def from_dict(cls, content: Any) -> "Stretch | None":  # noqa: ANN401 (out of a file)
@@ -51,8 +52,8 @@ class Stretch:
             bands = tuple(int(band) for band in content.get("bands", ()))
         except (TypeError, KeyError, ValueError, OverflowError, AttributeError):
             return None
-        sound = len(low) == len(high) > 0 and np.isfinite([*low, *high]).all() and (np.array(low) < high).all()
-        sound = sound and len(bands) in (0, len(low)) and all(0 < band < 1 << 16 for band in bands)
+        limits = len(low) == len(high) > 0 and np.isfinite([*low, *high]).all() and (np.array(low) < high).all()
+        sound = limits and len(bands) in (0, len(low)) and all(0 < band < 1 << 16 for band in bands)
         return cls(low, high, bands) if sound else None
 
     def to_dict(self) -> dict:

@@ -100,7 +100,7 @@ def _geojson(path: Path) -> Vectors:
     polygons, attributes = [], []
     for feature in content["features"][:MOST_FEATURES]:
         geometry = feature.get("geometry") or {}
-        parts = {"Polygon": lambda c: [c], "MultiPolygon": list}.get(geometry.get("type"), lambda _: [])(
+        parts = {"Polygon": lambda c: [c], "MultiPolygon": list}.get(str(geometry.get("type")), lambda _: [])(
             geometry.get("coordinates")
         )
         for part in parts:
@@ -162,13 +162,13 @@ def _well_known(blob: bytes, at: int) -> tuple[list[Rings], int]:
         return several, at
     if base != 3:
         return [], len(blob)
-    rings = []
+    outline: Rings = []
     for _ in range(count):
         (points,) = struct.unpack_from(order + "I", blob, at)
         values = np.frombuffer(blob, order + "f8", points * axes, at + 4)
-        rings.append(values.reshape(points, axes)[:, :2].astype(np.float64))
+        outline.append(values.reshape(points, axes)[:, :2].astype(np.float64))
         at += 4 + 8 * points * axes
-    return [rings], at
+    return [outline], at
 
 
 def _shapefile(path: Path) -> Vectors:
@@ -199,7 +199,8 @@ def _table(path: Path) -> Iterator[dict[str, object]]:
         fields.append((content[at : at + 11].split(b"\0")[0].decode("ascii", "replace"), content[at + 16]))
         at += 32
     for row in range(min(count, MOST_FEATURES)):
-        at, told = start + row * length + 1, {}
+        told: dict[str, object] = {}
+        at = start + row * length + 1
         for name, width in fields:
             value = content[at : at + width]
             try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import pandas as pd
 from segmentation.data.locate import check_allowed
 from segmentation.data.palette import Palette
 from segmentation.data.patches import PATCH_SIZE
+from segmentation.data.protocols import Protocol
 from segmentation.data.stretch import Stretch
 from segmentation.errors import RunError
 from segmentation.files import write_json
@@ -124,9 +125,9 @@ class Run:
         return (self.config and self.config.configuration.get("patch_size")) or PATCH_SIZE
 
     @property
-    def protocol(self) -> str:
+    def protocol(self) -> Protocol:
         """The protocol that the run was trained with; ``scene``, which leaves void out, if the run does not say."""
-        return (self.config and self.config.configuration.get("protocol")) or "scene"
+        return cast("Protocol", (self.config and self.config.configuration.get("protocol")) or "scene")
 
     @property
     def fingerprint(self) -> str | None:

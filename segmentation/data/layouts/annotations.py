@@ -21,7 +21,8 @@ def coco_files(listing: Listing) -> list[Found]:
         for name in names:
             by_name.setdefault(name, []).append(f"{folder}/{name}".lstrip("/"))
     tiles = tiles_of(list(listing.pictures))
-    pairs, files = {}, []
+    pairs: dict[str, Pair] = {}
+    files = []
     for file in listing.others(".json"):
         if not set(COCO_NAMES).intersection(words(file.rpartition("/")[2])):
             continue

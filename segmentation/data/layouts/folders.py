@@ -182,7 +182,8 @@ def one_folder(listing: Listing) -> list[Found]:
         pairs, unpaired = [], []
         for folder, names in groups.items():
             of_folder = _within(names, rule)
-            pairs += [Pair(*(f"{folder}/{name}".lstrip("/") for name in pair), folder) for pair in of_folder]
+            at = f"{folder}/".lstrip("/")
+            pairs += [Pair(at + image, at + mask, folder) for image, mask in of_folder]
             used = {name for pair in of_folder for name in pair}
             unpaired += [f"{folder}/{name}".lstrip("/") for name in names if name not in used]
         if pairs and (4 * len(pairs) >= everything or len(unpaired) < len(pairs)):

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+Kind = Literal["masks", "coco", "vectors"]
+"""What labels are."""
+
 
 class Pair(NamedTuple):
     """An image and what labels it, by their paths below the data set's folder.
@@ -38,6 +41,6 @@ class Found:
     pairs: tuple[Pair, ...]
     unpaired: tuple[str, ...] = ()
     remarks: tuple[str, ...] = field(default=())
-    kind: Literal["masks", "coco", "vectors"] = "masks"
+    kind: Kind = "masks"
     images: str = ""
     masks: str = ""

@@ -48,8 +48,9 @@ def describe(seen: list[MaskLook]) -> str:
     """Say what masks hold, in a few words."""
     if not seen:
         return "that cannot be read"
-    if all(look.values is not None for look in seen):
-        values = sorted({value for look in seen for value in look.values})
+    told = [look.values for look in seen if look.values is not None]
+    if len(told) == len(seen):
+        values = sorted({value for values in told for value in values})
         if not values:
             return "transparent"
         shown = ", ".join(map(str, values)) if len(values) < 4 else f"{values[0]}–{values[-1]}"

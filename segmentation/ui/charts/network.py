@@ -18,11 +18,11 @@ def network_figure(network: Network) -> go.Figure:
     blocks = network.blocks
     sides = sorted({block.shape[0] for block in blocks}, reverse=True)
     order = range(len(blocks))
-    bottom = min(order, key=lambda i: blocks[i].shape[0])
+    bottom = min(order, key=lambda number: blocks[number].shape[0])
     places = [(index, -sides.index(block.shape[0])) for index, block in enumerate(blocks)]
     figure = go.Figure()
-    for start, end in pairwise(places):
-        _arrow(figure, start, end, QUIET, "solid")
+    for place, following in pairwise(places):
+        _arrow(figure, place, following, QUIET, "solid")
     for start, end in network.skips:
         _arrow(figure, places[start], places[end], ACCENT, "dot")
     texts = [f"{h}² × {c}" if h == w else f"{w} × {h} × {c}" for h, w, c in (block.shape for block in blocks)]

@@ -56,7 +56,7 @@ def summary(evaluated: EvaluatedRun) -> None:
         halves = more.grid(2, min_column_width=380, gap="medium")
         by_class = [np.nan if value is None else value for value in metrics.iou.values()]
         halves.plotly_chart(class_bars(by_class, display_palette(palette), "IoU", share=False), key="class-iou")
-        halves.plotly_chart(confusion_figure(metrics.confusion_matrix, palette), key="confusion")
+        halves.plotly_chart(confusion_figure(np.array(metrics.confusion_matrix), palette), key="confusion")
     if metrics.calibration:
         more = st.expander(
             "Can its confidence be trusted?", key="trust", bind="query-params", icon=":material/verified:"

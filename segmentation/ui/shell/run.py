@@ -49,7 +49,7 @@ def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
     if dataset is None:
         return fitting[0]
     alike = [run for run in fitting if run.model and run.palette == dataset.palette]
-    sized = [run for run in alike if run.config.dataset.scenes == len(dataset.scenes)]
+    sized = [run for run in alike if run.config and run.config.dataset.scenes == len(dataset.scenes)]
     if sized:  # only then: every file is read for the fingerprint
         fingerprint = load_fingerprint(dataset)
         alike = [run for run in sized if run.fingerprint == fingerprint] + alike
