@@ -22,6 +22,7 @@ from rasterio.control import GroundControlPoint
 from segmentation.data.images import read_image
 from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
+from segmentation.inference.options import Inference
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import Run as RunFolder
 
@@ -150,7 +151,7 @@ def test_train_tells_what_it_leaves_out_and_every_command_sees_what_was_trained_
     assert not np.array_equal(image, alone)
     predictor = Predictor(made.model)
     predicted = np.asarray(Image.open(out / "image_part_002-indices.png"))
-    assert np.array_equal(predicted, predictor.scene_classes(image, overlap=0))
+    assert np.array_equal(predicted, predictor.scene_classes(image, Inference(overlap=0)))
     copied = RunFolder(shutil.copytree(made.folder, tmp_path / "otherwise"))
     config = json.loads((copied.folder / "config.json").read_text())
     config["dataset"]["stretch"] = {"low": [0.0], "high": [60_000.0]}
@@ -159,7 +160,7 @@ def test_train_tells_what_it_leaves_out_and_every_command_sees_what_was_trained_
     assert again.returncode == 0, again.stderr[-2000:]
     dark = read_image(scene.image, stretch=RunFolder(copied.folder).stretch)
     predicted = np.asarray(Image.open(out / "image_part_002-indices.png"))
-    assert np.array_equal(predicted, predictor.scene_classes(dark, overlap=0))
+    assert np.array_equal(predicted, predictor.scene_classes(dark, Inference(overlap=0)))
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
