@@ -20,6 +20,8 @@ from segmentation.data.palette import DUBAI
 
 PUBLIC = {
     "Configuration": "segmentation.configuration",
+    "Fold": "segmentation.data.protocols",
+    "Inference": "segmentation.inference.options",
     "Palette": "segmentation.data.palette",
     "Predictor": "segmentation.inference.predictor",
     "Run": "segmentation.runs.run",

@@ -47,11 +47,10 @@ class Column:
             numbers = values.astype(float)
         except (ValueError, TypeError, OverflowError):  # an integer of 400 digits has no float
             return None
-        whole = self.kind == "count"
-        sound = numbers.between(0, self.most) & (numbers % 1 == 0) if whole else numbers.between(0, self.most)
-        if not (sound if whole else sound | numbers.isna()).all():
-            return None
-        return numbers.astype(np.int64) if whole else numbers
+        within = numbers.between(0, self.most)
+        if self.kind == "share":
+            return numbers if (within | numbers.isna()).all() else None
+        return numbers.astype(np.int64) if (within & (numbers % 1 == 0)).all() else None
 
 
 def patch_columns(palette: Palette | None) -> list[Column]:
