@@ -4,7 +4,6 @@
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -15,8 +14,8 @@ import segmentation
 def main() -> None:
     """Train, then write the prediction of the first scene beside the run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path, help="a folder with images and masks")
-    parser.add_argument("run", type=Path, help="the run's new folder")
+    parser.add_argument("dataset", help="a folder with images and masks")
+    parser.add_argument("run", help="the run's new folder")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--architecture", default="unet")
     parser.add_argument("--patch-size", type=int, default=160)

@@ -213,7 +213,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-.") or "scenes"
 
 
-def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
+def find_dataset(root: Path | str, within: Sequence[Path] | None = None) -> Dataset:
     """Find the labelled scenes below `root`, in any of the layouts that people use.
 
     ``dataset.toml`` in `root` says how it is to be read; without it names tell, by `segmentation.data.layouts`, and a
@@ -230,6 +230,7 @@ def find_dataset(root: Path, within: Sequence[Path] | None = None) -> Dataset:
         DatasetNotFoundError: If there is no such folder, or nothing in it that is understood.
         PaletteError: If a ``class_dict.csv`` in `root` is unusable.
     """
+    root = Path(root)
     if within is not None:
         check_allowed(root, within)
     if not root.is_dir():

@@ -59,7 +59,7 @@ from segmentation.training.precision import use_mixed_precision
 def train(
     dataset: Dataset,
     configuration: Configuration,
-    folder: Path,
+    folder: Path | str,
     resume: bool = False,
     progress: Progress | None = None,
     verbose: int | str = "auto",
@@ -88,6 +88,7 @@ def train(
         StorageError: If the run cannot be written; what was written can be resumed.
         KeyboardInterrupt: If stopped; the run folder says so and can be resumed.
     """
+    folder = Path(folder)
     with data_parallel(devices) as share, _folder_to_write(folder, resume, share) as own:
         _train(dataset, configuration, own, folder.parent, progress, verbose, selection, tell, share)
     return Run(folder)

@@ -71,8 +71,8 @@ def test_openvino_computes_windows_of_both_sizes(small_model: Path, monkeypatch:
     exact, coarse = (Predictor(small_model, bfloat16) for bfloat16 in (False, True))
     for overlap, size in ((0.0, 16), (0.5, 32)):
         assert exact.window(50, 70, overlap)[0] == coarse.window(50, 70, overlap)[0] == size
-        expected = exact.scene_classes(image, overlap=overlap)
-        assert (coarse.scene_classes(image, overlap=overlap) == expected).mean() > 0.97
+        expected = exact.scene_classes(image, Inference(overlap))
+        assert (coarse.scene_classes(image, Inference(overlap)) == expected).mean() > 0.97
 
 
 @pytest.mark.usefixtures("bfloat16")

@@ -232,7 +232,7 @@ def source_of(network: Path) -> str:
 def test_a_run_that_ended_or_was_stopped_has_the_network_of_its_best_model(uncut: Run, stopped: Path) -> None:
     for folder in (uncut.folder, stopped):
         assert source_of(folder / "best.onnx") == hashlib.sha256((folder / "best.keras").read_bytes()).hexdigest()
-    assert Run(stopped).status["state"] == "stopped"
+    assert Run(stopped).status.state == "stopped"
 
 
 def test_a_run_without_it_has_no_problem(trained: tuple, tmp_path: Path) -> None:
