@@ -22,6 +22,7 @@ from streamlit.testing.v1 import AppTest
 from segmentation.configuration import Configuration, descriptions
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
+from segmentation.data.palette import DUBAI
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.inference.options import Inference
@@ -98,7 +99,7 @@ def test_a_folder_without_scenes_is_refused_in_one_sentence(open_page: Open, tmp
     at.text_input[0].input(str(tmp_path))
     at.button[0].click().run()
     assert not at.exception
-    assert "folders named images and masks side by side" in at.error[0].value
+    assert "it holds no file. It needs an image and a mask for each scene" in at.error[0].value
     assert metrics(at)["Scenes"] == "4"
 
 
@@ -460,6 +461,8 @@ def test_masks_without_a_class_are_refused_on_the_page_with_the_values_found(
         with Image.open(scene.mask) as mask:
             indices = dataset.palette.encode(np.asarray(mask.convert("RGB")))
         Image.fromarray(indices).save(scene.mask)
+    rows = [f"{name},{r},{g},{b}" for name, (r, g, b) in zip(DUBAI.names, DUBAI.colors, strict=True)]
+    (dataset.root / "class_dict.csv").write_text("\n".join(["name,r,g,b", *rows]) + "\n")  # colours, where values are
     at = open_on(dataset, tmp_path / "runs", "monitor")
     at.text_input(key="train-name").input("indexed")
     at.number_input(key="train-size").set_value(32)
