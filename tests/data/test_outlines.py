@@ -14,7 +14,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from segmentation.data.coco import decode_runs, read_coco
-from segmentation.data.drawing import cache_folder
+from segmentation.data.locate import cache_folder
 from segmentation.data.palette import VOID
 from segmentation.data.scenes import find_dataset, read_scene
 from segmentation.data.vectors import read_vectors
@@ -80,12 +80,18 @@ def well_known(rings: list, order: str) -> bytes:
     return packed
 
 
+TABLES = """
+CREATE TABLE gpkg_geometry_columns (table_name TEXT, column_name TEXT, srs_id INTEGER);
+CREATE TABLE gpkg_spatial_ref_sys (srs_id INTEGER, organization TEXT, organization_coordsys_id INTEGER);
+"""
+"""What every GeoPackage has."""
+
+
 def geopackage(folder: Path) -> None:
     with sqlite3.connect(folder / "labels.gpkg") as database:
+        database.executescript(TABLES)
         database.executescript(
             """
-            CREATE TABLE gpkg_geometry_columns (table_name TEXT, column_name TEXT, srs_id INTEGER);
-            CREATE TABLE gpkg_spatial_ref_sys (srs_id INTEGER, organization TEXT, organization_coordsys_id INTEGER);
             INSERT INTO gpkg_geometry_columns VALUES ('the "parcels"', 'geom', 7);
             INSERT INTO gpkg_spatial_ref_sys VALUES (7, 'epsg', 32633);
             CREATE TABLE [the "parcels"] (fid INTEGER PRIMARY KEY, geom BLOB, label TEXT);
@@ -142,7 +148,7 @@ def test_a_mask_is_drawn_once_and_anew_when_the_outlines_change(root: Path) -> N
     geojson(root)
     scene = find_dataset(root).scenes[0]
     read_scene(scene, find_dataset(root).palette)
-    (kept,) = cache_folder().glob("*.png")
+    (kept,) = (cache_folder() / "masks").glob("*.png")
     Image.fromarray(np.full((HEIGHT, WIDTH), 1, np.uint8)).save(kept)
     assert (read_scene(scene, find_dataset(root).palette)[1] == 1).all()  # what is kept is what is read
     kept.write_bytes(b"damaged")
@@ -241,10 +247,9 @@ def test_a_broken_file_of_annotations_gets_a_sentence(tmp_path: Path, content: b
 
 def test_a_geopackages_views_are_not_run(root: Path) -> None:
     with sqlite3.connect(root / "labels.gpkg") as database:
+        database.executescript(TABLES)
         database.executescript(
             """
-            CREATE TABLE gpkg_geometry_columns (table_name TEXT, column_name TEXT, srs_id INTEGER);
-            CREATE TABLE gpkg_spatial_ref_sys (srs_id INTEGER, organization TEXT, organization_coordsys_id INTEGER);
             INSERT INTO gpkg_geometry_columns VALUES ('endless', 'geom', 7);
             CREATE VIEW endless AS
                 WITH RECURSIVE n(geom) AS (SELECT 1 UNION ALL SELECT geom + 1 FROM n) SELECT * FROM n;
