@@ -154,6 +154,28 @@ class VanishingFolder:
         self._guard.communicate()
 
 
+def remove_oldest(folder: Path, pattern: str, most_bytes: int, most_files: int | None = None) -> None:
+    """Remove the files of a cache that were not used for longest, by their times, until the others are few enough.
+
+    Args:
+        folder: The cache.
+        pattern: Names of its files, with ``*`` for anything.
+        most_bytes: What the others may take.
+        most_files: How many they may be; by default any number.
+    """
+    kept = []
+    for path in folder.glob(pattern):
+        with suppress(OSError):  # another process has just removed it
+            status = path.stat()
+            kept.append((status.st_mtime_ns, status.st_size, path))
+    total = sum(size for _, size, _ in kept)
+    for number, (_, size, path) in enumerate(sorted(kept)):
+        if total <= most_bytes and (most_files is None or len(kept) - number <= most_files):
+            return
+        path.unlink(missing_ok=True)
+        total -= size
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes that were killed have left half written in `folder`; what is being written stays."""
     for path in folder.glob(f"{UNFINISHED}*"):

@@ -4,13 +4,13 @@ The format: https://cocodataset.org/#format-data. The file is read as JSON of bo
 """
 
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from segmentation.data.palette import VOID
+from segmentation.data.remembered import until_changed
 from segmentation.errors import ImageFileError
 
 MOST_BYTES = 1 << 27
@@ -42,21 +42,14 @@ class Coco(NamedTuple):
         return next((self.images[end] for end in ends if end in self.images), None)
 
 
+@until_changed(4)
 def read_coco(path: Path) -> Coco:
     """Read a file of annotations; the last ones are remembered.
 
     Raises:
         ImageFileError: If it is too large, or is no such file.
     """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ImageFileError(f"{path.name} cannot be opened ({error.strerror}): check the path.") from error
-    return _read(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(4)
-def _read(path: Path, size: int, _changed: int) -> Coco:
+    size = path.stat().st_size
     if size > MOST_BYTES:
         raise ImageFileError(
             f"{path.name} has {size / 1e6:,.0f} MB, more than the {MOST_BYTES / 1e6:,.0f} that are read."

@@ -16,9 +16,10 @@ from segmentation.data.images import decode, png_bytes, read_size
 from segmentation.data.locate import cache_folder
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.raster import Raster
+from segmentation.data.remembered import until_changed
 from segmentation.data.vectors import Rings, read_vectors
 from segmentation.errors import ImageFileError, StorageError
-from segmentation.files import replacing
+from segmentation.files import remove_oldest, replacing
 
 MOST_BYTES = 2 << 30
 """Of drawn masks that are kept; the oldest go first."""
@@ -72,7 +73,7 @@ class Outlines:
         with suppress(StorageError):  # then it is drawn every time
             with replacing(kept) as temporary:
                 temporary.write_bytes(png_bytes(mask))
-            _make_room(kept.parent)
+            remove_oldest(kept.parent, "*.png", MOST_BYTES)
         return mask
 
     def _draw(self, file: Path, image: Path, size: tuple[int, int], place: "tuple | None") -> np.ndarray:
@@ -129,13 +130,8 @@ def fill(mask: np.ndarray, shapes: Sequence[tuple[Rings, int]]) -> None:
             rasterize(inside, out=mask)
 
 
+@until_changed(64)
 def _digest(file: Path) -> str:
-    status = file.stat()
-    return _digest_of(file, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(64)
-def _digest_of(file: Path, _size: int, _changed: int) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -177,18 +173,3 @@ def _in_pixels(file: Path, place: tuple[float, ...], system: str) -> list[Rings]
     a, b, c, d, e, f = place
     back = np.linalg.inv([[a, b], [d, e]]).T
     return [[(ring - (c, f)) @ back for ring in rings] for rings in _coordinates(file, _digest(file), system)]
-
-
-def _make_room(folder: Path) -> None:
-    """Remove the oldest masks beyond `MOST_BYTES`."""
-    kept = []
-    for path in folder.glob("*.png"):
-        with suppress(OSError):
-            status = path.stat()
-            kept.append((status.st_mtime_ns, status.st_size, path))
-    total = sum(size for _, size, _ in kept)
-    for _, size, path in sorted(kept):
-        if total <= MOST_BYTES:
-            return
-        path.unlink(missing_ok=True)
-        total -= size

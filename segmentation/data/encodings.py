@@ -1,6 +1,7 @@
 """How masks say a class: by colours, or by the values of one channel."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from segmentation.data.images import STRIP, Source, decode, read_mask_colors, strips, transparency
 from segmentation.data.palette import VOID, Palette
+from segmentation.data.remembered import until_changed
 from segmentation.errors import ImageFileError
 
 VALUES = 1 << 16
@@ -220,8 +222,8 @@ def _count(codes: np.ndarray) -> Iterator[tuple[int, int]]:
     yield from zip(found.tolist(), np.bincount(places, lengths).astype(int).tolist(), strict=True)
 
 
-@lru_cache(4096)
-def _remembered_look(path: Path, size: int, changed: int) -> MaskLook | None:
+@until_changed(4096)
+def _look_if_readable(path: Path) -> MaskLook | None:
     try:
         return look_at(path)
     except ImageFileError:  # a health report says it
@@ -237,11 +239,9 @@ def looks(paths: list[Path]) -> list[MaskLook]:
     found, pixels = [], 0
     order = sorted(range(len(paths)), key=lambda place: (_spread(place), place))[:MOST_MASKS]
     for place in order:
-        try:
-            status = paths[place].stat()
-        except OSError:
-            continue
-        seen = _remembered_look(paths[place], status.st_size, status.st_mtime_ns)
+        seen = None
+        with suppress(ImageFileError):  # it has just gone
+            seen = _look_if_readable(paths[place])
         if seen is None:
             continue
         found.append(seen)

@@ -13,9 +13,11 @@ AT_ONCE = 500
 """Keys asked for in one statement, of which SQLite takes a thousand."""
 
 TABLE = """
-CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value BLOB NOT NULL, bytes INTEGER, used REAL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_use ON results (used);
+PRAGMA synchronous = OFF;
+CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value BLOB NOT NULL, bytes INTEGER, used REAL);
+CREATE INDEX IF NOT EXISTS by_use ON results (used, bytes);
 """
+"""Nothing waits for the disk: what a crash of the machine takes can be made again. The index tells the sum of bytes."""
 
 
 class KeptResults:
@@ -46,11 +48,11 @@ class KeptResults:
         with suppress(sqlite3.Error, OSError), self._opened() as file:
             file.executemany("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)", rows)
             (total,) = file.execute("SELECT COALESCE(SUM(bytes), 0) FROM results").fetchone()
-            for key, length in file.execute("SELECT key, bytes FROM results ORDER BY used"):
-                if total <= self._most:
-                    break
-                file.execute("DELETE FROM results WHERE key = ?", (key,))
-                total -= length
+            if total > self._most:
+                for row, length in file.execute("SELECT rowid, bytes FROM results ORDER BY used").fetchall():
+                    if total > self._most:
+                        file.execute("DELETE FROM results WHERE rowid = ?", (row,))
+                        total -= length
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

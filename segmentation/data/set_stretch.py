@@ -39,7 +39,5 @@ def _stretch_of(marks: tuple[tuple[Path, int, int], ...], bands: tuple[int, ...]
                 samples.append(read_sample(path, SAMPLE, bands))
     if not samples:
         return Stretch((0.0,) * len(bands), (255.0,) * len(bands), bands) if bands else None
-    counts = Counter(len(sample) for sample in samples)
-    return Stretch.of(
-        [sample for sample in samples if len(sample) == max(counts, key=lambda bands: counts[bands])], bands
-    )
+    ((usual, _),) = Counter(map(len, samples)).most_common(1)
+    return Stretch.of([sample for sample in samples if len(sample) == usual], bands)

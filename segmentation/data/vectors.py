@@ -12,7 +12,6 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from urllib.parse import quote
 import numpy as np
 
 from segmentation.data.raster import OTHER_FILES, SIDE_FILE
+from segmentation.data.remembered import until_changed
 from segmentation.errors import ImageFileError
 
 MOST_BYTES = 1 << 28
@@ -61,23 +61,16 @@ class Vectors(NamedTuple):
         return next((key for wanted in TELLING for key in often if key.lower() == wanted), "")
 
 
+@until_changed(4)
 def read_vectors(path: Path) -> Vectors:
     """Read a file of polygons; the last ones are remembered.
 
     Raises:
         ImageFileError: If it is too large, or cannot be read.
     """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ImageFileError(f"{path.name} cannot be opened ({error.strerror}): check the path.") from error
-    return _read(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(4)
-def _read(path: Path, size: int, _changed: int) -> Vectors:
     reader = {".geojson": _geojson, ".json": _geojson, ".gpkg": _geopackage, ".shp": _shapefile}[path.suffix.lower()]
     most = MOST_BYTES // 2 if reader is _geojson else MOST_BYTES
+    size = path.stat().st_size
     if size > most:
         raise ImageFileError(f"{path.name} has {size / 1e6:,.0f} MB, more than the {most / 1e6:,.0f} that are read.")
     try:

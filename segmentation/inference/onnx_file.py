@@ -16,7 +16,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, load_from_
 
 from segmentation.data.locate import cache_folder
 from segmentation.errors import StorageError
-from segmentation.files import remove_unfinished, replacing
+from segmentation.files import remove_oldest, remove_unfinished, replacing
 from segmentation.inference.model_file import (
     LARGEST_OUTPUT,
     check_model_file,
@@ -253,9 +253,4 @@ def _keep(network: Network) -> None:
         with replacing(CACHE / f"{network.source}-{TRANSLATION}.onnx") as temporary:
             temporary.write_bytes(network.content)
         remove_unfinished(CACHE)
-        kept = sorted(CACHE.glob("[!.]*.onnx"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-        total = 0
-        for number, file in enumerate(kept):
-            total += file.stat().st_size
-            if number >= MOST_FILES or total > MOST_BYTES:
-                file.unlink()
+        remove_oldest(CACHE, "[!.]*.onnx", MOST_BYTES, MOST_FILES)

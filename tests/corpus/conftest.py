@@ -23,6 +23,7 @@ from segmentation.__main__ import main
 from segmentation.data.locate import PROJECT
 from segmentation.ui.session import KEY
 from tests.corpus.trap import Trap, set_trap, write_files
+from tests.memory import memory, reset_peak
 
 GROWTH = 400
 """Megabytes that no file may make the process grow by, not even for a moment."""
@@ -77,20 +78,6 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
         assert [path for path in set(scratch.iterdir()) - here if not (left and path.match(left))] == []
 
     return watch
-
-
-def reset_peak() -> float:
-    """Let the kernel forget the process's peak of memory, and return what it takes now, in megabytes."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return float("inf")  # not on Linux: no figure, no bound
-    return memory("VmRSS")
-
-
-def memory(kind: str) -> float:
-    status = Path("/proc/self/status")
-    return int(re.search(rf"{kind}:\s+(\d+)", status.read_text())[1]) / 1024 if status.exists() else 0.0
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, build
 from segmentation.model.unet import unet
 from segmentation.runs.run import SHIPPED, find_runs
+from tests.memory import memory, reset_peak
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
 
@@ -322,20 +322,6 @@ def test_a_hostile_network_is_not_used(
     assert memory("VmHWM") - start < 300
     if place == "cached" and write is not HOSTILE["a folder"]:  # which is left to whoever put it there
         assert target.read_bytes() == read_as_onnx(path)
-
-
-def reset_peak() -> float:
-    """Let the kernel forget the process's peak of memory, and return what it takes now, in megabytes."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return float("inf")  # not on Linux: no figure, no bound
-    return memory("VmRSS")
-
-
-def memory(kind: str) -> float:
-    status = Path("/proc/self/status")
-    return int(re.search(rf"{kind}:\s+(\d+)", status.read_text())[1]) / 1024 if status.exists() else 0.0
 
 
 # The cache

@@ -6,7 +6,7 @@ import pandas as pd
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import patch_name, tile_table
-from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.data.scenes import Dataset, Scene, file_marks, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ImageFileError
 from segmentation.ui.loaders.caching import MEGABYTE, remembered
@@ -26,15 +26,8 @@ def load_fingerprint(dataset: Dataset) -> str:
 
 
 def _scene_stamp(scene: Scene) -> tuple:
-    """A mark of a scene that changes when a file of it or its encoding does; None for a file that is gone."""
-    marks: list[object] = [scene.encoding]
-    for path in (scene.image, scene.mask):
-        try:
-            status = path.stat()
-            marks.append((path, status.st_mtime_ns, status.st_size))
-        except OSError:
-            marks.append((path, None, None))
-    return tuple(marks)
+    """A mark of a scene that changes when a file of it or its encoding does."""
+    return scene.encoding, *file_marks(scene)
 
 
 @remembered(
