@@ -210,13 +210,27 @@ def _shapes(file: rasterio.DatasetReader) -> Iterator[tuple[dict, float]]:
 
 
 def _is_in_degrees(raster: Raster) -> bool:
-    """Tell whether a map has longitude and latitude everywhere: corners of a picture of the whole earth have none."""
+    """Tell whether a map has longitudes and latitudes everywhere that go on from pixel to pixel.
+
+    A picture of the whole earth has corners beyond it, for some of which PROJ gives numbers all the same: latitudes
+    past the poles, or longitudes that begin anew. A polygon over the date line or a pole would be drawn around the
+    earth.
+    """
+    corners, middles = _degrees_within(raster, 0), _degrees_within(raster, 0.5)
+    if corners is None or middles is None or not (np.isfinite(corners).all() and (np.abs(corners[1]) <= 90).all()):
+        return False
+    # Of the pixels' middles: the outermost corners of a map of the whole earth may lie on either side.
+    return all((np.abs(np.diff(middles[0], axis=axis)) < 180).all() for axis in (0, 1))
+
+
+def _degrees_within(raster: Raster, inset: float) -> np.ndarray | None:
+    """Return longitudes and latitudes of a grid over a map, (2, 33, 33); `inset` pixels within its border."""
     transform = raster.transform
     if transform is None:
-        return False
-    columns, rows = np.meshgrid(np.linspace(0, raster.width, 33), np.linspace(0, raster.height, 33))
+        return None
+    columns, rows = np.meshgrid(*(np.linspace(inset, side - inset, 33) for side in (raster.width, raster.height)))
     degrees = raster.to_longitude_latitude(*(transform @ (columns.ravel(), rows.ravel())))
-    return degrees is not None and bool(np.isfinite(degrees).all())
+    return None if degrees is None else degrees.reshape(2, 33, 33)
 
 
 def _to_world(raster: Raster, shapes: list[dict], in_degrees: bool) -> Iterator[list[list[tuple[float, float]]]]:

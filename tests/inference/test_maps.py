@@ -194,13 +194,23 @@ def test_polygons_of_a_site_stay_in_its_own_system(tmp_path: Path) -> None:
     assert [(min(x for x, _ in ring), max(x for x, _ in ring)) for ring in rings] == [(100, 120), (120, 140)]
 
 
-def test_polygons_of_a_whole_disc_of_the_earth_are_all_in_one_system(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("system", "pixel"),
+    [
+        ("+proj=geos +h=35785831 +ellps=GRS80", 1.5e6),
+        ("+proj=sinu +R=6371007", 6e6),
+        ("EPSG:3857", 1e7),
+        ("EPSG:3031", 2e6),
+    ],
+    ids=["a whole disc", "beyond the poles", "twice around", "around a pole"],
+)
+def test_polygons_that_do_not_fit_into_longitude_and_latitude_stay_in_the_maps_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, pixel: float
 ) -> None:
     monkeypatch.setattr(maps, "POLYGONS", 1)  # most of them have longitudes and latitudes, those at the rim have not
     classes = np.indices((8, 8)).sum(0).astype(np.uint8) % 2
-    layout = {"height": 8, "width": 8, "count": 1, "dtype": "uint8", "crs": "+proj=geos +h=35785831 +ellps=GRS80"}
-    place = Affine(1.5e6, 0, -6e6, 0, -1.5e6, 6e6)
+    layout = {"height": 8, "width": 8, "count": 1, "dtype": "uint8", "crs": system}
+    place = Affine(pixel, 0, -4 * pixel, 0, -pixel, 4 * pixel)
     with rasterio.open(tmp_path / "map.tif", "w", driver="GTiff", transform=place, **layout) as file:
         file.write(classes, 1)
     with Raster(tmp_path / "map.tif") as raster:
@@ -208,7 +218,28 @@ def test_polygons_of_a_whole_disc_of_the_earth_are_all_in_one_system(
     content = json.loads((tmp_path / "map.geojson").read_text())
     assert "coordinate_system" in content
     points = [point for feature in content["features"] for ring in feature["geometry"]["coordinates"] for point in ring]
-    assert not np.mod(points, 1.5e6).any()
+    assert not np.mod(points, pixel).any()
+
+
+@pytest.mark.parametrize(
+    ("system", "place", "north"),
+    [
+        ("EPSG:4326", Affine(45, 0, -180, 0, -22.5, 90), 90),
+        ("EPSG:3857", Affine(20037508.342789244 / 4, 0, -20037508.342789244, 0, -5e6, 2e7), 85.022),
+    ],
+)
+def test_polygons_of_a_map_of_the_whole_earth_are_in_longitude_and_latitude(
+    tmp_path: Path, system: str, place: Affine, north: float
+) -> None:
+    layout = {"height": 8, "width": 8, "count": 1, "dtype": "uint8", "crs": system}
+    with rasterio.open(tmp_path / "map.tif", "w", driver="GTiff", transform=place, **layout) as file:
+        file.write(np.eye(8, dtype=np.uint8), 1)
+    with Raster(tmp_path / "map.tif") as raster:
+        write_polygons(tmp_path / "map.tif", raster, PALETTE, tmp_path / "map.geojson")
+    content = json.loads((tmp_path / "map.geojson").read_text())
+    assert "coordinate_system" not in content
+    points = [point for feature in content["features"] for ring in feature["geometry"]["coordinates"] for point in ring]
+    assert np.abs(points).max(0) == pytest.approx([180, north], abs=1e-3)
 
 
 @pytest.mark.filterwarnings("error")
