@@ -81,10 +81,8 @@ def _sound(told: Told) -> bool:
     return 0 < len(names) == len(set(names)) < 256 and all(names) and of_color and of_value
 
 
-_NAME, _VALUE = (
-    ("name", "class", "class_name", "label"),
-    ("pixel value", "value", "index", "id", "class_id", "label_id"),
-)
+_NAMES = ("name", "class", "class_name", "label")
+_VALUES = ("pixel value", "value", "index", "id", "class_id", "label_id")
 """Columns of classes' names, and of their values."""
 
 
@@ -94,10 +92,8 @@ def _csv(text: str) -> Told | None:
         rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))
         rows = [{(key or "").strip().lower(): (value or "").strip() for key, value in row.items()} for row in rows]
         keys = rows[0] if rows else {}
-        name = next((key for key in ("name", "class", "class_name", "label") if key in keys), None)
-        value = next(
-            (key for key in ("pixel value", "value", "index", "id", "class_id", "label_id") if key in keys), None
-        )
+        name = next((key for key in _NAMES if key in keys), None)
+        value = next((key for key in _VALUES if key in keys), None)
         channels = next((of for of in (("r", "g", "b"), ("red", "green", "blue")) if set(of) <= keys.keys()), None)
         if name is None or (value is None and channels is None):
             return None

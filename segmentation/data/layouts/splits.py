@@ -1,6 +1,7 @@
 """Which split each scene is in, as the data set says: by its folders, or by lists of names."""
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from segmentation.data.layouts.found import Found
@@ -18,7 +19,7 @@ def with_splits(listing: Listing, found: Found) -> Found:
     of_folder = {tile: split_of(tile) for tile in {pair.image.rpartition("/")[0] for pair in found.pairs}}
     if len(set(of_folder.values()) - {""}) > 1:
         pairs = tuple(pair._replace(split=of_folder[pair.image.rpartition("/")[0]]) for pair in found.pairs)
-        return _replace(found, pairs, "splits by folders")
+        return replace(found, rule=f"{found.rule}; splits by folders", pairs=pairs)
     for lists in _lists(listing):
         of_name: dict[str, str] = {}
         for split, path in lists.items():
@@ -27,12 +28,8 @@ def with_splits(listing: Listing, found: Found) -> Found:
         splits = [_look_up(of_name, pair.image) for pair in found.pairs]
         if 2 * sum(map(bool, splits)) >= len(found.pairs) and len(set(splits) - {""}) > 1:
             pairs = tuple(pair._replace(split=split) for pair, split in zip(found.pairs, splits, strict=True))
-            return _replace(found, pairs, f"splits by {', '.join(sorted(lists.values()))}")
+            return replace(found, rule=f"{found.rule}; splits by {', '.join(sorted(lists.values()))}", pairs=pairs)
     return found
-
-
-def _replace(found: Found, pairs: tuple, how: str) -> Found:
-    return Found(f"{found.rule}; {how}", pairs, found.unpaired, found.remarks, found.kind, found.images, found.masks)
 
 
 def _lists(listing: Listing) -> list[dict[str, str]]:
