@@ -29,6 +29,7 @@ import rasterio.shutil
 import tyro
 
 from benchmarks.measuring import megabytes, print_header, print_row
+from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.raster import Raster
 from segmentation.errors import SegmentationError
 from segmentation.runs.history import read_history
@@ -38,7 +39,7 @@ PATIENCE, CHILD, GROWTH = 20, 1500, 400
 """Seconds, megabytes and megabytes."""
 
 MAPPED = 250_000
-"""Pixels: larger maps are looked at but not predicted."""
+"""Pixels, a side of less than a patch counted as one: larger maps are looked at but not predicted."""
 
 SHARES = {"maps": 8, "runs": 2, "logs": 1}
 """Parts of the time for each kind."""
@@ -254,7 +255,7 @@ def read_map(content: bytes, folder: Path) -> None:
         areas = raster.pixel_areas()
         if areas and not np.isfinite(areas.total):
             raise ArithmeticError(areas.total)
-        if raster.unplaced is None and raster.height * raster.width <= MAPPED:
+        if raster.unplaced is None and max(raster.height, PATCH_SIZE) * max(raster.width, PATCH_SIZE) <= MAPPED:
             predictor, palette = _model()
             map_raster(predictor, raster, palette, folder / "b.tif", confidence=folder / "c.tif")
             write_polygons(folder / "b.tif", raster, palette, folder / "b.geojson")
