@@ -68,7 +68,7 @@ class Configuration:
     haze: float = 0.0
     """Wash training patches out: blend them with white by up to this share."""
     hue: float = 0.0
-    """Turn the hue of training patches by up to this share of the colour circle, either way."""
+    """Turn the hue of training patches of three bands by up to this share of the colour circle, either way."""
     blur: float = 0.0
     """Blur training patches by a Gaussian of up to this radius, in pixels."""
     loss: str = "cross_entropy"

@@ -17,6 +17,7 @@ from segmentation.data.layouts.listing import Listing, suffix_of
 from segmentation.data.layouts.names import tiles_of
 from segmentation.data.layouts.splits import named_in
 from segmentation.data.palette import VOID, Color, Palette
+from segmentation.data.stretch import MOST_BANDS, can_be_shown
 from segmentation.data.vectors import SUFFIXES as VECTOR_SUFFIXES
 from segmentation.errors import DeclarationError, PaletteError
 
@@ -27,7 +28,18 @@ MOST_BYTES = 1 << 20
 """A larger one is refused."""
 
 KNOWN = frozenset(
-    ("images", "masks", "nearest", "palette_numbers", "attribute", "bands", "stretch", "splits", "classes")
+    (
+        "images",
+        "masks",
+        "nearest",
+        "palette_numbers",
+        "attribute",
+        "bands",
+        "show_bands",
+        "stretch",
+        "splits",
+        "classes",
+    )
 )
 """What it may say."""
 
@@ -72,8 +84,9 @@ class Declaration:
         nearest: Whether colours or values of no class count as the nearest class's.
         palette_numbers: Whether the numbers in palette files are the values.
         attribute: Of a vector file: which one names the class.
-        bands: The bands to show and train on as red, green and blue, counted from 1.
-        stretch: What becomes 0 and 255 in each of them.
+        bands: The bands to train on, counted from 1.
+        shown: Those of them that are shown as red, green and blue, or as grey.
+        stretch: What becomes 0 and 255 in each of the bands.
         splits: For each split the lists of names, or the names; they may hold ``*``.
     """
 
@@ -84,6 +97,7 @@ class Declaration:
     palette_numbers: bool = False
     attribute: str = ""
     bands: tuple[int, ...] = ()
+    shown: tuple[int, ...] = ()
     stretch: tuple[tuple[float, float], ...] = ()
     splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
@@ -207,6 +221,7 @@ def read_declaration(listing: Listing) -> Declaration:
             palette_numbers=_kind(content, "palette_numbers", bool, False),
             attribute=_kind(content, "attribute", str, ""),
             bands=_bands(content.get("bands", ())),
+            shown=_shown(content.get("show_bands", ()), content.get("bands", ())),
             stretch=_limits(content.get("stretch", ()), len(content.get("bands", ()))),
             splits=tuple(
                 (split, (names,) if isinstance(names, str) else tuple(map(str, names)))
@@ -240,9 +255,15 @@ def _pattern(content: dict, key: str) -> str:
 
 
 def _bands(bands: Sequence[int]) -> tuple[int, ...]:
-    if bands and (len(bands) not in (1, 3) or not all(type(band) is int and band > 0 for band in bands)):
-        raise ValueError(f"bands = {bands!r}: three of them, or one, counted from 1")
+    if len(bands) > MOST_BANDS or not all(type(band) is int and 0 < band < 1 << 16 for band in bands):
+        raise ValueError(f"bands = {bands!r}: 1 to {MOST_BANDS} of them, counted from 1")
     return tuple(bands)
+
+
+def _shown(shown: Sequence[int], bands: Sequence[int]) -> tuple[int, ...]:
+    if not can_be_shown(shown, bands):
+        raise ValueError(f"show_bands = {shown!r}: three of bands, or one")
+    return tuple(shown)
 
 
 def _limits(limits: Sequence[Sequence[float]], bands: int) -> tuple[tuple[float, float], ...]:

@@ -70,8 +70,9 @@ def declared(dataset: Dataset) -> Iterator[str]:
         yield from ["palette_numbers = true"] if encoding.raw else []
     yield ""
     stretch = dataset.stretch
-    yield "# The bands that are red, green and blue, counted from 1, and what becomes 0 and 255 in each."
+    yield "# The bands to train on, counted from 1; which are red, green and blue; what becomes 0 and 255 in each band."
     yield f"{'' if dataset.bands else '# '}bands = {list(dataset.bands or (1, 2, 3))}"
+    yield f"{'' if dataset.shown else '# '}show_bands = {list(dataset.shown or (1, 2, 3))}"
     limits = [list(pair) for pair in zip(stretch.low, stretch.high, strict=True)] if stretch else [[0, 255]] * 3
     yield f"{'' if stretch else '# '}stretch = {limits}"
     yield ""
@@ -99,6 +100,8 @@ def declared_for(dataset: Dataset, splits: Mapping[str, str]) -> Iterator[str]:
     """
     if dataset.bands:
         yield f"bands = {list(dataset.bands)}"
+    if dataset.shown:
+        yield f"show_bands = {list(dataset.shown)}"
     if dataset.limits:
         yield f"stretch = {[list(limits) for limits in dataset.limits]}"
     if dataset.splits:

@@ -13,14 +13,15 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from segmentation.data.palette import VOID, VOID_COLOR, OffPaletteStats, Palette
 from segmentation.data.raster import LARGE, PIXELS_A_BYTE, Raster
-from segmentation.data.stretch import Stretch
+from segmentation.data.raster_header import RasterHeader, read_header
+from segmentation.data.stretch import COLORS, Stretch, lacks_bands
 from segmentation.errors import ImageFileError, NotRasterError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".jp2", ".bmp", ".webp")
 """The formats read, by file name ending in lower case."""
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
-"""The same for Pillow, whatever the file is called; others (EPS) would start programs on what a user uploads."""
+"""Those of Pillow, whatever the file is called; others (EPS) would start programs on what a user uploads."""
 
 MAX_PIXELS = 400_000_000
 """Larger images are refused before they are decoded: 400 megapixels are 1.2 GB as 8-bit RGB."""
@@ -42,7 +43,7 @@ _UPRIGHT = {
 OPAQUE = 128
 """Alpha from which on a pixel of a mask shows its colour; below it is more transparent than not."""
 
-DEEP_SUFFIXES = (".png", ".tif", ".tiff")
+DEEP_SUFFIXES = (".png", ".tif", ".tiff", ".jp2")
 """Endings of the formats that hold more than 8 bits."""
 
 STRIP = 1 << 22
@@ -85,10 +86,10 @@ def _open(source: Source, name: str) -> Image.Image:
     return image
 
 
-def _check_size(name: str, height: int, width: int, size: int) -> None:
+def _check_size(name: str, height: int, width: int, size: int, channels: int = COLORS) -> None:
     """Refuse an image in so many bytes that cannot be decoded in bounded memory."""
     pixels = height * width
-    if pixels > MAX_PIXELS or max(height, width) > MAX_SIDE:
+    if pixels * max(channels, COLORS) > MAX_PIXELS * COLORS or max(height, width) > MAX_SIDE:
         limits = f"{MAX_PIXELS:,}, or {MAX_SIDE:,} a side,"
         problem = f", more than the {limits} that are read at once: cut it into smaller scenes."
     elif pixels > LARGE and pixels > PIXELS_A_BYTE * size:
@@ -144,35 +145,51 @@ def _name_of(source: Source, name: str | None) -> str:
 def read_image(source: Source, name: str | None = None, stretch: Stretch | None = None) -> np.ndarray:
     """Read an aerial image, upright as its EXIF orientation says.
 
-    Grey and palette images become RGB, an alpha channel is dropped, CMYK is converted. Values of more than 8 bits are
-    stretched, and of more than three bands the first three are read: `Raster` says how.
+    Where nobody has chosen bands, grey and palette images become RGB, an alpha channel is dropped, CMYK is converted,
+    and of more than three bands the first three are read. Values of more than 8 bits are stretched: `Raster` says how.
 
     Args:
         source: A path, the file's bytes, or a binary file.
         name: What to call the file in an error; the path's own name by default.
-        stretch: Of the set that the image is from; by default it is stretched by its own values.
+        stretch: Of the set that the image is from, with the bands that are chosen; by default it is stretched by its
+            own values.
 
     Returns:
-        (height, width, 3) uint8, red, green, blue.
+        (height, width, bands) uint8: the bands that are chosen, or red, green, blue.
 
     Raises:
-        ImageFileError: If the file is no image, is damaged, or is too large.
+        ImageFileError: If the file is no image, is damaged, is too large, or has not all the bands that are chosen.
     """
     name = _name_of(source, name)
     turn = None
     try:
         with _open(source, name) as image:
             if not _is_deep(image) and not (stretch and stretch.bands and image.format == "TIFF"):
-                return rgb_of(decode(source, name, orient=True))
+                return _chosen_of(rgb_of(decode(source, name, orient=True)), name, stretch)
             turn = _UPRIGHT.get(_orientation(image, applied=False))
     except _NoImageError as error:
         # Pillow reads neither 16 bits in several planes nor seven bands. What it refuses of other formats is a bomb.
-        if _tiff_size(source) is not None:
+        if _header(source) is not None:
             with suppress(NotRasterError):
                 return _read_raster(source, name, stretch)
         raise ImageFileError(str(error)) from error.__cause__
     pixels = _read_raster(source, name, stretch)
-    return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
+    return pixels if turn is None else _transposed(pixels, turn)
+
+
+def _chosen_of(colors: np.ndarray, name: str, stretch: Stretch | None) -> np.ndarray:
+    """Return the chosen bands, (height, width, bands), of a picture that has red, green and blue."""
+    if stretch is None or stretch.bands in ((), (1, 2, 3)):
+        return colors
+    if max(stretch.bands) > COLORS:
+        raise ImageFileError(f"{name} {lacks_bands(COLORS, stretch.bands)}")
+    return np.ascontiguousarray(colors[..., [band - 1 for band in stretch.bands]])
+
+
+def _transposed(pixels: np.ndarray, turn: Image.Transpose) -> np.ndarray:
+    """Turn (height, width, bands) uint8 as Pillow turns a picture."""
+    bands = [np.asarray(Image.fromarray(band).transpose(turn)) for band in np.moveaxis(pixels, -1, 0)]
+    return np.stack(bands, axis=-1)
 
 
 def is_deep(path: Path) -> bool:
@@ -183,7 +200,8 @@ def is_deep(path: Path) -> bool:
         with _open(path, path.name) as image:
             return _is_deep(image)
     except _NoImageError:
-        return True
+        header = _header(path)
+        return header is None or header.is_deep
     except ImageFileError:
         return False
 
@@ -194,7 +212,7 @@ def read_sample(path: Path, longest: int, bands: tuple[int, ...] = ()) -> np.nda
     Args:
         path: Of the image.
         longest: At most so many pixels a side.
-        bands: The bands, counted from 1; by default those that are red, green and blue.
+        bands: Their numbers, counted from 1; by default those that are red, green and blue.
 
     Raises:
         ImageFileError: If it cannot be read.
@@ -219,8 +237,8 @@ def _read_raster(source: Source, name: str, stretch: Stretch | None) -> np.ndarr
             source = file
         raster = stack.enter_context(Raster(source, name, stretch))
         raster.check()
-        _check_size(name, raster.height, raster.width, _bytes_in(source))
-        pixels = np.empty((raster.height, raster.width, 3), np.uint8)
+        _check_size(name, raster.height, raster.width, _bytes_in(source), raster.channels)
+        pixels = np.empty((raster.height, raster.width, raster.channels), np.uint8)
         rows = max(1, STRIP // raster.width)
         for top in range(0, raster.height, rows):
             pixels[top : top + rows] = raster.read(top, min(top + rows, raster.height))
@@ -345,30 +363,22 @@ def read_size(source: Source, name: str | None = None, orient: bool = True) -> t
             sideways = orient and _orientation(image) in (5, 6, 7, 8)
             return (image.width, image.height) if sideways else (image.height, image.width)
     except _NoImageError as error:
-        size = _tiff_size(source)
-        if size is None:
+        header = _header(source)
+        if header is None:
             raise ImageFileError(str(error)) from error.__cause__
-        _check_size(name, *size, _bytes_in(source))
-        return size
+        _check_size(name, header.height, header.width, _bytes_in(source))
+        return header.height, header.width
 
 
-def _tiff_size(source: Source) -> tuple[int, int] | None:
-    """Return (height, width) of a TIFF that Pillow does not decode, from its first directory; None if it has none."""
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(_quietly())
-            file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
-            file = io.BytesIO(file) if isinstance(file, bytes) else file
-            file.seek(0)
-            header = file.read(8)
-            header += file.read(8) if header[2:3] == b"+" or header[3:4] == b"+" else b""  # BigTIFF
-            directory = TiffImagePlugin.ImageFileDirectory_v2(header)
-            file.seek(directory.next)
-            directory.load(file)
-            height, width = int(directory[257]), int(directory[256])
-            return (height, width) if height > 0 and width > 0 else None
-    except Exception:  # as in `_open`
-        return None
+def _header(source: Source) -> RasterHeader | None:
+    """Return what the header of a file says that Pillow does not decode; None if it is none of GDAL's either."""
+    with ExitStack() as stack:
+        if isinstance(source, Path):
+            try:
+                source = stack.enter_context(source.open("rb"))
+            except OSError:
+                return None
+        return read_header(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
 def is_palette_file(source: Source) -> bool:

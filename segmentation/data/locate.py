@@ -1,7 +1,7 @@
 """Where labelled scenes and runs are on this machine, if the user does not say, and which folders pages may read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -97,3 +97,26 @@ def check_allowed(path: Path, folders: Sequence[Path]) -> Path:
         f"{path} does not lie in a folder that pages may read, or leads out of it: whoever starts the dashboard names "
         f"further folders in {ALLOWED_VARIABLE}."
     )
+
+
+def check_links(paths: Iterable[Path], within: Sequence[Path]) -> None:
+    """Refuse what is a link out of `within`; of many links into one folder, one is followed for all.
+
+    Args:
+        paths: Of files and folders.
+        within: As `allowed_folders` returns them.
+
+    Raises:
+        NotAllowedError: If so.
+    """
+    links = {}
+    for path in paths:
+        try:
+            # By os, not by Path: of 14,400 files this takes a fraction of the time.
+            target = os.path.join(os.path.dirname(path), os.readlink(path))  # noqa: PTH115, PTH118, PTH120
+        except OSError:
+            continue  # no link, or not there
+        folder, name = os.path.split(target)
+        links[path if name in ("", ".", "..") or os.path.islink(target) else folder] = path  # noqa: PTH114
+    for link in links.values():
+        check_allowed(link, within)

@@ -16,7 +16,7 @@ from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID
 from segmentation.data.protocols import Protocol, apply_void_policy, passed_over
 from segmentation.data.scenes import Dataset, Scene, check_sizes, read_scene
-from segmentation.data.stretch import Stretch
+from segmentation.data.stretch import COLORS, Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
 
 PATCH_SIZE = 160
@@ -40,7 +40,7 @@ class Patches:
     """All patches of a data set, in the order of tile, scene, row, column.
 
     Args:
-        images: (patches, size, size, 3) uint8.
+        images: (patches, size, size, bands) uint8.
         masks: (patches, size, size) uint8 class indices, void 255.
         table: One row per patch: ``patch, tile, scene, row, column``, and ``split`` where the data set brings splits.
         skipped: One sentence for every scene that gives no patch: it cannot be read, or is smaller than one.
@@ -176,7 +176,7 @@ def load_patches(
         size: Side of a patch, in pixels.
         progress: Called after every scene.
         protocol: Count void as this protocol does (`apply_void_policy`); by default it stays void.
-        stretch: For images of more than 8 bits; by default the data set's.
+        stretch: Which bands to read, and for images of more than 8 bits how; by default the data set's.
 
     Raises:
         ConfigurationError: If no scene can be read, none is as large as one patch, or no mask holds a class.
@@ -186,9 +186,9 @@ def load_patches(
     scenes = [scene for scene in dataset.scenes if scene.name not in over]
     grids = [_grid_of(scene, size) for scene in scenes]
     total = sum(rows * columns for rows, columns in grids)
-    images, masks = _room(total, size, size, 3), _room(total, size, size)
-    tables, skipped, unlabelled, unreadable, filled = [], [], [], 0, 0
     stretch = stretch or dataset.stretch
+    images, masks = _room(total, size, size, stretch.channels if stretch else COLORS), _room(total, size, size)
+    tables, skipped, unlabelled, unreadable, filled = [], [], [], 0, 0
     for done, (scene, (rows, columns)) in enumerate(zip(scenes, grids, strict=True), 1):
         try:
             image, mask = read_scene(scene, dataset.palette, stretch)
@@ -253,10 +253,10 @@ def _room(*shape: int) -> np.ndarray:
 
 
 def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each image's brightness and contrast: mean and standard deviation of its grey values, 0–1.
+    """Return each image's brightness and contrast: mean and standard deviation of its bands' means, 0–1.
 
     Args:
-        images: (images, height, width, 3) uint8.
+        images: (images, height, width, bands) uint8.
 
     Returns:
         Two (images,) float64.

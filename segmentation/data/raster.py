@@ -1,4 +1,4 @@
-"""GeoTIFF orthophotos of any size, read by rows, and where they lie on the ground."""
+"""GeoTIFF and JPEG 2000 orthophotos of any size, read by rows, and where they lie on the ground."""
 
 import contextlib
 import json
@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+from dataclasses import astuple
 from multiprocessing import Pipe
 from pathlib import Path
 from threading import Lock
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from rasterio.crs import CRS
 from segmentation.data.pixel_areas import PixelAreas
 from segmentation.data.stretch import Stretch
+
+RASTER_SUFFIXES = (".tif", ".tiff", ".jp2")
+"""Endings of the formats that may say where they lie, in lower case."""
 
 PIXELS_A_BYTE = 2000
 """A large image of more pixels a byte is refused: Deflate packs fewer, only lies and bombs have more."""
@@ -77,10 +81,11 @@ HOST = _Host()
 
 
 class Raster:
-    """A TIFF file opened for reading by rows. To be used in a ``with`` block.
+    """A TIFF or JPEG 2000 file opened for reading by rows. To be used in a ``with`` block.
 
-    Bands tagged red, green and blue are taken, else the first three; a file of one or two bands is grey; palettes are
-    read by their colours. Bands of more than 8 bits are stretched: as given, else between their own `PERCENTILES`.
+    The bands that are chosen are taken, else those tagged red, green and blue, else the first three; a file of one or
+    two bands is grey; palettes are read by their colours. Bands of more than 8 bits are stretched: as given, else
+    between their own `PERCENTILES`.
 
     A process of its own reads the file, one that can open nothing else: see `segmentation.data.raster_reader`. Beside
     a path a world file and a ``.prj`` are looked for, both of them numbers and names.
@@ -88,19 +93,22 @@ class Raster:
     Args:
         source: A path, or a file that the system knows, open for reading.
         name: What to call the file in an error; the path's own name by default.
-        stretch: For values of more than 8 bits; by default, and for another number of bands, the file's own.
+        stretch: For values of more than 8 bits, and which bands; by default, and for another number of bands, the
+            file's own.
         patience: Seconds that each answer may take, where somebody waits for it; by default it may take any time.
 
     Attributes:
         height: In pixels.
         width: In pixels.
+        channels: Bands of what is read: as many as are chosen, or three.
         unplaced: Why the file does not say where it lies, as the rest of a sentence about it; None if it does.
         system: Name of its coordinate reference system, such as ``EPSG:32640``; None if it does not say where it lies.
         is_geographic: Whether its coordinates are angles.
         place: From (column, row) to coordinates: (a, b, c, d, e, f); None if it does not say where it lies.
 
     Raises:
-        ImageFileError: If it is no TIFF, is damaged, holds complex numbers, or takes too much memory or time to read.
+        ImageFileError: If it is neither, is damaged, holds complex numbers, has not all the bands that are chosen, or
+            takes too much memory or time to read.
     """
 
     def __init__(
@@ -124,12 +132,13 @@ class Raster:
             os.close(descriptor)
         try:
             beside = (_world_file(path), _read_side_file(path.with_suffix(".prj"))) if path else (None, None)
-            self._connection.send((*beside, stretch and (stretch.low, stretch.high, stretch.bands)))
+            self._connection.send((*beside, stretch and astuple(stretch)))
             self._reader = cast("dict", self._receive())["reader"]
             self._waiting = True
             about = cast("dict", self._receive())
             self.height: int = about["height"]
             self.width: int = about["width"]
+            self.channels: int = about["channels"]
             self.unplaced: str | None = about["unplaced"]
             self.system: str | None = about["system"]
             self.is_geographic: bool = about["geographic"]
@@ -196,7 +205,7 @@ class Raster:
         return Affine(*self.place) if self.place else None
 
     def read(self, top: int, end: int, left: int = 0, right: int | None = None) -> np.ndarray:
-        """Return a part of the image, (rows, columns, 3) uint8, red, green, blue.
+        """Return a part of the image, (rows, columns, bands) uint8: those that are chosen, or red, green, blue.
 
         Args:
             top: The first row.
@@ -212,13 +221,15 @@ class Raster:
     def overview(self, longest: int) -> np.ndarray:
         """Return the image with at most `longest` pixels a side, (rows, columns, 3) uint8: averages of its pixels.
 
+        Of the bands that are chosen those that are to be shown.
+
         Raises:
             ImageFileError: If the file is damaged.
         """
         return self._ask("overview", longest)
 
     def sample(self, longest: int) -> np.ndarray:
-        """Return the values of the colours' bands, (bands, rows, columns) float64, of at most `longest` pixels a side.
+        """Return the bands' values, (bands, rows, columns) float64, of at most `longest` pixels a side.
 
         Not-a-number where there is no data.
 

@@ -1,7 +1,7 @@
 """A raster file as GDAL and PROJ read it, in a process that can open no other."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from io import RawIOBase
@@ -20,7 +20,7 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import CRSError
 from rasterio.windows import Window
 
-from segmentation.data.stretch import Stretch
+from segmentation.data.stretch import COLORS, Stretch, as_colors, lacks_bands
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
@@ -49,7 +49,14 @@ LONGITUDE_LATITUDE = "EPSG:4326"
 GRID = "PARAMETERFILE"
 """So WKT begins to name a file by which coordinates are shifted."""
 
-NAME = "image.tif"
+DRIVERS = {
+    b"\x89PNG": "PNG",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
+    b"\xff\x4f\xff\x51": "JP2OpenJPEG",  # without the boxes around its codestream
+}
+"""What reads a file that begins so; any other is read as a TIFF, and by no other driver: some start programs."""
+
+NAME = "image"
 """What GDAL is told that the file is called: it learns nothing of the real name."""
 
 
@@ -87,13 +94,16 @@ class OneFile(RawIOBase):
 
 
 class Reader:
-    """A TIFF file, opened by GDAL for good.
+    """A TIFF, JPEG 2000 or PNG file, opened by GDAL for good.
 
     Args:
         descriptor: Of the file.
         world: (a, b, c, d, e, f) of a world file beside it; None if there is none.
         projection: The text of a ``.prj`` beside it; None if there is none.
-        stretch: What becomes 0 and 255 in each band, and the bands; None for what the file's own values and tags say.
+        stretch: The fields of a `Stretch`; None for what the file's own values and tags say.
+
+    Raises:
+        Refused: If the file has not all the bands that the stretch names.
     """
 
     def __init__(
@@ -101,25 +111,41 @@ class Reader:
         descriptor: int,
         world: tuple[float, ...] | None,
         projection: str | None,
-        stretch: tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]] | None,
+        stretch: tuple[tuple[float, ...], ...] | None,
     ) -> None:
         def only_this(path: str, mode: str = "rb", **how: object) -> OneFile:
             if path != NAME:
                 raise FileNotFoundError(path)
             return OneFile(descriptor)
 
-        driver = "PNG" if os.pread(descriptor, 4, 0) == b"\x89PNG" else "GTiff"  # and no other: some start programs
+        begin = os.pread(descriptor, 12, 0)
+        driver = next((driver for mark, driver in DRIVERS.items() if begin.startswith(mark)), "GTiff")
         self._file = rasterio.open(NAME, driver=driver, opener=only_this)
         self.height, self.width = self._file.shape
-        chosen = list(stretch[2]) if stretch else []
-        self._bands = chosen if chosen and max(chosen) <= self._file.count else _color_bands(self._file)
-        self._stretch = Stretch(*stretch) if stretch and len(stretch[0]) == len(self._bands) else None
+        self._chosen = Stretch(*cast("tuple", stretch)) if stretch else None
+        self.channels = self._chosen.channels if self._chosen else COLORS
+        self._bands, self._of_colors = self._bands_to_read(self._chosen.bands if self._chosen else ())
+        self._stretch = self._chosen if self._chosen and len(self._chosen.low) == len(self._bands) else None
         self._transform, self._crs = self._file.transform, self._file.crs
         if self._transform.is_identity and world:
             self._transform = Affine(*world)
         if self._crs is None and projection:
             with suppress(CRSError):  # no text that PROJ understands: as if it were not there
                 self._crs = CRS.from_wkt(projection, morph_from_esri_dialect=True)
+
+    def _bands_to_read(self, chosen: Sequence[int]) -> tuple[list[int], slice | list[int] | None]:
+        """Return the numbers of the bands to read, and which of the three colours that they give, if not all bands.
+
+        A file that is grey, or whose values are indices of colours, has red, green and blue all the same.
+        """
+        colors = _color_bands(self._file)
+        if not chosen:
+            return colors, slice(None)
+        if max(chosen) <= self._file.count and self._palette is None:
+            return list(chosen), None
+        if len(colors) == 1 and max(chosen) <= COLORS:
+            return colors, [band - 1 for band in chosen]
+        raise Refused(lacks_bands(self._file.count, chosen))
 
     def check(self) -> dict:
         """Return nothing, if the file can be read in bounded memory.
@@ -141,7 +167,12 @@ class Reader:
 
     def about(self) -> dict:
         """Return the image's size and where it lies: ``unplaced`` is why it does not say that, or None."""
-        about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced()}
+        about = {
+            "height": self.height,
+            "width": self.width,
+            "channels": self.channels,
+            "unplaced": self._why_unplaced(),
+        }
         if about["unplaced"]:
             return about | {"crs": None, "transform": None, "system": None, "geographic": False}
         code = self._crs.to_epsg()
@@ -167,19 +198,20 @@ class Reader:
         return None
 
     def read(self, top: int, end: int, left: int, right: int) -> np.ndarray:
-        """Return a part of the image, (rows, columns, 3) uint8, red, green, blue."""
-        colors = np.empty((end - top, right - left, 3), np.uint8)
+        """Return a part of the image, (rows, columns, bands) uint8: those chosen, or red, green and blue."""
+        image = np.empty((end - top, right - left, self.channels), np.uint8)
         for rows, window in _pieces(top, end, left, right):
-            colors[rows] = self._colors(self._read(self._bands, window=window))
-        return colors
+            image[rows] = self._as_bytes(self._read(self._bands, window=window))
+        return image
 
     def overview(self, longest: int) -> np.ndarray:
         """Return the image with at most `longest` pixels a side, (rows, columns, 3) uint8: averages of its pixels."""
         averaged = Resampling.nearest if self._palette is not None else Resampling.average  # indices have no average
-        return self._colors(self._read(self._bands, out_shape=self._small(longest), resampling=averaged))
+        image = self._as_bytes(self._read(self._bands, out_shape=self._small(longest), resampling=averaged))
+        return as_colors(image, self._chosen)
 
     def sample(self, longest: int) -> np.ndarray:
-        """Return values of the colours' bands, (bands, rows, columns) float64; not-a-number where there is no data."""
+        """Return the bands' values, (bands, rows, columns) float64; not-a-number where there is no data."""
         values = self._read(self._bands, out_shape=self._small(longest), masked=True)
         return numpy.ma.filled(values.astype(np.float64), np.nan)
 
@@ -268,19 +300,30 @@ class Reader:
             how["out_shape"] = (len(bands), *out_shape[1:])
         return self._file.read(bands, **how)
 
-    def _colors(self, values: np.ndarray) -> np.ndarray:
-        """Return bands (bands, rows, columns) as (rows, columns, 3) uint8, as Pillow would show them."""
+    def _as_bytes(self, values: np.ndarray) -> np.ndarray:
+        """Return bands (bands, rows, columns) as (rows, columns, bands) uint8, as Pillow would show them."""
         if self._palette is not None:
-            return self._palette[np.minimum(values[0], len(self._palette) - 1)]
+            colors = self._palette[np.minimum(values[0], len(self._palette) - 1)]
+        else:
+            colors = np.empty((*values.shape[1:], len(values)), np.uint8)
+            for band, of_band in enumerate(values):  # one by one: as numbers, they take eight times their bytes
+                colors[..., band] = self._as_grey(of_band, band)
+        if self._of_colors is None:
+            return colors
+        colors = np.broadcast_to(colors, (*colors.shape[:-1], COLORS))
+        return np.ascontiguousarray(colors[..., self._of_colors])
+
+    def _as_grey(self, values: np.ndarray, band: int) -> np.ndarray:
+        """Return the values of one of the bands that are read as bytes."""
         if self._bits < 8:
             values = (values * (255 / (2**self._bits - 1))).round()
         elif any(kind != "uint8" for kind in self._file.dtypes):
-            low, high = self._limits
+            low, high = self._limits[band]
             values = np.nan_to_num(np.clip((values - low) * (255 / (high - low)), 0, 255)).round()  # no data is black
         values = values.astype(np.uint8)
         if self._file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
             values = 255 - values
-        return np.ascontiguousarray(np.broadcast_to(np.moveaxis(values, 0, -1), (*values.shape[1:], 3)))
+        return values
 
     @cached_property
     def _palette(self) -> np.ndarray | None:
@@ -299,11 +342,10 @@ class Reader:
         return int(self._file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(self._file.dtypes[0]).itemsize))
 
     @cached_property
-    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """What becomes 0 and what becomes 255 in each band, (bands, 1, 1) float64."""
+    def _limits(self) -> np.ndarray:
+        """What becomes 0 and what becomes 255 in each band, (bands, 2) float64."""
         stretch = self._stretch or Stretch.of([self.sample(SAMPLE)])
-        low, high = np.array([stretch.low, stretch.high])[..., None, None]
-        return low, high
+        return np.stack([stretch.low, stretch.high], axis=-1)
 
 
 def small_shape(height: int, width: int, longest: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """The processes that read what GDAL reads, one per file, and can read nothing else.
 
-GeoTIFFs, and pictures of more than 8 bits. GDAL follows whatever names a file holds.
+GeoTIFFs, JPEG 2000, and pictures of more than 8 bits. GDAL follows whatever names a file holds.
 
 A TIFF may name its overviews, its mask or a grid for its coordinates: any file of this machine, an address on the
 network, a pipe. So each file gets a process that has only that file open. Before GDAL sees the first byte of it, the
@@ -74,7 +74,9 @@ def serve(connection: Connection, descriptor: int) -> None:
     connection.send_bytes(json.dumps({"value": {"reader": os.getpid()}}).encode())
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     # Nothing beside the file is looked for, and nothing that somebody else noted about it.
-    with rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
+    # One thread: others would take memory, which is bounded, and open the file anew.
+    options = {"GDAL_CACHEMAX": CACHE, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+    with rasterio.Env(**options, GDAL_NUM_THREADS=1):
         give_up_rights()
         reader: Reader | None = None
         while True:

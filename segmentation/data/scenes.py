@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,10 +23,10 @@ from segmentation.data.images import read_image, read_size
 from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
 from segmentation.data.layouts.names import spread
 from segmentation.data.layouts.questions import the_reading
-from segmentation.data.locate import check_allowed
+from segmentation.data.locate import check_allowed, check_links
 from segmentation.data.palette import Palette
 from segmentation.data.set_stretch import stretch_of
-from segmentation.data.stretch import Stretch
+from segmentation.data.stretch import COLORS, Stretch
 from segmentation.errors import DatasetNotFoundError, ImageFileError, printable
 
 DEMO_MARKER = "demo.json"
@@ -91,8 +91,9 @@ class Dataset:
         encoding: How the masks say a class, in words.
         remarks: What the user should know, a sentence each.
         guessed: Whether the classes' names are made up, since nothing tells them.
-        bands: The bands that are red, green and blue, counted from 1; empty for those that the files' tags say, or the
-            first three.
+        bands: The bands that networks see, counted from 1; empty for those that the files' tags say are red, green and
+            blue, or the first three.
+        shown: Those of them that people see, as `Stretch` says.
         limits: What becomes 0 and 255 in each band; empty for what a sample of the scenes says.
         patterns: Of the paths of images and masks, as ``dataset.toml`` would say them; empty where none does.
     """
@@ -106,6 +107,7 @@ class Dataset:
     remarks: tuple[str, ...] = ()
     guessed: bool = False
     bands: tuple[int, ...] = ()
+    shown: tuple[int, ...] = ()
     limits: tuple[tuple[float, float], ...] = ()
     patterns: tuple[str, str] = ("", "")
 
@@ -131,16 +133,29 @@ class Dataset:
         raise DatasetNotFoundError(f"There is no scene {name} in {self.root.name}: look whether its files were moved.")
 
     @property
+    def channels(self) -> int:
+        """How many bands its images have once they are read."""
+        return len(self.bands) or COLORS
+
+    @property
     def stretch(self) -> Stretch | None:
-        """Which bands are shown and how: one stretch for the whole set, so that its scenes compare.
+        """Which bands are read and how: one stretch for the whole set, so that its scenes compare.
 
         Values of more than 8 bits are stretched: between the limits that ``dataset.toml`` says, else as a sample
         of the scenes says. None where none of them has more than 8 bits and nobody has chosen bands.
         """
         if self.limits:
             low, high = zip(*self.limits, strict=True)
-            return Stretch(low, high, self.bands)
-        return stretch_of([scene.image for scene in self.scenes], self.bands)
+            return Stretch(low, high, self.bands, self.shown)
+        return stretch_of([scene.image for scene in self.scenes], self.bands, self.shown)
+
+    def stretch_for(self, trained_with: Stretch | None) -> Stretch | None:
+        """Return how its images are read for a network: as for those that the network was trained on.
+
+        Args:
+            trained_with: The stretch of these. A network without one sees three bands, and here those that are shown.
+        """
+        return trained_with or (self.stretch and self.stretch.for_colors())
 
     def stamp(self) -> str:
         """Return a cheap mark of the files' names, sizes and times: it changes when a file does. For caches."""
@@ -237,10 +252,10 @@ def find_dataset(root: Path | str, within: Sequence[Path] | None = None) -> Data
         raise DatasetNotFoundError(f"There is no folder {root}: check the path, or make the demo set.")
     listing = Listing.of(root)
     if within is not None:
-        _check_links(listing.links_among(()), within)
+        check_links(listing.links_among(()), within)
     said, possible = _possible(listing)
     if within is not None:
-        _check_links(listing.links_among(possible), within)
+        check_links(listing.links_among(possible), within)
     found = _settled(listing)
     base = _base({pair.tile for pair in found.pairs})
     masks = [root / pair.label for pair in found.pairs]
@@ -263,6 +278,7 @@ def find_dataset(root: Path | str, within: Sequence[Path] | None = None) -> Data
         remarks=remarks,
         guessed=means.guessed,
         bands=said.bands,
+        shown=said.shown,
         limits=said.stretch,
         patterns=(found.images, found.masks),
     )
@@ -326,21 +342,6 @@ def _scenes(root: Path, base: str, found: Found, encoding: Encoding | Outlines) 
     return tuple(scenes)
 
 
-def _check_links(paths: Iterable[Path], within: Sequence[Path]) -> None:
-    """Refuse what is a link out of `within`; of many links into one folder, one is followed for all."""
-    links = {}
-    for path in paths:
-        try:
-            # By os, not by Path: of 14,400 files this takes a fraction of the time.
-            target = os.path.join(os.path.dirname(path), os.readlink(path))  # noqa: PTH115, PTH118, PTH120
-        except OSError:
-            continue  # no link, or not there
-        folder, name = os.path.split(target)
-        links[path if name in ("", ".", "..") or os.path.islink(target) else folder] = path  # noqa: PTH114
-    for link in links.values():
-        check_allowed(link, within)
-
-
 def file_marks(scene: Scene) -> list[str]:
     """Return a mark of each of a scene's files that changes when the file does."""
     marks = []
@@ -354,13 +355,13 @@ def file_marks(scene: Scene) -> list[str]:
 
 
 def read_scene(scene: Scene, palette: Palette, stretch: Stretch | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Read a scene's image (height, width, 3) uint8 and class indices (height, width) uint8.
+    """Read a scene's image (height, width, bands) uint8 and class indices (height, width) uint8.
 
     Args:
         scene: What to read.
         palette: The classes.
-        stretch: For an image of more than 8 bits: the data set's, or that of the run that is to see it; by default its
-            own.
+        stretch: Which bands, and for an image of more than 8 bits how: the data set's, or that of the run that is to
+            see it; by default its own, and three bands.
 
     Raises:
         ImageFileError: If one of the files cannot be read, or their sizes differ.

@@ -14,23 +14,26 @@ SAMPLED, SAMPLE = 32, 256
 """Images that a data set's stretch is taken from, and pixels a side that each is shrunk to for that."""
 
 
-def stretch_of(images: Sequence[Path], bands: tuple[int, ...]) -> Stretch | None:
+def stretch_of(images: Sequence[Path], bands: tuple[int, ...], shown: tuple[int, ...]) -> Stretch | None:
     """Return the stretch of some images; None if none has more than 8 bits and nobody has chosen bands.
 
     Args:
         images: Of the set; up to `SAMPLED` of them, evenly spread, are opened.
-        bands: The bands to show, counted from 1; empty for those that tags say, or the first three.
+        bands: The bands to read, counted from 1; empty for those that tags say, or the first three.
+        shown: Those of them that are shown; empty for the first three.
     """
     marks = []
     for path in images[:: max(1, -(-len(images) // SAMPLED))]:
         with suppress(OSError):
             status = path.stat()
             marks.append((path, status.st_size, status.st_mtime_ns))
-    return _stretch_of(tuple(marks), bands)
+    return _stretch_of(tuple(marks), bands, shown)
 
 
 @lru_cache(16)
-def _stretch_of(marks: tuple[tuple[Path, int, int], ...], bands: tuple[int, ...]) -> Stretch | None:
+def _stretch_of(
+    marks: tuple[tuple[Path, int, int], ...], bands: tuple[int, ...], shown: tuple[int, ...]
+) -> Stretch | None:
     """Return the stretch of some images, each with its size and time; None if none has more than 8 bits or bands."""
     samples = []
     for path, *_ in marks:
@@ -38,6 +41,6 @@ def _stretch_of(marks: tuple[tuple[Path, int, int], ...], bands: tuple[int, ...]
             if is_deep(path):
                 samples.append(read_sample(path, SAMPLE, bands))
     if not samples:
-        return Stretch((0.0,) * len(bands), (255.0,) * len(bands), bands) if bands else None
+        return Stretch((0.0,) * len(bands), (255.0,) * len(bands), bands, shown) if bands else None
     ((usual, _),) = Counter(map(len, samples)).most_common(1)
-    return Stretch.of([sample for sample in samples if len(sample) == usual], bands)
+    return Stretch.of([sample for sample in samples if len(sample) == usual], bands, shown)

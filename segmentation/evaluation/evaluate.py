@@ -58,7 +58,7 @@ def evaluate_run(
     if protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
     predictor = Predictor(run.folder / BEST, inference.bfloat16)
-    patches = load_patches(dataset, predictor.patch_size, progress, protocol, run.stretch)
+    patches = load_patches(dataset, predictor.patch_size, progress, protocol, dataset.stretch_for(run.stretch))
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     for remark in patches.remarks(dataset, protocol):
         tell(remark)

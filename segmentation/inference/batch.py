@@ -16,7 +16,7 @@ from PIL import Image
 from segmentation import scores
 from segmentation.data.images import read_image, read_mask_colors, read_size
 from segmentation.data.palette import Palette
-from segmentation.data.raster import Raster
+from segmentation.data.raster import RASTER_SUFFIXES, Raster
 from segmentation.data.scenes import check_same_size
 from segmentation.data.stretch import Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, NotRasterError, SegmentationError, printable
@@ -45,7 +45,8 @@ class Job:
         inference: How to predict.
         confidence: Of a GeoTIFF: also write its confidence.
         polygons: Of a GeoTIFF: also write polygons.
-        stretch: That of the run, for images of more than 8 bits; by default each is stretched by its own values.
+        stretch: That of the run: which bands are read, and for images of more than 8 bits how; by default each is
+            stretched by its own values.
     """
 
     model: Path
@@ -233,7 +234,7 @@ def _write_prediction(
     job: Job, image: Path, predictor: "Predictor", progress: Callable[[int, int], None] | None
 ) -> tuple[dict, list[str]]:
     """Predict an image: a map if it says where it lies, else masks, with a word on what it lacks."""
-    if image.suffix.lower() not in (".tif", ".tiff"):
+    if image.suffix.lower() not in RASTER_SUFFIXES:
         return _write_masks(job, image, predictor, progress)
     try:
         raster = Raster(image, stretch=job.stretch)

@@ -16,8 +16,8 @@ SUFFIXES = dict(zip(get_args(Format), (".onnx", "", ".xml", ".tflite"), strict=T
 def export(path: Path, format: Format, output: Path) -> None:
     """Write a network in another format.
 
-    ONNX is what predicts here: it takes (batch, height, width, 3) uint8, of any size where the network does, the others
-    take float32 in 0–255. All give class probabilities, (batch, height, width, classes) float32.
+    ONNX is what predicts here: it takes (batch, height, width, bands) uint8, of any size where the network does, the
+    others take float32 in 0–255. All give class probabilities, (batch, height, width, classes) float32.
 
     Args:
         path: A run's ``best.keras``.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segmentation.data.stretch import COLORS
 from segmentation.errors import RunError
 from segmentation.inference.engine import CORES, Engine, bfloat16_engine, load_engine
 from segmentation.inference.model_file import check_probabilities, loading, refusal
@@ -31,6 +32,11 @@ class Predictor:
         path: A ``.keras`` file of ours.
         bfloat16: Compute with numbers of 16 bits: faster and less exact, as `bfloat16_engine` says.
 
+    Attributes:
+        patch_size: Side of its patches, in pixels.
+        bands: Of the images that it sees, as the run's stretch has them read.
+        classes: How many it knows.
+
     Raises:
         RunError: If the file cannot be loaded as a model that maps square patches to class probabilities, or is not
             the one that the run's config.json beside it describes.
@@ -41,7 +47,8 @@ class Predictor:
         check = partial(_check, path, tolerance=0.05 if bfloat16 else 0.01)
         with loading(path):
             engine = bfloat16_engine(path, check) if bfloat16 else load_engine(path, check)
-        self.patch_size, self.classes = engine.input_shape[0], engine.output_shape[-1]
+        self.patch_size, _, self.bands = engine.input_shape
+        self.classes = engine.output_shape[-1]
         self._forward, self._any_size = engine.forward, engine.any_size
         # One for all who predict: more batches at once would only take more memory.
         self._pool = ThreadPoolExecutor(CORES)
@@ -50,9 +57,12 @@ class Predictor:
         """Yield class probabilities (batch, size, size, classes) float32, for one batch after the other.
 
         Args:
-            images: Patches, (size, size, 3) uint8.
+            images: Patches, (size, size, bands) uint8.
             tta: Test-time augmentation: predict each patch in its eight flips and rotations and average. Eight times
                 the time.
+
+        Raises:
+            RunError: If they have another number of bands.
         """
         return self._compute(self._forward, images, BATCH, tta)
 
@@ -61,7 +71,7 @@ class Predictor:
     ) -> Iterator[np.ndarray]:
         """Yield what the network makes of so many images at a time, in their order, on all cores."""
         compute = partial(self._all_ways_up, forward) if tta else forward
-        images = iter(images)
+        images = map(self._seen, images)
         under_way: deque[Future[np.ndarray]] = deque()
         try:
             while batch := list(islice(images, count)):
@@ -73,6 +83,13 @@ class Predictor:
         finally:
             for future in under_way:  # whoever asked has gone
                 future.cancel()
+
+    def _seen(self, image: np.ndarray) -> np.ndarray:
+        """Return (size, size, bands) as the network sees it: those of early runs saw one band three times."""
+        bands = image.shape[-1]
+        if bands != self.bands and (bands, self.bands) != (1, COLORS):
+            raise RunError(f"The network sees images of {self.bands} bands, not {bands}: choose a run for such images.")
+        return np.broadcast_to(image, (*image.shape[:-1], self.bands))
 
     def _all_ways_up(self, forward: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
         """Return the mean of what is predicted for each flip and rotation, turned back."""
@@ -99,7 +116,7 @@ class Predictor:
         patches, as the article cuts them, else `WIDE` times as wide if the network allows. Memory holds a row of them.
 
         Args:
-            read: From the first row and the row after the last to those rows of the image, (rows, width, 3) uint8.
+            read: From the first row and the row after the last to those rows of the image, (rows, width, bands) uint8.
             height: Of the image, in pixels.
             width: Of the image, in pixels.
             inference: The overlap of the windows, and whether to predict with test-time augmentation.
@@ -108,6 +125,9 @@ class Predictor:
 
         Yields:
             (rows, width, classes) float32; the rows of all strips are those of the image.
+
+        Raises:
+            RunError: If the image has another number of bands.
         """
         size, overlap, forward, count = self._windows(height, width, inference.overlap)
         down = windows_along(height, size, overlap, offset[0])
@@ -170,7 +190,7 @@ class Predictor:
         """Return class indices (height, width) uint8: what `scene` does, without the memory for probabilities.
 
         Args:
-            image: (height, width, 3) uint8.
+            image: (height, width, bands) uint8.
             inference: As in `strips`.
             progress: As in `strips`.
         """
@@ -188,7 +208,7 @@ class Predictor:
         """Predict an image of any size that fits into memory, as `strips` does.
 
         Args:
-            image: (height, width, 3) uint8.
+            image: (height, width, bands) uint8.
             inference: As in `strips`.
             progress: Called with (windows done, windows) after every batch.
             with_probabilities: Keep those of every class. Without them a pixel takes three bytes, not five and two per
@@ -220,17 +240,20 @@ def _check(path: Path, engine: Engine, tolerance: float) -> None:
     Raises:
         RunError: If so.
     """
-    height, width, channels = engine.input_shape
+    height, width, bands = engine.input_shape
     *size, classes = engine.output_shape
-    if channels != 3 or not height or not classes or not [height, height] == [height, width] == size:
+    run = Run(path.parent)
+    read = run.stretch.channels if run.stretch else COLORS
+    fits = bands == read or (read, bands) == (1, COLORS)  # early runs saw one band three times
+    if not (fits and height and classes and [height, height] == [height, width] == size):
+        patches = "RGB patches" if read == COLORS else f"patches of {read} bands"
         raise refusal(
             path,
-            f"it maps {_shape(engine.input_shape)} to {_shape(engine.output_shape)}, not square RGB patches to "
+            f"it maps {_shape(engine.input_shape)} to {_shape(engine.output_shape)}, not square {patches} to "
             "probabilities of the same size",
         )
-    noise = np.random.default_rng(0).integers(0, 256, (1, height, height, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (1, height, height, bands), dtype=np.uint8)
     check_probabilities(path, engine.forward(noise), tolerance)
-    run = Run(path.parent)
     if run.palette and (height, classes) != (run.patch_size, len(run.palette)):
         raise RunError(
             f"{path.name} of {run.name} has {classes} classes and patches of {height} px, its {CONFIG} says "

@@ -37,6 +37,7 @@ SKIP_STAGES = (0, 1, 2, 4)
 def lite0_unet(
     patch_size: int,
     classes: int,
+    bands: int = 3,
     filters: Sequence[int] = (128, 96, 64, 40),
     pretrained: bool = True,
     enlarge: float = 1.0,
@@ -49,19 +50,20 @@ def lite0_unet(
     Args:
         patch_size: Side of a patch in pixels, divisible by 32.
         classes: Number of classes.
+        bands: Of the images: red, green and blue first, if there are more.
         filters: Filters of each level of the expanding path, from the coarsest to the finest.
         pretrained: Start from ImageNet's weights.
         enlarge: Look at patches this much larger, bilinearly, to the nearest multiple of 32 pixels: houses and roads
             are smaller than what ImageNet shows. Logits are brought back to the patch's size; weights are the same.
 
     Returns:
-        A model from (batch, patch_size, patch_size, 3) in 0–255 to class probabilities
+        A model from (batch, patch_size, patch_size, bands) in 0–255 to class probabilities
         (batch, patch_size, patch_size, classes).
 
     Raises:
         ConfigurationError: If the package that holds the weights is not installed.
     """
-    inputs = keras.Input((patch_size, patch_size, 3), name="image")
+    inputs = keras.Input((patch_size, patch_size, bands), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(inputs)
     looked_at = 32 * max(1, round(patch_size * enlarge / 32))
     if looked_at != patch_size:
@@ -142,6 +144,29 @@ def load_imagenet(model: keras.Model) -> None:
     for layer, (convolution, norm) in names.items():
         # PyTorch orders (out, in, height, width); Keras (height, width, in, out), and per channel (…, channels, 1).
         order = (2, 3, 0, 1) if layer.endswith("depthwise") else (2, 3, 1, 0)
-        model.get_layer(f"{layer}_conv").set_weights([np.transpose(weights[f"{convolution}.weight"], order)])
+        kernel = np.transpose(weights[f"{convolution}.weight"], order)
+        if layer == "stem":
+            kernel = for_bands(kernel, model.input_shape[-1])
+        model.get_layer(f"{layer}_conv").set_weights([kernel])
         statistics = ("weight", "bias", "running_mean", "running_var")
         model.get_layer(f"{layer}_norm").set_weights([weights[f"{norm}.{name}"] for name in statistics])
+
+
+def for_bands(kernel: np.ndarray, bands: int) -> np.ndarray:
+    """Return the first convolution's kernel for images of any number of bands.
+
+    The first three bands keep the filters of red, green and blue, further ones begin with their mean, and so do all
+    where there are fewer. All are multiplied by 3 / bands: a picture that is the same in all bands gives what the same
+    grey picture gave on ImageNet, so that the statistics of the normalization that follows still hold.
+
+    Args:
+        kernel: (height, width, 3, filters).
+        bands: How many.
+
+    Returns:
+        (height, width, bands, filters); for three bands the same values.
+    """
+    colors = kernel.shape[2]
+    kept = kernel if bands >= colors else kernel[:, :, :0]
+    others = np.repeat(kernel.mean(axis=2, keepdims=True), bands - kept.shape[2], axis=2)
+    return np.concatenate([kept, others], axis=2) * np.float32(colors / bands)

@@ -15,11 +15,11 @@ class Architecture(NamedTuple):
     """A network that can be asked for by name.
 
     Args:
-        function: From (patch_size, classes) to a model that maps images in 0–255 to class probabilities.
+        function: From (patch_size, classes, bands) to a model that maps images in 0–255 to class probabilities.
         divisor: A patch's side must be divisible by this: the network halves it that far.
     """
 
-    function: Callable[[int, int], keras.Model]
+    function: Callable[[int, int, int], keras.Model]
     divisor: int
 
 
@@ -30,13 +30,14 @@ ARCHITECTURES = {
 }
 
 
-def build(architecture: str, patch_size: int, classes: int) -> keras.Model:
+def build(architecture: str, patch_size: int, classes: int, bands: int = 3) -> keras.Model:
     """Build the network called `architecture`.
 
     Args:
         architecture: A key of `ARCHITECTURES`.
         patch_size: Side of a patch, in pixels.
         classes: Number of classes.
+        bands: Of the images.
 
     Raises:
         ConfigurationError: If the name is unknown or the patch size does not suit the network.
@@ -48,4 +49,4 @@ def build(architecture: str, patch_size: int, classes: int) -> keras.Model:
     function, divisor = ARCHITECTURES[architecture]
     if patch_size < divisor or patch_size % divisor:
         raise ConfigurationError(f"{architecture} needs a patch size divisible by {divisor}. Received: {patch_size}")
-    return function(patch_size, classes)
+    return function(patch_size, classes, bands)

@@ -7,9 +7,13 @@ from keras import layers
 
 
 def unet(
-    patch_size: int, classes: int, filters: Sequence[int] = (16, 32, 64, 128), bottleneck: int = 160
+    patch_size: int,
+    classes: int,
+    bands: int = 3,
+    filters: Sequence[int] = (16, 32, 64, 128),
+    bottleneck: int = 160,
 ) -> keras.Model:
-    """Build the article's U-Net: 1,421,830 parameters with the default filters and six classes.
+    """Build the article's U-Net: 1,421,830 parameters with the default filters, three bands and six classes.
 
     A level of the contracting path is two convolutions and a pooling; a level of the expanding path is a transposed
     convolution, the contracting path's features of the same size, and two convolutions.
@@ -17,14 +21,15 @@ def unet(
     Args:
         patch_size: Side of a patch in pixels, divisible by 2 ** len(filters).
         classes: Number of classes.
+        bands: Of the images.
         filters: Filters of each level, from the finest to the coarsest.
         bottleneck: Filters between the two paths.
 
     Returns:
-        A model from (batch, patch_size, patch_size, 3) in 0–255 to class probabilities
+        A model from (batch, patch_size, patch_size, bands) in 0–255 to class probabilities
         (batch, patch_size, patch_size, classes).
     """
-    inputs = keras.Input((patch_size, patch_size, 3), name="image")
+    inputs = keras.Input((patch_size, patch_size, bands), name="image")
     x = layers.Rescaling(1 / 255)(inputs)
 
     # Contracting path: set each level's features aside for the expanding path.

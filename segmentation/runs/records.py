@@ -150,7 +150,13 @@ class DatasetRecord(Record):
     scenes: Annotated[int | None, count("Labelled scenes.")] = None
     stretch: Annotated[
         Stretch | None,
-        Kind("How images of more than 8 bits are shown.", _stretch, "", Stretch.to_dict, null=True),
+        Kind(
+            "Which bands of images are read, and how values of more than 8 bits become bytes.",
+            _stretch,
+            "",
+            Stretch.to_dict,
+            null=True,
+        ),
     ] = None
     skipped: Annotated[list[str] | None, several(text("Why a scene was left out, a sentence each."))] = None
     patches: Annotated[int | None, count("Patches of all scenes.")] = None

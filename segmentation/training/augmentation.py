@@ -1,5 +1,6 @@
 """Changes to training patches that leave a nadir image plausible. Masks follow in place, never in value."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image, ImageFilter
 from segmentation.configuration import Configuration
 from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches, join
+from segmentation.data.stretch import COLORS
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -39,7 +41,7 @@ class Windows:
         self.rows, self.columns = (scenes[name].transform("max").to_numpy() + 1 for name in ("row", "column"))
 
     def cut(self, index: int, top: int, left: int, side: int) -> Batch:
-        """Return image (side, side, 3) and mask (side, side) of a window in the scene of patch `index`, in pixels."""
+        """Return image (side, side, bands) and mask (side, side) of a window in the scene of patch `index`."""
         size = self.images.shape[1]
         first = index - self.row[index] * self.columns[index] - self.column[index]
         rows = np.arange(top // size, (top + side - 1) // size + 1)
@@ -70,7 +72,7 @@ class Windows:
         if side == size:
             return image, mask
         return (
-            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)),
+            _by_pillow(image, lambda picture: picture.resize((size, size), Image.Resampling.BILINEAR)),
             np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)),
         )
 
@@ -86,7 +88,7 @@ class Changes(NamedTuple):
     Args:
         turns: Quarter turns, counter-clockwise.
         flipped: 1 where left and right change places after that.
-        hue: Share of the colour circle by which colours turn.
+        hue: Share of the colour circle by which colours turn; images of other than three bands keep theirs.
         blur: Radius of a Gaussian, in pixels.
         gain: Factor about mid-grey.
         shift: Added after that, in grey values.
@@ -120,7 +122,7 @@ def augment(images: np.ndarray, masks: np.ndarray, configuration: Configuration,
     """Return a batch with each patch turned and its light, colour and sharpness changed as the configuration asks.
 
     Args:
-        images: (batch, size, size, 3) uint8.
+        images: (batch, size, size, bands) uint8.
         masks: (batch, size, size) uint8, turned with their images.
         configuration: Which changes, and how strong.
         rng: Where chance comes from.
@@ -139,10 +141,11 @@ def change(images: np.ndarray, masks: np.ndarray, changes: Changes) -> Batch:
             for array in (images, masks):
                 turned = np.rot90(array[i], turns)
                 array[i] = turned[:, ::-1] if flipped else turned
-        if hue:
+        if hue and images.shape[-1] == COLORS:
             images[i] = _turn_hue(images[i], hue)
         if blur:
-            images[i] = np.asarray(Image.fromarray(images[i]).filter(ImageFilter.GaussianBlur(float(blur))))
+            gaussian = ImageFilter.GaussianBlur(float(blur))
+            images[i] = _by_pillow(images[i], lambda picture, gaussian=gaussian: picture.filter(gaussian))
         if light != [1, 0, 0]:
             images[i] = relit(*light)[images[i]]
     return images, masks
@@ -153,6 +156,13 @@ def relit(gain: float, shift: float, haze: float) -> np.ndarray:
     values = (np.arange(256) - 127.5) * gain + 127.5 + shift
     values += (255 - values) * haze
     return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def _by_pillow(image: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    """Return (height, width, bands) uint8 as Pillow changes it, each band alike; Pillow knows no more than three."""
+    if image.shape[-1] == COLORS:
+        return np.asarray(change(Image.fromarray(image)))
+    return np.stack([np.asarray(change(Image.fromarray(band))) for band in np.moveaxis(image, -1, 0)], axis=-1)
 
 
 def _turn_hue(image: np.ndarray, share: float) -> np.ndarray:

@@ -127,7 +127,7 @@ def _train(
 ) -> None:
     """Train, or go on, as the only process that writes `folder`; a run to start from may be in `runs`."""
     keras.utils.set_random_seed(configuration.seed)
-    model = build(configuration.architecture, configuration.patch_size, len(dataset.palette))
+    model = build(configuration.architecture, configuration.patch_size, len(dataset.palette), dataset.channels)
     if configuration.class_weights and len(configuration.class_weights) != len(dataset.palette):
         raise ConfigurationError(
             f"Expected a class weight for each of the {len(dataset.palette)} classes. "
@@ -197,8 +197,8 @@ def _start_from(model: keras.Model, run: Run) -> None:
     weights = load_keras_model(run.folder / BEST).get_weights()
     if [array.shape for array in weights] != [array.shape for array in model.get_weights()]:
         raise ConfigurationError(
-            f"{run.name} is another network or has another number of classes: start from a run with the same "
-            "architecture and classes."
+            f"{run.name} is another network or has another number of classes or bands: start from a run with the same "
+            "architecture, classes and bands."
         )
     model.set_weights(weights)
 
@@ -371,6 +371,9 @@ def _check_same_run(run: Run, config: RunConfig) -> None:
     for part, is_same in same.items():
         if not is_same:
             raise RunError(f"{run.name} was started with another {part}: use the same to resume, or another name.")
+    before, now = (of.bands if of else () for of in (run.stretch, config.dataset.stretch))
+    if before != now:
+        raise RunError(f"{run.name} was started on other bands: use the same to resume, or another name.")
     if run.fingerprint != config.dataset.fingerprint:
         raise RunError(f"{run.name} was started on other data: use the same to resume, or another name.")
 

@@ -14,6 +14,7 @@ from keras import ops
 
 from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches
+from segmentation.data.stretch import COLORS
 from segmentation.model.losses import Tensor
 from segmentation.training.augmentation import Changes, Places, Windows
 
@@ -42,7 +43,7 @@ class DevicePatches:
         self.largest = math.ceil(self.size * (1 + zoom))
         masks = patches.masks.copy()
         masks[windows.hidden] = VOID
-        self.images = ops.convert_to_tensor(patches.images.reshape(-1, 3))
+        self.images = ops.convert_to_tensor(patches.images.reshape(-1, patches.images.shape[-1]))
         self.masks = ops.convert_to_tensor(masks.reshape(-1))
         self._compute = compiled(partial(_compute, size=self.size))
 
@@ -55,7 +56,7 @@ class DevicePatches:
             changes: How to change them.
 
         Returns:
-            (batch, size, size, 3) and (batch, size, size), uint8.
+            (batch, size, size, bands) and (batch, size, size), uint8.
         """
         windows, size = self.windows, self.size
         if places is None:
@@ -156,7 +157,8 @@ def _compute(
     x = _rounded(ops.einsum("bij,bhjc->bhic", weights, x))  # along rows first, as Pillow does
     x = _rounded(ops.einsum("bij,bjwc->biwc", weights, x))
     x, labels = (_turned(values, turns, flipped) for values in (x, labels))
-    x = ops.where(_each(hue) == 0, x, _turn_hue(x, hue))
+    if x.shape[-1] == COLORS:
+        x = ops.where(_each(hue) == 0, x, _turn_hue(x, hue))
     if blurs is not None:
         x = _rounded(ops.einsum("bij,bhjc->bhic", blurs, x))
         x = _rounded(ops.einsum("bij,bjwc->biwc", blurs, x))

@@ -100,8 +100,8 @@ def training_batches(
             batches are then tensors of the backend's.
 
     Returns:
-        (images (batch, size, size, 3) uint8, class indices (batch, size, size) uint8); the last batch of an epoch may
-        be smaller.
+        (images (batch, size, size, bands) uint8, class indices (batch, size, size) uint8); the last batch of an epoch
+        may be smaller.
     """
     windows = Windows(patches, part)
     chosen_for = _chosen(part, configuration, first_epoch)

@@ -51,7 +51,9 @@ def compare(subject: Subject, model: Model, view: View) -> None:
             panes.append(Pane(TRUTH, overlay(image, classes, display_palette(palette), view.opacity), view.opacity < 1))
         viewer(subject.name, panes, [], key="viewer", size=(height, width))
         return
-    predictions = {of.run.name: predict(of.path, subject.image, view.inference) for of in (model, view.second) if of}
+    predictions = {
+        of.run.name: predict(of.path, subject.seen_by(of.run), view.inference) for of in (model, view.second) if of
+    }
     small = {name: prediction.at(rows, columns) for name, prediction in predictions.items()}
     pictures = _pictures(image, classes, small, palette, view)
     shown, wipe = _choose_pictures(pictures)

@@ -55,7 +55,10 @@ def choose_orthophoto(run: Run) -> tuple[Path, Path] | None:
         help="On the machine that serves this page; of any size.",
     )
     upload = right.file_uploader(
-        "Or upload one", type=["tif", "tiff"], key="upload-orthophoto", help="Forgotten when this page is closed."
+        "Or upload one",
+        type=["tif", "tiff", "jp2"],
+        key="upload-orthophoto",
+        help="Forgotten when this page is closed.",
     )
     if upload:
         folder = _upload_folder().path

@@ -11,7 +11,7 @@ from segmentation.errors import ImageFileError
 from segmentation.ui.address import link
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.loaders.predictions import predict
-from segmentation.ui.loaders.scenes import load_patch
+from segmentation.ui.loaders.scenes import load_patch, load_patch_bands
 from segmentation.ui.pictures import in_a_row
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.masks import display_palette
@@ -58,9 +58,10 @@ def random_patches(dataset: Dataset | None, model: Model) -> None:
     cards = st.grid(2, min_column_width=400)
     for row in chosen.itertuples():
         with cards, st.container(border=True), show_errors(ImageFileError):  # without a model there is no card at all
-            image, mask = load_patch(dataset, row.scene, row.row, row.column, run.patch_size, run.stretch)
+            place = (dataset, row.scene, row.row, row.column, run.patch_size, run.stretch)
+            image, mask = load_patch(*place)
             truth = apply_void_policy(mask, run.protocol, palette)
-            predicted = predict(model.path, image).classes
+            predicted = predict(model.path, load_patch_bands(*place)).classes
             matrix = scores.confusion_matrices(truth[None], predicted[None], len(palette))[0]
             pictures = [image, *(display_palette(palette).decode(classes) for classes in (truth, predicted))]
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

@@ -1,5 +1,6 @@
 """What is looked at: a scene or patch of the data set, or an upload."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,12 @@ from segmentation.data.images import read_image, read_mask_colors, read_size
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import grid, patch_name
 from segmentation.data.scenes import Dataset, check_same_size
+from segmentation.data.stretch import as_colors
 from segmentation.errors import ImageFileError
 from segmentation.runs.run import Run
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.loaders.predictions import prepare_predictor
-from segmentation.ui.loaders.scenes import load_fingerprint, load_patch, load_scene
+from segmentation.ui.loaders.scenes import load_bands, load_fingerprint, load_patch, load_patch_bands, load_scene
 from segmentation.ui.session import Upload, session
 from segmentation.ui.shell.faults import show_errors, warn_if_unknown
 from segmentation.ui.shell.pages import DATASET, WHOLE
@@ -35,12 +37,14 @@ class Subject:
         image: (height, width, 3) uint8.
         mask: (height, width) uint8 class indices, void 255; None if there is no ground truth.
         remark: What to know about it, such as whether it was trained on.
+        seen_by: Returns it as a run's network sees it, (height, width, bands) uint8.
     """
 
     name: str
     image: np.ndarray
     mask: np.ndarray | None
     remark: str
+    seen_by: Callable[[Run], np.ndarray]
 
 
 def choose_source(dataset: Dataset | None) -> str:
@@ -77,7 +81,8 @@ def choose_scene(dataset: Dataset | None, model: Model) -> Subject | None:
     warn_if_unknown("scene", "scene", names)
     name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     size = run.patch_size
-    image, mask = load_scene(dataset.scene(name), dataset.palette, run.stretch or dataset.stretch)
+    scene = dataset.scene(name)
+    image, mask = load_scene(scene, dataset.palette, dataset.stretch_for(run.stretch))
     height, width = mask.shape
     rows, columns = grid(height, width, size)
     places = {f"r{row:02d}c{column:02d}": (row, column) for row in range(rows) for column in range(columns)}
@@ -89,11 +94,24 @@ def choose_scene(dataset: Dataset | None, model: Model) -> Subject | None:
         help=f"One patch of {size} px, or all of the scene.",
     )
     if place == WHOLE:
-        return Subject(name, image, mask, _part_of(run, dataset, name, None))
+        remark = _part_of(run, dataset, name, None)
+        return Subject(
+            name,
+            image,
+            mask,
+            remark,
+            lambda run: load_bands(scene, dataset.palette, dataset.stretch_for(run.stretch)),
+        )
     row, column = places[place]
     image, mask = load_patch(dataset, name, row, column, size, run.stretch)
     patch = patch_name(name, row, column)
-    return Subject(patch, image, mask, _part_of(run, dataset, name, patch))
+    return Subject(
+        patch,
+        image,
+        mask,
+        _part_of(run, dataset, name, patch),
+        lambda run: load_patch_bands(dataset, name, row, column, size, run.stretch),
+    )
 
 
 def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
@@ -122,12 +140,15 @@ def choose_upload(model: Model) -> Subject | None:
         st.columns(2),
         ("image", "mask"),
         ("Aerial image", "Mask (optional)"),
-        ("JPEG, PNG, TIFF, BMP or WebP, of any size.", "Colours as in the legend, in the image's size: gives scores."),
+        (
+            "JPEG, PNG, TIFF, JPEG 2000, BMP or WebP, of any size.",
+            "Colours as in the legend, in the image's size: gives scores.",
+        ),
         strict=True,
     ):
         with column:
             upload = st.file_uploader(
-                title, type=["jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp"], key=f"upload-{role}", help=note
+                title, type=["jpg", "jpeg", "png", "tif", "tiff", "jp2", "bmp", "webp"], key=f"upload-{role}", help=note
             )
             if upload:
                 kept[role] = (upload.name, upload.getvalue())
@@ -148,13 +169,20 @@ def choose_upload(model: Model) -> Subject | None:
             f"{name} has {width:,} × {height:,} pixels, more than the {UPLOAD_PIXELS:,} that this page predicts: cut "
             "it, or use python -m segmentation predict."
         )
-    image = read_image(content, name, model.run.stretch)
+    bands = read_image(content, name, stretch := model.run.stretch)
+    image = as_colors(bands, stretch)
     mask = None
     if "mask" in kept:
         # A mask that does not fit is no reason to withhold the prediction.
         with show_errors():
             mask = _read_uploaded_mask(kept["mask"], model.palette, image, name)
-    return Subject(name, image, mask, "")
+    return Subject(
+        name,
+        image,
+        mask,
+        "",
+        lambda run: bands if run.stretch == stretch else read_image(content, name, run.stretch),
+    )
 
 
 def _read_uploaded_mask(upload: Upload, palette: Palette, image: np.ndarray, image_name: str) -> np.ndarray:

@@ -7,14 +7,14 @@ import streamlit as st
 
 from segmentation.data.images import png_bytes
 from segmentation.data.protocols import apply_void_policy
-from segmentation.errors import BackendError, RunError
+from segmentation.errors import BackendError, ImageFileError, RunError
 from segmentation.evaluation.ranking import INVENTED, MISSED
 from segmentation.runs.run import Run
 from segmentation.ui.address import link
 from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.filters import COUNTED, ERRORS, Filters
 from segmentation.ui.loaders.predictions import predict
-from segmentation.ui.loaders.scenes import load_patch, load_scene
+from segmentation.ui.loaders.scenes import load_patch, load_patch_bands, load_scene
 from segmentation.ui.pictures import draw_frame, fit, in_a_row
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.frame import turn_pages
@@ -102,14 +102,15 @@ def show_card(
                 help="Open it in the prediction explorer.",
                 query_params=link(looking_at(row["scene"], place) | ({"with": second.name} if second else {})),
             )
-    image, mask = load_patch(dataset, row["scene"], row["row"], row["column"], run.patch_size, run.stretch)
+    where = (dataset, row["scene"], row["row"], row["column"], run.patch_size)
+    image, mask = load_patch(*where, run.stretch)
     colors = display_palette(palette)
     pictures = [image, colors.decode(apply_void_policy(mask, run.protocol, palette))]
     for of in (run, second):
         if of and of.model and of.name not in broken:
             try:
-                pictures.append(colors.decode(predict(of.model, image).classes))
-            except (RunError, BackendError) as error:
+                pictures.append(colors.decode(predict(of.model, load_patch_bands(*where, of.stretch)).classes))
+            except (RunError, BackendError, ImageFileError) as error:  # the other run may need more bands
                 broken.add(of.name)
                 st.error(plain(error), icon=":material/error:")
     with st.container(key=f"pixels-{row['patch']}"):
@@ -153,7 +154,7 @@ def _context(evaluated: EvaluatedRun, row: pd.Series) -> None:
     """Show where in its scene a patch is."""
     run, dataset = evaluated.run, evaluated.dataset
     with show_errors():
-        image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette, run.stretch or dataset.stretch)
+        image, _ = load_scene(dataset.scene(row["scene"]), dataset.palette, dataset.stretch_for(run.stretch))
         framed = draw_frame(image, row["row"] * run.patch_size, row["column"] * run.patch_size, run.patch_size)
         st.image(
             png_bytes(fit(framed, smooth=True)),

@@ -76,17 +76,17 @@ def _predict(
 
 
 def predict(path: Path, image: np.ndarray, inference: Inference = PLAIN) -> "Prediction":
-    """Predict an image (height, width, 3) uint8 with the model at `path`, with a bar, by turns with other sessions.
+    """Predict an image (height, width, bands) uint8 with the model at `path`, with a bar, by turns with other sessions.
 
     Of one of more than `LARGE` pixels the classes' probabilities are not kept.
 
     Args:
         path: A run's model.
-        image: The picture.
+        image: As the run's stretch has it read.
         inference: How; not in bfloat16.
 
     Raises:
-        RunError: If the model cannot be loaded.
+        RunError: If the model cannot be loaded, or sees another number of bands.
         BusyError: If too many predictions are under way.
     """
     digest = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest() + str(image.shape)

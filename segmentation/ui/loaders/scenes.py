@@ -7,7 +7,7 @@ from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import patch_name, tile_table
 from segmentation.data.scenes import Dataset, Scene, file_marks, read_scene
-from segmentation.data.stretch import Stretch
+from segmentation.data.stretch import Stretch, as_colors
 from segmentation.errors import ImageFileError
 from segmentation.ui.loaders.caching import MEGABYTE, remembered
 from segmentation.ui.pictures import fit, overlay
@@ -33,22 +33,34 @@ def _scene_stamp(scene: Scene) -> tuple:
 @remembered(
     400 * MEGABYTE,
     key=lambda scene, palette, stretch: (_scene_stamp(scene), palette, stretch),
-    size=lambda pair: pair[0].nbytes + pair[1].nbytes,
+    size=lambda loaded: sum(array.nbytes for array in {id(array): array for array in loaded}.values()),
 )
+def _load(scene: Scene, palette: Palette, stretch: Stretch | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a scene's bands as they are read, its mask, and what people see of the bands."""
+    bands, mask = read_scene(scene, palette, stretch)
+    colors = as_colors(bands, stretch)
+    bands.flags.writeable = mask.flags.writeable = colors.flags.writeable = False
+    return bands, mask, colors
+
+
 def load_scene(scene: Scene, palette: Palette, stretch: Stretch | None) -> tuple[np.ndarray, np.ndarray]:
     """Return a scene's image (height, width, 3) and class indices (height, width), both uint8 and read-only.
 
     Args:
         scene: What to read.
         palette: The classes.
-        stretch: For an image of more than 8 bits.
+        stretch: Which bands are read and shown, and for an image of more than 8 bits how.
 
     Raises:
         ImageFileError: If it cannot be read.
     """
-    image, mask = read_scene(scene, palette, stretch)
-    image.flags.writeable = mask.flags.writeable = False
-    return image, mask
+    _, mask, colors = _load(scene, palette, stretch)
+    return colors, mask
+
+
+def load_bands(scene: Scene, palette: Palette, stretch: Stretch | None) -> np.ndarray:
+    """Return a scene's image as a network sees it, (height, width, bands) uint8 and read-only; as for `load_scene`."""
+    return _load(scene, palette, stretch)[0]
 
 
 def load_patch(
@@ -62,15 +74,22 @@ def load_patch(
         row: Of the grid of patches.
         column: Likewise.
         size: Side of a patch, in pixels.
-        stretch: Of the run that is to see it, for an image of more than 8 bits; by default the data set's.
+        stretch: Of the run that is to see it; by default the data set's.
 
     Raises:
         ImageFileError: If its scene cannot be read, or is too small.
         DatasetNotFoundError: If there is no such scene.
     """
-    return _cut_patch(
-        load_scene(dataset.scene(scene), dataset.palette, stretch or dataset.stretch), scene, row, column, size
-    )
+    pixels = load_scene(dataset.scene(scene), dataset.palette, dataset.stretch_for(stretch))
+    return _cut_patch(pixels, scene, row, column, size)
+
+
+def load_patch_bands(
+    dataset: Dataset, scene: str, row: int, column: int, size: int, stretch: Stretch | None = None
+) -> np.ndarray:
+    """Return one patch's image as a network sees it, (size, size, bands); as for `load_patch`."""
+    bands, mask, _ = _load(dataset.scene(scene), dataset.palette, dataset.stretch_for(stretch))
+    return _cut_patch((bands, mask), scene, row, column, size)[0]
 
 
 def _cut_patch(
@@ -94,7 +113,7 @@ def load_small(scene: Scene, palette: Palette, stretch: Stretch | None, longest:
     Args:
         scene: What to read.
         palette: The classes.
-        stretch: For an image of more than 8 bits.
+        stretch: As for `load_scene`.
         longest: The longer side is at most so many pixels.
 
     Raises:
@@ -122,7 +141,7 @@ def load_thumbnail(
     Args:
         scene: What to read.
         palette: The classes, in the colours of the mask file.
-        stretch: For an image of more than 8 bits.
+        stretch: As for `load_scene`.
         colors: The classes, in the colours to draw.
         opacity: How much the mask covers, 0–1.
         longest: In pixels.
@@ -153,7 +172,7 @@ def load_patch_thumbnail(
     Args:
         scene: Where it lies.
         palette: The classes, in the colours of the mask file.
-        stretch: For an image of more than 8 bits.
+        stretch: As for `load_scene`.
         colors: The classes, in the colours to draw.
         opacity: How much the mask covers, 0–1.
         row: Of the grid of patches.
