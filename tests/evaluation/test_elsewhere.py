@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,54 +16,7 @@ from segmentation.errors import ConfigurationError, RunError
 from segmentation.evaluation.evaluate import evaluate_run
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import SHIPPED, Run
-
-COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
-NAMES = ("Building", "Land", "Road", "Vegetation", "Water", "Unlabeled")
-"""The article's classes, written out a second time so that a slip in the package shows."""
-
-OTHER = {"road": (200, 0, 0), "WATER": (0, 0, 200), "Unlabeled": (9, 9, 9), "building": (90, 90, 0), "Land": (0, 99, 0)}
-"""The same classes in colours and an order of their own; Vegetation's name is each test's."""
-
-Recolor = Callable[..., Dataset]
-
-
-def classes_of(mask: Path) -> np.ndarray:
-    """Class indices of one of the article's masks, 6 where its colour is none."""
-    pixels = np.asarray(Image.open(mask).convert("RGB")).astype(int)
-    found = np.full(pixels.shape[:2], 6, np.uint8)
-    for index, color in enumerate(COLORS):
-        found[(pixels == color).all(-1)] = index
-    return found
-
-
-@pytest.fixture
-def recolor(tmp_path: Path) -> Recolor:
-    """A function that writes a data set again, its classes in other colours or as values, and in another order."""
-
-    def recolor_(dataset: Dataset, vegetation: str = "vegetation", values: bool = False, scenes: int = 0) -> Dataset:
-        root = tmp_path / "elsewhere"
-        classes = {vegetation: (0, 220, 0), **OTHER}
-        kept = dataset.scenes[:: len(dataset.scenes) // scenes] if scenes else dataset.scenes
-        own = [list(map(str.lower, classes)).index((vegetation if n == "Vegetation" else n).lower()) for n in NAMES]
-        table = np.array([*own, 6], np.uint8)
-        colors = np.array([*classes.values(), (0, 0, 0)], np.uint8)
-        for scene in kept:
-            image = root / scene.image.relative_to(dataset.root)
-            mask = root / scene.mask.relative_to(dataset.root)
-            for path in (image, mask):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(scene.image, image)
-            drawn = table[classes_of(scene.mask)]
-            Image.fromarray(drawn if values else colors[drawn]).save(mask)
-        if values:
-            listed = (f'[[classes]]\nname = "{name}"\nvalue = {value}\n' for value, name in enumerate(classes))
-            (root / "dataset.toml").write_text("".join(listed))
-        else:
-            rows = (f"{name},{red},{green},{blue}\n" for name, (red, green, blue) in classes.items())
-            (root / "class_dict.csv").write_text("name,r,g,b\n" + "".join(rows))
-        return find_dataset(root)
-
-    return recolor_
+from tests.recoloring import NAMES, classes_of, recolor
 
 
 def confusion(run: Run, dataset: Dataset, void: tuple[int, ...] = ()) -> list[list[int]]:
@@ -84,8 +36,8 @@ def confusion(run: Run, dataset: Dataset, void: tuple[int, ...] = ()) -> list[li
 
 
 @pytest.mark.parametrize("values", [False, True], ids=["colours", "values"])
-def test_other_colours_and_another_order_change_no_score(trained: tuple, recolor: Recolor, values: bool) -> None:
-    elsewhere = recolor(trained.dataset, values=values)
+def test_other_colours_and_another_order_change_no_score(trained: tuple, tmp_path: Path, values: bool) -> None:
+    elsewhere = recolor(trained.dataset, tmp_path / "elsewhere", values=values)
     assert elsewhere.palette != trained.run.palette
     metrics, table = evaluate_run(trained.run, elsewhere, "all")
     own, _ = evaluate_run(trained.run, trained.dataset, "all")
@@ -95,8 +47,8 @@ def test_other_colours_and_another_order_change_no_score(trained: tuple, recolor
 
 
 @pytest.mark.parametrize("values", [False, True], ids=["colours", "values"])
-def test_a_class_of_another_name_is_void_unless_it_is_mapped(trained: tuple, recolor: Recolor, values: bool) -> None:
-    elsewhere, told = recolor(trained.dataset, "Trees and lawns", values), []
+def test_a_class_of_another_name_is_void_unless_it_is_mapped(trained: tuple, tmp_path: Path, values: bool) -> None:
+    elsewhere, told = recolor(trained.dataset, tmp_path / "elsewhere", "Trees and lawns", values), []
     metrics, _ = evaluate_run(trained.run, elsewhere, "all", tell=told.append)
     assert metrics.confusion_matrix == confusion(trained.run, trained.dataset, void=(3,))
     pixels = sum((classes_of(scene.mask) == 3).sum() for scene in trained.dataset.scenes)
@@ -112,8 +64,8 @@ def test_a_class_of_another_name_is_void_unless_it_is_mapped(trained: tuple, rec
     assert "WATER" in told[-1]
 
 
-def test_scores_elsewhere_are_a_run_of_their_own(trained: tuple, recolor: Recolor, tmp_path: Path) -> None:
-    elsewhere, mapping = recolor(trained.dataset, "Trees"), {"Trees": "Vegetation"}
+def test_scores_elsewhere_are_a_run_of_their_own(trained: tuple, tmp_path: Path) -> None:
+    elsewhere, mapping = recolor(trained.dataset, tmp_path / "elsewhere", "Trees"), {"Trees": "Vegetation"}
     before = {path.name: path.read_bytes() for path in trained.run.folder.iterdir()}
     metrics, table = evaluate_run(trained.run, elsewhere, "all", mapping=mapping, save_as=tmp_path / "runs" / "away")
     assert {path.name: path.read_bytes() for path in trained.run.folder.iterdir()} == before
@@ -133,28 +85,26 @@ def test_scores_elsewhere_are_a_run_of_their_own(trained: tuple, recolor: Recolo
         evaluate_run(trained.run, elsewhere, "all", save_as=tmp_path / "runs" / "away")
 
 
-def test_scores_of_other_data_never_take_the_place_of_a_runs_own(
-    trained: tuple, recolor: Recolor, tmp_path: Path
-) -> None:
+def test_scores_of_other_data_never_take_the_place_of_a_runs_own(trained: tuple, tmp_path: Path) -> None:
     run = Run(shutil.copytree(trained.run.folder, tmp_path / "copy"))
     with pytest.raises(RunError, match=r"copy was trained on other data than elsewhere holds.*--save-as NAME"):
-        evaluate_run(run, recolor(trained.dataset), save=True)
+        evaluate_run(run, recolor(trained.dataset, tmp_path / "elsewhere"), save=True)
     with pytest.raises(RunError, match="keeps the scores of its held-out part"):
         evaluate_run(run, trained.dataset, "all", save=True)
     assert Run(run.folder).metrics == trained.run.metrics
 
 
-def test_a_run_scored_on_what_it_was_trained_on_says_so(trained: tuple, recolor: Recolor) -> None:
+def test_a_run_scored_on_what_it_was_trained_on_says_so(trained: tuple, tmp_path: Path) -> None:
     told = []
     evaluate_run(trained.run, trained.dataset, "all", tell=told.append)
     assert "tiny was trained on most of these scenes: its scores on new ones will be lower" in told
     told.clear()
-    evaluate_run(trained.run, recolor(trained.dataset), "all", tell=told.append)
+    evaluate_run(trained.run, recolor(trained.dataset, tmp_path / "elsewhere"), "all", tell=told.append)
     assert told == []
 
 
-def test_masks_that_hold_no_class_of_the_run_are_refused_with_both_sides(trained: tuple, recolor: Recolor) -> None:
-    elsewhere = recolor(trained.dataset)
+def test_masks_that_hold_no_class_of_the_run_are_refused_with_both_sides(trained: tuple, tmp_path: Path) -> None:
+    elsewhere = recolor(trained.dataset, tmp_path / "elsewhere")
     names = ("Tree", "Street", "Sea", "Water", "Roof", "Sand")
     renamed = replace(elsewhere, palette=replace(elsewhere.palette, names=names))
     for scene in elsewhere.scenes:  # the one class that both know occurs nowhere
@@ -166,8 +116,8 @@ def test_masks_that_hold_no_class_of_the_run_are_refused_with_both_sides(trained
     assert f"The data set has {', '.join(names)}; the run has {', '.join(NAMES)}. Say which" in str(refused.value)
 
 
-def test_scenes_left_out_void_and_resized_are_said_and_kept(trained: tuple, recolor: Recolor, tmp_path: Path) -> None:
-    elsewhere, told = recolor(trained.dataset), []
+def test_scenes_left_out_void_and_resized_are_said_and_kept(trained: tuple, tmp_path: Path) -> None:
+    elsewhere, told = recolor(trained.dataset, tmp_path / "elsewhere"), []
     broken, void, doubled, _ = elsewhere.scenes
     broken.image.write_bytes(b"no image")
     Image.new("RGB", Image.open(void.image).size).save(void.mask)
@@ -189,10 +139,10 @@ def best() -> Run:
 
 @pytest.mark.parametrize("values", [False, True], ids=["colours", "values"])
 def test_the_shipped_run_scores_the_real_scenes_alike_in_other_colours(
-    best: Run, real_dataset: Dataset, recolor: Recolor, tmp_path: Path, values: bool
+    best: Run, real_dataset: Dataset, tmp_path: Path, values: bool
 ) -> None:
     """By the command line, one scene of each of six tiles, with a class of another name."""
-    elsewhere = recolor(real_dataset, "Green spaces", values, scenes=6)
+    elsewhere = recolor(real_dataset, tmp_path / "elsewhere", "Green spaces", values, every=12)
     names = {scene.name for scene in elsewhere.scenes}
     few = replace(real_dataset, scenes=tuple(scene for scene in real_dataset.scenes if scene.name in names))
     command = [sys.executable, "-m", "segmentation", "evaluate", "--run", "dubai-best", "--data", elsewhere.root]
@@ -215,9 +165,9 @@ def test_the_shipped_run_scores_the_real_scenes_alike_in_other_colours(
 
 
 def test_a_mapping_that_names_nothing_known_is_refused_in_one_line(
-    best: Run, real_dataset: Dataset, recolor: Recolor
+    best: Run, real_dataset: Dataset, tmp_path: Path
 ) -> None:
-    elsewhere = recolor(real_dataset, scenes=6)
+    elsewhere = recolor(real_dataset, tmp_path / "elsewhere", every=12)
     command = [sys.executable, "-m", "segmentation", "evaluate", "--run", "dubai-best", "--data", elsewhere.root]
     done = subprocess.run([*command, "--map", "Forest=Vegetation"], cwd=PROJECT, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
@@ -231,6 +181,6 @@ def test_no_run_is_trained_under_the_protocol_all() -> None:
     assert "The all protocol leaves nothing to train on" in done.stderr
 
 
-def test_a_split_that_the_data_set_lacks_is_refused(trained: tuple, recolor: Recolor) -> None:
+def test_a_split_that_the_data_set_lacks_is_refused(trained: tuple, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="This data set brings none"):
-        evaluate_run(trained.run, recolor(trained.dataset), "given")
+        evaluate_run(trained.run, recolor(trained.dataset, tmp_path / "elsewhere"), "given")
