@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from segmentation.data.patches import PATCH_SIZE
-from segmentation.data.protocols import Protocol
+from segmentation.data.protocols import TRAINING_PROTOCOLS, Protocol
 from segmentation.errors import ConfigurationError
 
 ARCHITECTURES = ("unet", "lite0-unet", "lite0-unet-large")
@@ -106,6 +106,11 @@ class Configuration:
         _ = self.loss_terms  # refuses what it cannot read
         if self.early_stopping is not None and self.early_stopping < 1:
             raise ConfigurationError(f"Expected early_stopping of at least 1. Received: {self.early_stopping}")
+        if self.protocol == "all":
+            raise ConfigurationError(
+                "The all protocol leaves nothing to train on: it scores a run on other data. Choose another one of "
+                f"{', '.join(TRAINING_PROTOCOLS)}."
+            )
         if (self.protocol == "tile") != (self.held_out_tile is not None):
             raise ConfigurationError("held_out_tile goes with protocol tile, and the tile protocol needs it.")
 

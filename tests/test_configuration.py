@@ -81,6 +81,11 @@ def test_the_tile_protocol_and_the_tile_go_together(options: dict[str, str]) -> 
         Configuration(**options)
 
 
+def test_a_protocol_that_leaves_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="Choose another one of patch, scene, tile, given"):
+        Configuration(protocol="all")
+
+
 def test_the_tile_protocol_with_a_tile_is_accepted() -> None:
     assert Configuration(protocol="tile", held_out_tile="Tile 7").held_out_tile == "Tile 7"
 

@@ -10,6 +10,7 @@ from segmentation.backend import load_backend
 from segmentation.commands.common import RUNS, find_run, progress_bar, remark
 from segmentation.commands.datasets import dataset_at, dataset_folder
 from segmentation.configuration import Configuration
+from segmentation.data.class_mapping import read_mapping
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
 from segmentation.data.scenes import find_dataset
@@ -82,29 +83,44 @@ def evaluate(
     tta: bool = False,
     bfloat16: bool = False,
     save: bool = False,
+    save_as: str | None = None,
+    mapping: Annotated[tuple[str, ...], tyro.conf.arg(name="map"), tyro.conf.UseAppendAction] = (),
 ) -> int:
-    """Score a run's model on the held-out part of a data set.
+    """Score a run's model on the held-out part of a data set, or on all of one that it was not trained on.
+
+    Classes are matched by name: neither their colours nor their order matter. What the run does not know is void.
 
     Args:
         run: Name of a run, or the path of its folder.
         data: Folder of the data set, or a packed one; by default SEGMENTATION_DATA, data/ or the demo set.
         runs: Folder that holds the runs.
-        protocol: What is held out; by default what the run was trained with.
+        protocol: What is held out; by default what the run was trained with. all scores every scene of other data.
         held_out_tile: The tile to score under the tile protocol.
         tta: Test-time augmentation: average over the eight flips and rotations of each patch.
         bfloat16: Compute with numbers of 16 bits, faster and less exactly, where the processor can.
         save: Write metrics.json and patches.csv into the run folder.
+        save_as: Name of a new run that gets this one's model and these scores, so that the pages show them.
+        mapping: "CLASS OF THE DATA SET=CLASS OF THE RUN" where names differ, as often as needed; with nothing behind
+            the sign its pixels are void.
     """
-    if save and (tta or bfloat16):
+    if (save or save_as) and (tta or bfloat16):
         raise ConfigurationError("The pages predict plainly: save scores without --tta and --bfloat16.")
+    if save and save_as:
+        raise ConfigurationError("Save the scores either into the run or as a new one: not --save and --save-as.")
+    if save_as:
+        check_run_name(save_as)
     chosen = find_run(run, runs)
-    if chosen.model is None or chosen.config is None:
+    if chosen.model is None or chosen.palette is None:
         raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
     from segmentation.evaluation.evaluate import evaluate_run
 
     inference = Inference(tta=tta, bfloat16=bfloat16)
     with dataset_at(data) as dataset, progress_bar("done") as progress:
-        metrics, _ = evaluate_run(chosen, dataset, protocol, held_out_tile, save, inference, progress, remark)
+        named = read_mapping(mapping, dataset.palette, chosen.palette) if mapping else None
+        target = runs / save_as if save_as else None
+        metrics, _ = evaluate_run(
+            chosen, dataset, protocol, held_out_tile, save, inference, progress, remark, named, target
+        )
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
     print_scores("".join([chosen.name, *ways]), metrics)
     return DONE
@@ -165,9 +181,10 @@ def _written_scores(run: Run) -> Metrics:
 
 def print_scores(name: str, metrics: Metrics) -> None:
     """Print a run's scores, each with what it is, and the protocol that gave them."""
-    print(
-        f"{name}, protocol {metrics.protocol}: {metrics.patches:,} held-out patches, {metrics.pixels:,} labelled pixels"
-    )
+    kind = "patches" if metrics.protocol == "all" else "held-out patches"
+    print(f"{name}, protocol {metrics.protocol}: {metrics.patches:,} {kind}, {metrics.pixels:,} labelled pixels")
+    for of, as_class in (metrics.mapping or {}).items():
+        print(f"  {of} of the data set counts as {as_class or 'void'}")
     for kind, value in metrics.scores():
         print(f"  {kind.title:<30}{_score(value):<8}{kind.meaning}")
     for class_name, value in metrics.iou.items():

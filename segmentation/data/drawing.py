@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -41,6 +41,7 @@ class Outlines:
         classes: The class index of each key.
         attribute: Of a vector file: which one names the class; empty if all polygons are of one.
         background: Whether class 0 is what no outline covers.
+        becomes: The class index to give in place of each class's; empty for its own.
     """
 
     kind: Literal["coco", "vectors"]
@@ -48,6 +49,7 @@ class Outlines:
     classes: tuple[int, ...]
     attribute: str = ""
     background: bool = False
+    becomes: tuple[int, ...] = ()
 
     def keys_of(self, index: int, _palette: Palette) -> tuple[Value, ...]:
         """Return what the file calls a class; the background is 0."""
@@ -59,6 +61,10 @@ class Outlines:
         Raises:
             ImageFileError: If one of the files cannot be read, or the image does not say where it lies.
         """
+        if self.becomes:
+            table = np.full(VOID + 1, VOID, np.uint8)
+            table[: len(self.becomes)] = self.becomes
+            return table.take(replace(self, becomes=()).read(file, image))
         size = read_size(image)
         raster = _place(image) if self.kind == "vectors" else None
         number = read_coco(file).find(image) if self.kind == "coco" else None

@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +45,7 @@ class Patches:
         table: One row per patch: ``patch, tile, scene, row, column``, and ``split`` where the data set brings splits.
         skipped: One sentence for every scene that gives no patch: it cannot be read, or is smaller than one.
         unlabelled: The scenes whose masks hold no class at all.
+        resized: The scenes whose masks were resized to their images' size.
     """
 
     images: np.ndarray
@@ -52,6 +53,7 @@ class Patches:
     table: pd.DataFrame
     skipped: tuple[str, ...] = field(default=())
     unlabelled: tuple[str, ...] = field(default=())
+    resized: tuple[str, ...] = field(default=())
 
     def remarks(self, dataset: Dataset, protocol: Protocol | None) -> list[str]:
         """Say what of the data set was left out, and which masks hold nothing; no sentence if all is well.
@@ -70,10 +72,17 @@ class Patches:
         if self.unlabelled:
             void = protocol == "patch" and dataset.palette.unlabeled is not None
             counts = "counts as Unlabeled" if void else "is left out of loss and scores"
-            names = ", ".join(self.unlabelled[:NAMED]) + (" …" if len(self.unlabelled) > NAMED else "")
-            count, masks = len(self.unlabelled), len(dataset.scenes)
+            count, masks, names = len(self.unlabelled), len(dataset.scenes), _first(self.unlabelled)
             sentences.append(f"No class in {count:,} of {masks:,} masks; what they hold {counts}: {names}")
+        if self.resized:
+            count, masks = len(self.resized), len(dataset.scenes)
+            sentences.append(f"Resized {count:,} of {masks:,} masks to their images' size: {_first(self.resized)}")
         return sentences
+
+
+def _first(scenes: Sequence[str]) -> str:
+    """Name the first scenes of several."""
+    return ", ".join(scenes[:NAMED]) + (" …" if len(scenes) > NAMED else "")
 
 
 def grid(height: int, width: int, size: int) -> tuple[int, int]:
@@ -188,7 +197,7 @@ def load_patches(
     total = sum(rows * columns for rows, columns in grids)
     stretch = stretch or dataset.stretch
     images, masks = _room(total, size, size, stretch.channels if stretch else COLORS), _room(total, size, size)
-    tables, skipped, unlabelled, unreadable, filled = [], [], [], 0, 0
+    tables, skipped, unlabelled, resized, unreadable, filled = [], [], [], [], 0, 0
     for done, (scene, (rows, columns)) in enumerate(zip(scenes, grids, strict=True), 1):
         try:
             image, mask = read_scene(scene, dataset.palette, stretch)
@@ -201,6 +210,8 @@ def load_patches(
                 skipped.append(f"{scene.name}: {smaller_than_a_patch(len(mask), mask.shape[1], size)}")
             elif not shows_a_class(mask):
                 unlabelled.append(scene.name)
+            if count and scene.mask_size() != mask.shape:
+                resized.append(scene.name)
         except ImageFileError as error:
             unreadable += 1
             skipped.append(f"{scene.name}: {error}")
@@ -217,7 +228,7 @@ def load_patches(
     table = pd.concat(tables, ignore_index=True)
     if dataset.splits:
         table["split"] = table["scene"].map({scene.name: scene.split for scene in scenes})
-    return Patches(images[:filled], masks[:filled], table, tuple(skipped), tuple(unlabelled))
+    return Patches(images[:filled], masks[:filled], table, tuple(skipped), tuple(unlabelled), tuple(resized))
 
 
 def _grid_of(scene: Scene, size: int) -> tuple[int, int]:

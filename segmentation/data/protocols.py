@@ -13,8 +13,11 @@ from segmentation.data.palette import VOID, Palette
 from segmentation.data.scenes import natural_key
 from segmentation.errors import ConfigurationError
 
-Protocol = Literal["patch", "scene", "tile", "given"]
+Protocol = Literal["patch", "scene", "tile", "given", "all"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+
+TRAINING_PROTOCOLS = tuple(name for name in PROTOCOLS if name != "all")
+"""Those that leave something to train on."""
 
 HELD_OUT_SHARE = 0.1
 """The article holds out one tenth of the patches."""
@@ -27,6 +30,7 @@ DESCRIPTIONS = {
     "scene": "whole scenes; no scene is in both parts",
     "tile": "one whole tile: a place never seen",
     "given": "the test split that the data set brings, or else its validation split",
+    "all": "every scene; nothing of it was trained on, as far as is known",
 }
 """What each protocol holds out, in one line for legends and help."""
 
@@ -36,7 +40,8 @@ def held_out(table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None 
 
     ``patch`` takes the first tenth, rounded up, of a seeded permutation of all patches. ``scene`` takes part *t* of
     tile *t* of the Dubai set, and of any other the first tenth of a seeded permutation of the scenes. ``tile`` takes
-    one tile. ``given`` takes the split that the data set calls test, or else its validation split.
+    one tile. ``given`` takes the split that the data set calls test, or else its validation split. ``all`` takes all
+    patches, to score a model on data that it was not trained on.
 
     Args:
         table: One row per patch with columns ``tile`` and ``scene``, and ``split`` where the data set brings splits,
@@ -51,6 +56,8 @@ def held_out(table: pd.DataFrame, protocol: Protocol, held_out_tile: str | None 
     Raises:
         ConfigurationError: If the protocol is unknown, the tile does not exist, or nothing would be left to train on.
     """
+    if protocol == "all":
+        return np.ones(len(table), bool)
     if protocol == "patch":
         chosen = np.zeros(len(table), bool)
         chosen[_first_tenth(len(table), seed)] = True

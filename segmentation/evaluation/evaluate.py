@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from segmentation import scores
-from segmentation.data.palette import Palette
+from segmentation.data.class_mapping import ClassMapping, both_sides, count_classes, in_classes_of, match_classes
+from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import Patches, Progress, image_statistics, load_patches
 from segmentation.data.protocols import Fold, Protocol, held_out
 from segmentation.data.scenes import Dataset
@@ -16,8 +18,8 @@ from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.patch_table import confusion_columns, patch_table
-from segmentation.runs.records import Calibration, Metrics
-from segmentation.runs.run import BEST, Run, write_scores
+from segmentation.runs.records import Calibration, DatasetRecord, Metrics
+from segmentation.runs.run import BEST, Run, write_elsewhere, write_scores
 
 
 def evaluate_run(
@@ -29,48 +31,135 @@ def evaluate_run(
     inference: Inference = PLAIN,
     progress: Progress | None = None,
     tell: Callable[[str], None] = print,
+    mapping: ClassMapping | None = None,
+    save_as: Path | None = None,
 ) -> tuple[Metrics, pd.DataFrame]:
     """Score a run's model on a data set, held out as the run or the caller says.
 
     Args:
         run: A run with a model and a config.
-        dataset: The scenes; its classes must be the run's.
+        dataset: The scenes; its classes are matched with the run's by name.
         protocol: What is held out; by default what the run was trained with.
         held_out_tile: The tile to hold out under the tile protocol.
-        save: Write metrics.json and patches.csv into the run folder. Otherwise only held-out patches are predicted.
+        save: Write metrics.json and patches.csv into the run folder, if it was trained on these data. Otherwise only
+            held-out patches are predicted.
         inference: How to predict; patches do not overlap, whatever it says.
         progress: Called with (done, total) while patches are read and predicted.
         tell: Called with a sentence for what of the data set is left out.
+        mapping: The run's class of those of the data set's whose names differ; by default as the run's scores say.
+        save_as: A new run folder for the model and these scores.
 
     Returns:
         The scores of the held-out part, and the contents of patches.csv or its held-out part.
 
     Raises:
-        RunError: If the run's classes are not the data set's, or its model cannot be loaded.
+        RunError: If the run's classes are not the data set's, its model cannot be loaded, or the scores would take the
+            place of others.
         BackendError: If what computes the model cannot be loaded.
         ConfigurationError: If the protocol does not suit the data set.
+        StorageError: If the scores cannot be written.
     """
-    if run.config is None or run.palette != dataset.palette:
-        raise RunError(
-            f"{run.name} was trained on other classes than {dataset.root.name} has: choose a run that fits it."
-        )
+    if run.config is None or run.palette is None:
+        raise RunError(f"It cannot be read how {run.name} was trained: choose another run.")
     trained_with = run.config.hyper_parameters
     if protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
+    if mapping is None:
+        mapping = run.mapping
+    fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
+    in_its_classes = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
     predictor = Predictor(run.folder / BEST, inference.bfloat16)
-    patches = load_patches(dataset, predictor.patch_size, progress, protocol, dataset.stretch_for(run.stretch))
+    stretch = in_its_classes.stretch_for(run.stretch)
+    patches = load_patches(in_its_classes, predictor.patch_size, progress, protocol, stretch)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
-    for remark in patches.remarks(dataset, protocol):
+    for remark in patches.remarks(in_its_classes, protocol):
         tell(remark)
+    scored_on = _record(dataset, fingerprint, patches, test) if save_as else None
     if not save:
         table = patches.table[test].reset_index(drop=True)
         patches = replace(patches, images=patches.images[test], masks=patches.masks[test], table=table)
         test = test[test]
     fold = Fold(np.flatnonzero(~test), np.flatnonzero(test), protocol)
-    metrics, table = evaluate(predictor, patches, fold, dataset.palette, progress, inference.tta)
+    metrics, table = evaluate(predictor, patches, fold, run.palette, progress, inference.tta)
+    metrics = replace(metrics, mapping=dict(mapping) if mapping else None)
     if save:
         write_scores(run.folder, metrics, table)
+    if save_as:
+        whose = run.metrics and run.metrics.model_of
+        metrics = replace(metrics, model_of=whose or run.name, dataset=scored_on)
+        write_elsewhere(run, save_as, metrics, table)
     return metrics, table
+
+
+def _check_place(
+    run: Run,
+    dataset: Dataset,
+    protocol: Protocol,
+    save: bool,
+    save_as: Path | None,
+    tell: Callable[[str], None],
+) -> str | None:
+    """Refuse scores that would take the place of others, and say where a run is scored on what it was trained on.
+
+    Returns:
+        The data set's fingerprint where it had to be known: all its files are read for that.
+    """
+    if save and protocol == "all":
+        raise RunError(f"{run.name} keeps the scores of its held-out part: save others by --save-as NAME.")
+    if save_as and save_as.exists():
+        raise RunError(f"There is a run {save_as.name} already: choose another name.")
+    if not (save or save_as or protocol == "all"):
+        return None
+    fingerprint = dataset.fingerprint()
+    trained_on = run.config.dataset.fingerprint if run.config else None
+    if save and trained_on not in (None, fingerprint):
+        raise RunError(
+            f"{run.name} was trained on other data than {dataset.root.name} holds, and keeps the scores of those: save "
+            "these as a new run, by --save-as NAME."
+        )
+    if protocol == "all" and trained_on == fingerprint:
+        tell(f"{run.name} was trained on most of these scenes: its scores on new ones will be lower")
+    return fingerprint
+
+
+def _in_its_classes(
+    run: Run,
+    palette: Palette,
+    dataset: Dataset,
+    mapping: ClassMapping | None,
+    progress: Progress | None,
+    tell: Callable[[str], None],
+) -> Dataset:
+    """Return a data set in a run's classes; say which of its classes are void thereby, and how much of it they are."""
+    indices = match_classes(dataset.palette, palette, mapping)
+    unmatched = [index for index, of in enumerate(indices) if of == VOID]
+    if not unmatched:
+        return in_classes_of(dataset, palette, mapping) or dataset
+    pixels = count_classes(dataset, progress)
+    read = in_classes_of(dataset, palette, mapping)
+    if read is None or pixels.sum() == pixels[unmatched].sum():
+        option = '--map "CLASS OF THE DATA SET=CLASS OF THE RUN"'
+        raise RunError(
+            f"{run.name} was trained on other classes than {dataset.root.name} holds. "
+            f"{both_sides(dataset.palette, palette)} Say which are the same, by {option}."
+        )
+    names = [f"{dataset.palette.names[index]} ({pixels[index]:,} pixels)" for index in unmatched]
+    tell(f"Void, being no class of {run.name}: {', '.join(names)}")
+    return read
+
+
+def _record(dataset: Dataset, fingerprint: str | None, patches: Patches, test: np.ndarray) -> DatasetRecord:
+    """Return what is kept of a data set that a run is scored on."""
+    return DatasetRecord(
+        name=dataset.root.resolve().name,
+        fingerprint=fingerprint,
+        scenes=len(dataset.scenes),
+        skipped=list(patches.skipped),
+        unlabelled=len(patches.unlabelled),
+        resized=len(patches.resized),
+        patches=len(test),
+        held_out=int(test.sum()),
+    )
 
 
 def evaluate(

@@ -55,52 +55,6 @@ def _stretch(value: object) -> Stretch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration(Record):
-    """How often the pixels of each bin of confidence are right; the bins are of equal width, from 0 to 1."""
-
-    pixels: Annotated[list[int], several(count("Pixels of each bin."))]
-    confidence: Annotated[list[float], several(number("The sum of their confidence.", most=1e15))]
-    right: Annotated[list[int], several(count("How many of them are right."))]
-
-    def __post_init__(self) -> None:
-        if not len(self.pixels) == len(self.confidence) == len(self.right):
-            raise ValueError("Expected as many sums of confidence and right pixels as bins.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metrics(Record):
-    """The scores of a run on its held-out part, with the protocol that gave them: metrics.json."""
-
-    protocol: Annotated[str, text("What was held out.", PROTOCOLS)]
-    part: Annotated[str | None, text("The part that is scored.")] = None
-    patches: Annotated[int, count("Held-out patches.")]
-    pixels: Annotated[int, count("Scored pixels.")]
-    accuracy: Annotated[float | None, share("accuracy", "Share of scored pixels that are right.")]
-    jaccard: Annotated[float | None, share("Jaccard", "The article's: soft, all pixels and classes flattened.")]
-    image_jaccard: Annotated[float | None, share("Jaccard by image", "The same, averaged image by image.")] = None
-    mean_iou: Annotated[float | None, share("mean IoU", "Mean over the classes' IoU.")]
-    mean_iou_without_unlabeled: Annotated[
-        float | None, share("mean IoU without Unlabeled", "Mean over the other classes' IoU.")
-    ]
-    iou: Annotated[dict[str, float | None], by_name(share("IoU", "Intersection over union of each class."))]
-    confusion_matrix: Annotated[list[list[int]], several(several(count("Pixels by true and predicted class.")))]
-    calibration_error: Annotated[
-        float | None, share("expected calibration error", "How far apart accuracy and confidence are, over 15 bins.")
-    ] = None
-    calibration: Annotated[Calibration | None, record(Calibration, "The bins that it comes from.")] = None
-
-    def __post_init__(self) -> None:
-        if {len(self.confusion_matrix), *map(len, self.confusion_matrix)} != {len(self.iou)}:
-            raise ValueError("Expected a row and a column of the confusion matrix for each class.")
-
-    def scores(self) -> Iterator[tuple[Kind, float | None]]:
-        """Yield each score with what it is, those of single classes left out."""
-        for name, kind in self.kinds.items():
-            if kind.null:
-                yield kind, getattr(self, name)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Status(Record):
     """How a training stands: status.json."""
 
@@ -143,7 +97,7 @@ class Network(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord(Record):
-    """The data set that a run was trained on."""
+    """A data set that a run was trained on, or scored on."""
 
     name: Annotated[str | None, text("Its folder's name.")] = None
     fingerprint: Annotated[str | None, text("SHA-256 of its files.")] = None
@@ -159,9 +113,76 @@ class DatasetRecord(Record):
         ),
     ] = None
     skipped: Annotated[list[str] | None, several(text("Why a scene was left out, a sentence each."))] = None
+    unlabelled: Annotated[int | None, count("Masks without a class.")] = None
+    resized: Annotated[int | None, count("Masks that were resized to their images' size.")] = None
     patches: Annotated[int | None, count("Patches of all scenes.")] = None
     held_out: Annotated[int | None, count("Patches that are held out.")] = None
     trained_on: Annotated[int | None, count("Patches that are trained on.")] = None
+
+    @property
+    def remarks(self) -> str:
+        """What of it was left out or is odd, in words that follow what was done with it; nothing if all is well."""
+        skipped, scenes = len(self.skipped or ()), self.scenes or 0
+        parts = [f"without {skipped:,} of {scenes:,} scenes"] * (0 < skipped <= scenes)
+        if self.unlabelled:
+            parts.append(f"with {self.unlabelled:,} mask{'s' * (self.unlabelled > 1)} without a class")
+        if self.resized:
+            parts.append(f"with {self.resized:,} resized mask{'s' * (self.resized > 1)}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Record):
+    """How often the pixels of each bin of confidence are right; the bins are of equal width, from 0 to 1."""
+
+    pixels: Annotated[list[int], several(count("Pixels of each bin."))]
+    confidence: Annotated[list[float], several(number("The sum of their confidence.", most=1e15))]
+    right: Annotated[list[int], several(count("How many of them are right."))]
+
+    def __post_init__(self) -> None:
+        if not len(self.pixels) == len(self.confidence) == len(self.right):
+            raise ValueError("Expected as many sums of confidence and right pixels as bins.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics(Record):
+    """The scores of a run on its held-out part or elsewhere, with the protocol that gave them: metrics.json."""
+
+    protocol: Annotated[str, text("What was held out.", PROTOCOLS)]
+    part: Annotated[str | None, text("The part that is scored.")] = None
+    patches: Annotated[int, count("Held-out patches.")]
+    pixels: Annotated[int, count("Scored pixels.")]
+    accuracy: Annotated[float | None, share("accuracy", "Share of scored pixels that are right.")]
+    jaccard: Annotated[float | None, share("Jaccard", "The article's: soft, all pixels and classes flattened.")]
+    image_jaccard: Annotated[float | None, share("Jaccard by image", "The same, averaged image by image.")] = None
+    mean_iou: Annotated[float | None, share("mean IoU", "Mean over the classes' IoU.")]
+    mean_iou_without_unlabeled: Annotated[
+        float | None, share("mean IoU without Unlabeled", "Mean over the other classes' IoU.")
+    ]
+    iou: Annotated[dict[str, float | None], by_name(share("IoU", "Intersection over union of each class."))]
+    confusion_matrix: Annotated[list[list[int]], several(several(count("Pixels by true and predicted class.")))]
+    calibration_error: Annotated[
+        float | None, share("expected calibration error", "How far apart accuracy and confidence are, over 15 bins.")
+    ] = None
+    calibration: Annotated[Calibration | None, record(Calibration, "The bins that it comes from.")] = None
+    mapping: Annotated[
+        dict[str, str | None] | None,
+        by_name(text("The run's class that a class of the data set counts as; none is void.", null=True)),
+    ] = None
+    model_of: Annotated[str | None, text("The run whose model it is, where the folder holds its scores alone.")] = None
+    dataset: Annotated[
+        DatasetRecord | None, record(DatasetRecord, "What is scored, where the model was not trained on it.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if {len(self.confusion_matrix), *map(len, self.confusion_matrix)} != {len(self.iou)}:
+            raise ValueError("Expected a row and a column of the confusion matrix for each class.")
+
+    def scores(self) -> Iterator[tuple[Kind, float | None]]:
+        """Yield each score with what it is, those of single classes left out."""
+        for name, kind in self.kinds.items():
+            if kind.null:
+                yield kind, getattr(self, name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -13,22 +14,24 @@ from typing import Any, TypeGuard, cast
 import numpy as np
 import pandas as pd
 
+from segmentation.data.class_mapping import ClassMapping, in_classes_of, match_classes
 from segmentation.data.locate import check_allowed
-from segmentation.data.palette import Palette
+from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
+from segmentation.data.scenes import Dataset
 from segmentation.data.stretch import Stretch
 from segmentation.errors import RunError
-from segmentation.files import write_json
+from segmentation.files import scratch_folder, write_json, writing
 from segmentation.runs.history import History, read_history
 from segmentation.runs.patch_table import confusion_matrices, read_patches, write_patches
-from segmentation.runs.records import Metrics, Network, RunConfig, State, Status, read_json
+from segmentation.runs.records import DatasetRecord, Metrics, Network, RunConfig, State, Status, read_json
 
 CONFIG = "config.json"
 
 HISTORY = "history.csv"
 
-BEST = "best.keras"
+BEST, NETWORK = "best.keras", "best.onnx"
 
 METRICS = "metrics.json"
 
@@ -126,21 +129,41 @@ class Run:
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol that the run was trained with; ``scene``, which leaves void out, if the run does not say."""
-        return cast("Protocol", (self.config and self.config.configuration.get("protocol")) or "scene")
+        """The protocol of its scores, or else of its training; ``scene``, which leaves void out, if it says neither."""
+        if self.config is None:
+            return "scene"
+        scored = self.metrics.protocol if self.metrics else None
+        return cast("Protocol", scored or self.config.configuration.get("protocol") or "scene")
+
+    @property
+    def dataset(self) -> DatasetRecord | None:
+        """The data set that its scores are of: the one it was trained on, unless its model was scored elsewhere."""
+        elsewhere = self.metrics.dataset if self.metrics else None
+        return elsewhere or (self.config.dataset if self.config else None)
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the data set that the run was trained on."""
-        return self.config.dataset.fingerprint if self.config else None
+        """The fingerprint of the data set that its scores are of."""
+        return self.dataset.fingerprint if self.dataset else None
 
     @property
     def left_out(self) -> str:
-        """How many of the data set's scenes the training had to leave out, in words; nothing if it left out none."""
-        dataset = self.config.dataset if self.config else None
-        if dataset is None or not dataset.skipped or (dataset.scenes or 0) < len(dataset.skipped):
-            return ""
-        return f"trained without {len(dataset.skipped):,} of {dataset.scenes:,} scenes"
+        """What training and scoring left out of their data, and what is odd there, in words; nothing if all is well."""
+        used = {"trained": self.config and self.config.dataset, "scored": self.metrics and self.metrics.dataset}
+        return " · ".join(f"{done} {record.remarks}" for done, record in used.items() if record and record.remarks)
+
+    @property
+    def mapping(self) -> ClassMapping | None:
+        """The run's class of those classes of the data set scored whose names differ."""
+        return self.metrics.mapping if self.metrics else None
+
+    def knows(self, palette: Palette) -> bool:
+        """Tell whether a class of a data set is one of the run's, by name or as its scores say."""
+        return self.palette is not None and set(match_classes(palette, self.palette, self.mapping)) != {VOID}
+
+    def in_its_classes(self, dataset: Dataset) -> Dataset | None:
+        """Return a data set in the run's classes; None if it has none of them."""
+        return in_classes_of(dataset, self.palette, self.mapping) if self.palette else None
 
     @property
     def stretch(self) -> Stretch | None:
@@ -258,3 +281,26 @@ def write_scores(run: Path, metrics: Metrics, patches: pd.DataFrame) -> None:
     """Write metrics.json and patches.csv, each atomically."""
     write_json(run / METRICS, metrics.to_dict())
     write_patches(run / PATCHES, patches)
+
+
+def write_elsewhere(run: Run, folder: Path, metrics: Metrics, patches: pd.DataFrame) -> None:
+    """Write a new run folder of a run's model with scores of its own, in one step.
+
+    Args:
+        run: Whose configuration, log and model it gets.
+        folder: The new folder.
+        metrics: The scores.
+        patches: One row per scored patch.
+
+    Raises:
+        StorageError: If it cannot be written, or is there already.
+    """
+    with writing(folder), scratch_folder(folder.parent) as scratch:
+        made = scratch / folder.name
+        made.mkdir()
+        for name in (CONFIG, HISTORY, BEST, NETWORK):
+            if (run.folder / name).is_file():
+                shutil.copyfile(run.folder / name, made / name)
+        write_scores(made, metrics, patches)
+        write_status(made, "finished")
+        made.rename(folder)

@@ -345,6 +345,8 @@ def _config(
             scenes=len(dataset.scenes),
             stretch=dataset.stretch,
             skipped=list(patches.skipped),
+            unlabelled=len(patches.unlabelled),
+            resized=len(patches.resized),
             patches=len(patches.masks),
             held_out=len(fold.test),
             trained_on=len(fold.train),
@@ -374,7 +376,7 @@ def _check_same_run(run: Run, config: RunConfig) -> None:
     before, now = (of.bands if of else () for of in (run.stretch, config.dataset.stretch))
     if before != now:
         raise RunError(f"{run.name} was started on other bands: use the same to resume, or another name.")
-    if run.fingerprint != config.dataset.fingerprint:
+    if run.config.dataset.fingerprint != config.dataset.fingerprint:
         raise RunError(f"{run.name} was started on other data: use the same to resume, or another name.")
 
 

@@ -129,7 +129,7 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         left_out = f" · {plain(run.left_out)}" if run.left_out else ""
         st.markdown(f"{STATE_ICONS.get(status.state, '')} Health: {plain(status.state)}{reason}{left_out}{problems}")
         st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
-    if dataset and run.palette and run.palette != dataset.palette:
+    if dataset and run.palette and not run.knows(dataset.palette):
         st.warning("This run was trained on other classes than this data set has: its scores say nothing about it.")
 
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from segmentation.data.images import read_size
 from segmentation.data.palette import DUBAI, VOID, Palette
 from segmentation.data.patches import grid, patch_table
-from segmentation.data.protocols import DESCRIPTIONS, PROTOCOLS, apply_void_policy, held_out, touching
+from segmentation.data.protocols import (
+    DESCRIPTIONS,
+    PROTOCOLS,
+    TRAINING_PROTOCOLS,
+    apply_void_policy,
+    held_out,
+    touching,
+)
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError
 
@@ -40,7 +47,7 @@ def real_table(real_dataset: Dataset) -> pd.DataFrame:
 
 
 def test_every_protocol_is_described() -> None:
-    assert set(DESCRIPTIONS) == set(PROTOCOLS) == {"patch", "scene", "tile", "given"}
+    assert set(DESCRIPTIONS) == set(PROTOCOLS) == {"patch", "scene", "tile", "given", "all"}
 
 
 def test_the_articles_split_holds_out_349_of_3483_patches(real_table: pd.DataFrame) -> None:
@@ -143,7 +150,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     return table.assign(split=table["scene"].map(split))
 
 
-@given(tables(), st.sampled_from(PROTOCOLS), st.integers(0, 2**32 - 1), st.data())
+@given(tables(), st.sampled_from(TRAINING_PROTOCOLS), st.integers(0, 2**32 - 1), st.data())
 def test_any_split_parts_all_patches_by_what_its_protocol_keeps_together(
     table: pd.DataFrame, protocol: str, seed: int, data: st.DataObject
 ) -> None:
@@ -175,8 +182,13 @@ def test_a_tile_that_does_not_exist_is_refused_with_those_that_do(tile: str | No
         held_out(OTHERS, "tile", tile)
 
 
+def test_all_holds_out_every_patch_of_any_data_set() -> None:
+    assert held_out(table_of({"t/s": 1}), "all").tolist() == [True]
+    assert held_out(OTHERS, "all").all()
+
+
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"out of patch, scene, tile, given\. Received: 'random'"):
+    with pytest.raises(ConfigurationError, match=r"out of patch, scene, tile, given, all\. Received: 'random'"):
         held_out(OTHERS, "random")
 
 

@@ -87,7 +87,7 @@ def test_a_patch_without_any_label_counts_in_no_score(trained: tuple, tmp_path: 
 
 def test_a_data_set_of_other_classes_is_refused(trained: tuple, tmp_path: Path) -> None:
     copy = shutil.copytree(trained.dataset.root, tmp_path / "other")
-    (copy / "class_dict.csv").write_text("name,r,g,b\nLand,132,41,246\n")
+    (copy / "class_dict.csv").write_text("name,r,g,b\nMeadow,132,41,246\n")
     with pytest.raises(RunError, match="tiny was trained on other classes than other"):
         evaluate_run(trained.run, find_dataset(copy))
 

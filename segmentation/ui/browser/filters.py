@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from segmentation.data.layouts.names import SPLITS
 from segmentation.data.palette import VOID_NAME, Palette
 from segmentation.data.patches import PATCH_SIZE
-from segmentation.data.protocols import PROTOCOLS, Protocol, held_out
+from segmentation.data.protocols import PROTOCOLS, Protocol, held_out, passed_over
 from segmentation.data.scenes import Dataset
 from segmentation.ui.shell.words import plain
 
@@ -71,6 +72,23 @@ class Part:
     def of(self, patches: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of `Health.patches` that belong to it."""
         return patches[held_out(patches, self.protocol, self.tile) == self.out]
+
+
+@dataclass(frozen=True)
+class GivenPart:
+    """The patches of a split that the data set brings.
+
+    Args:
+        split: In the data set's own word.
+        scenes: Those of it.
+    """
+
+    split: str
+    scenes: frozenset[str]
+
+    def of(self, patches: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of `Health.patches` that belong to it."""
+        return patches[patches["scene"].isin(self.scenes)]
 
 
 @dataclass(frozen=True)
@@ -144,7 +162,7 @@ def choose_filters(dataset: Dataset, findings: pd.DataFrame) -> Filters:
     return Filters(tuple(tiles), class_name, share, finding)
 
 
-def choose_part(dataset: Dataset) -> Part | None:
+def choose_part(dataset: Dataset) -> Part | GivenPart | None:
     """Draw the filter by part; return the part chosen, None for all patches."""
     splits = known_splits(dataset)
     split = st.selectbox(
@@ -154,10 +172,12 @@ def choose_part(dataset: Dataset) -> Part | None:
         key="split",
         bind="query-params",
         placeholder="Any part",
-        help="Only patches that this protocol holds out, or trains on.",
+        help="Only patches that this protocol holds out, or trains on; **given** is what the data set brings.",
     )
     if split is None:
         return None
+    if splits[split][0] == "given":
+        return _choose_given(dataset)
     part = st.segmented_control(
         "Part",
         ["Held out", "Trained on"],
@@ -170,17 +190,42 @@ def choose_part(dataset: Dataset) -> Part | None:
     return Part(*splits[split], part == "Held out")
 
 
+def _choose_given(dataset: Dataset) -> GivenPart:
+    """Let the user choose one of the splits that the data set brings."""
+    kinds = ("train", "validation", "test", None)
+    words = sorted(dataset.splits, key=lambda word: kinds.index(SPLITS.get(word.lower())))
+    word = st.segmented_control(
+        "Part",
+        words,
+        default=words[0],
+        required=True,
+        key="given",
+        bind="query-params",
+        help="As the data set calls it: by folders, lists of scenes or dataset.toml.",
+    )
+    return GivenPart(word, frozenset(scene.name for scene in dataset.scenes if scene.split == word))
+
+
 def known_splits(dataset: Dataset) -> dict[str, tuple[Protocol, str | None]]:
-    """Return every way to split a data set: by patch, by scene, and the tiles, any of which can be held out.
+    """Return every way to split a data set: by patch, by scene, as it says itself, and by each tile.
 
     By the name in the list: a protocol and, for ``tile``, the tile. A tile with the name of a protocol says what it is.
     """
     splits: dict[str, tuple[Protocol, str | None]] = {"patch": ("patch", None)}
     if len(dataset.scenes) > 1:
         splits["scene"] = ("scene", None)
+    if dataset.splits:
+        splits["given"] = ("given", None)
     if len(dataset.tiles) > 1:
         splits |= {f"{tile} (tile)" if tile in PROTOCOLS else tile: ("tile", tile) for tile in dataset.tiles}
     return splits
+
+
+def with_splits(patches: pd.DataFrame, dataset: Dataset, protocol: Protocol) -> pd.DataFrame:
+    """Return those rows of `Health.patches` that a protocol trains on or scores, with the splits that the set says."""
+    splits = {scene.name: scene.split for scene in dataset.scenes}
+    used = patches[~patches["scene"].isin(passed_over(splits, protocol))].reset_index(drop=True)
+    return used.assign(split=used["scene"].map(splits))
 
 
 def measures(palette: Palette) -> dict[str, Callable[[pd.DataFrame], pd.Series]]:

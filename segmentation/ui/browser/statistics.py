@@ -9,7 +9,7 @@ from segmentation.data.palette import VOID_NAME
 from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
 from segmentation.data.scenes import Dataset
 from segmentation.tables import to_safe_csv
-from segmentation.ui.browser.filters import begin_view, choose_patch_size, known_splits
+from segmentation.ui.browser.filters import begin_view, choose_patch_size, known_splits, with_splits
 from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
 from segmentation.ui.loaders.health import load_health
 from segmentation.ui.loaders.scenes import load_tile_table
@@ -31,7 +31,8 @@ def show_split(dataset: Dataset) -> None:
         list(splits),
         key="split-shown",
         bind="query-params",
-        help="What the protocol holds out: a tenth of the patches, whole scenes, or one tile. Type to search.",
+        help="What the protocol holds out: a tenth of the patches, whole scenes, what the data set says, or one tile. "
+        "Type to search.",
     )
     health = load_health(dataset, size)
     patches = health.patches
@@ -42,6 +43,7 @@ def show_split(dataset: Dataset) -> None:
         return
     with show_errors():
         protocol, tile = splits[split]
+        patches = with_splits(patches, dataset, protocol)
         test = held_out(patches, protocol, tile)
         names = list(dataset.palette.names)
         parts = patches.assign(tile=np.where(test, "Held out", "Trained on"))

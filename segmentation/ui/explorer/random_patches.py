@@ -26,7 +26,8 @@ SEEDS = 2**31
 def random_patches(dataset: Dataset | None, model: Model) -> None:
     """Show held-out patches drawn at random, each as image, ground truth and prediction, as the article's figure 8."""
     run, palette = model.run, model.palette
-    if dataset is None or run.patches is None or dataset.palette != palette:
+    in_its_classes = run.in_its_classes(dataset) if dataset else None
+    if dataset is None or run.patches is None or in_its_classes is None:
         st.info("Random patches need a data set of the run's classes and an evaluated run: choose them in the sidebar.")
         return
     known = {scene.name for scene in dataset.scenes}
@@ -58,7 +59,7 @@ def random_patches(dataset: Dataset | None, model: Model) -> None:
     cards = st.grid(2, min_column_width=400)
     for row in chosen.itertuples():
         with cards, st.container(border=True), show_errors(ImageFileError):  # without a model there is no card at all
-            place = (dataset, row.scene, row.row, row.column, run.patch_size, run.stretch)
+            place = (in_its_classes, row.scene, row.row, row.column, run.patch_size, run.stretch)
             image, mask = load_patch(*place)
             truth = apply_void_policy(mask, run.protocol, palette)
             predicted = predict(model.path, load_patch_bands(*place)).classes

@@ -69,7 +69,8 @@ def choose_scene(dataset: Dataset | None, model: Model) -> Subject | None:
     if dataset is None:
         st.info("No data set is in use: choose one in the sidebar, or upload an image.")
         return None
-    if dataset.palette != model.palette:
+    in_its_classes = run.in_its_classes(dataset)
+    if in_its_classes is None:
         st.warning(
             f"{plain(run.name)} was trained on other classes than this data set has: choose a run trained on it, or "
             "upload an image.",
@@ -81,8 +82,8 @@ def choose_scene(dataset: Dataset | None, model: Model) -> Subject | None:
     warn_if_unknown("scene", "scene", names)
     name = left.selectbox("Scene", names, key="scene", bind="query-params", help="Type to search.")
     size = run.patch_size
-    scene = dataset.scene(name)
-    image, mask = load_scene(scene, dataset.palette, dataset.stretch_for(run.stretch))
+    scene = in_its_classes.scene(name)
+    image, mask = load_scene(scene, model.palette, dataset.stretch_for(run.stretch))
     height, width = mask.shape
     rows, columns = grid(height, width, size)
     places = {f"r{row:02d}c{column:02d}": (row, column) for row in range(rows) for column in range(columns)}
@@ -100,17 +101,17 @@ def choose_scene(dataset: Dataset | None, model: Model) -> Subject | None:
             image,
             mask,
             remark,
-            lambda run: load_bands(scene, dataset.palette, dataset.stretch_for(run.stretch)),
+            lambda run: load_bands(scene, model.palette, dataset.stretch_for(run.stretch)),
         )
     row, column = places[place]
-    image, mask = load_patch(dataset, name, row, column, size, run.stretch)
+    image, mask = load_patch(in_its_classes, name, row, column, size, run.stretch)
     patch = patch_name(name, row, column)
     return Subject(
         patch,
         image,
         mask,
         _part_of(run, dataset, name, patch),
-        lambda run: load_patch_bands(dataset, name, row, column, size, run.stretch),
+        lambda run: load_patch_bands(in_its_classes, name, row, column, size, run.stretch),
     )
 
 
@@ -125,6 +126,8 @@ def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
         return f"{run.name} was neither trained nor evaluated on it"
     if run.fingerprint != load_fingerprint(dataset):
         return f"{run.name} was trained and evaluated on other files, perhaps of another data set"
+    if run.metrics and run.metrics.model_of:
+        return f"{run.name} was scored on it, and as far as is known not trained"
     held_out = int((rows["part"] == "test").sum())
     if patch:
         return f"held out from {run.name}" if held_out else f"{run.name} was trained on it"

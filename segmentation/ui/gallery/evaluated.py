@@ -18,7 +18,7 @@ class EvaluatedRun:
 
     Args:
         run: The run.
-        dataset: The data set in use.
+        dataset: The data set in use, in the run's classes.
         patches: One row per patch, as `Run.patches`.
         palette: The classes.
     """

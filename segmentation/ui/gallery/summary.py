@@ -26,16 +26,16 @@ def check_evaluated(dataset: Dataset | None, run: Run | None) -> EvaluatedRun | 
         )
         return None
     known = {scene.name for scene in dataset.scenes}
-    if dataset.palette != run.palette or not set(run.patches["scene"]) & known:
+    in_its_classes = run.in_its_classes(dataset)
+    if in_its_classes is None or not set(run.patches["scene"]) & known:
         st.warning(
-            f"{plain(run.name)} was evaluated on "
-            f"{plain((run.config and run.config.dataset.name) or 'another data set')}, "
+            f"{plain(run.name)} was evaluated on {plain((run.dataset and run.dataset.name) or 'another data set')}, "
             "which is not the data set in use: choose that data set or another run in the sidebar.",
             icon=":material/swap_horiz:",
         )
         return None
     say_other_files(run, dataset, "pictures and scores may not belong together")
-    return EvaluatedRun(run, dataset, run.patches, run.palette)
+    return EvaluatedRun(run, in_its_classes, run.patches, run.palette)
 
 
 def summary(evaluated: EvaluatedRun) -> None:
@@ -47,7 +47,7 @@ def summary(evaluated: EvaluatedRun) -> None:
     for name in ("accuracy", "jaccard", "mean_iou", "mean_iou_without_unlabeled"):
         kind = Metrics.kinds[name]
         figures.metric(kind.heading, score(getattr(metrics, name)), help=f"{kind.meaning} {SCORED}")
-    st.caption(f"{protocol_line(metrics)} · held out: {DESCRIPTIONS[metrics.protocol]}")
+    st.caption(f"{protocol_line(metrics)} · {_scored(evaluated.run, metrics)}")
     # Charts that nobody sees are not drawn: each costs the browser a twentieth of a second.
     more = st.expander(
         "IoU by class and confusion matrix", key="matrix", bind="query-params", icon=":material/grid_on:"
@@ -68,3 +68,12 @@ def summary(evaluated: EvaluatedRun) -> None:
                 "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
                 "model is overconfident."
             )
+
+
+def _scored(run: Run, metrics: Metrics) -> str:
+    """Say what is scored."""
+    if metrics.protocol != "all":
+        return f"held out: {DESCRIPTIONS[metrics.protocol]}"
+    if run.config and run.config.dataset.fingerprint == run.fingerprint:
+        return "scored: every scene, though most were trained on"
+    return f"scored: {DESCRIPTIONS[metrics.protocol]}"

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from segmentation.backend import BACKENDS, installed_backends
 from segmentation.configuration import ARCHITECTURES, Configuration, Schedule, descriptions
 from segmentation.data.locate import check_allowed, runs_folder
-from segmentation.data.protocols import PROTOCOLS
+from segmentation.data.protocols import TRAINING_PROTOCOLS
 from segmentation.data.scenes import Dataset
 from segmentation.errors import DONE, RunError
 from segmentation.runs.run import Run
@@ -62,7 +62,11 @@ def _data_fields(cells: DeltaGenerator, dataset: Dataset) -> dict[str, Any]:
         help="lite0-unet starts from weights trained on ImageNet; lite0-unet-large looks at patches enlarged.",
     )
     protocol = cells.selectbox(
-        "Protocol", PROTOCOLS, list(PROTOCOLS).index(DEFAULT.protocol), key="train-protocol", help=about["protocol"]
+        "Protocol",
+        TRAINING_PROTOCOLS,
+        TRAINING_PROTOCOLS.index(DEFAULT.protocol),
+        key="train-protocol",
+        help=about["protocol"],
     )
     tile = cells.selectbox("Tile held out", dataset.tiles, key="train-tile", help=about["held_out_tile"])
     size = cells.number_input(

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import streamlit as st
 
+from segmentation.data.class_mapping import same_classes
 from segmentation.data.locate import runs_folder
 from segmentation.data.scenes import Dataset
 from segmentation.errors import NotAllowedError, RunError
@@ -28,16 +29,20 @@ def known_runs() -> list[Run]:
 
 
 def other_runs(run: Run, fits: Callable[[Run], bool]) -> dict[str, Run]:
-    """Return the other runs of a run's classes that fit, by name; this machine's come first."""
+    """Return the other runs of a run's classes, in their order, that fit, by name; this machine's come first."""
     found: dict[str, Run] = {}
     for other in known_runs():
-        if other.name != run.name and other.palette == run.palette and fits(other):
+        if other.name != run.name and _names(other) == _names(run) and fits(other):
             found.setdefault(other.name, other)
     return found
 
 
+def _names(run: Run) -> tuple[str, ...] | None:
+    return run.palette.names if run.palette else None
+
+
 def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
-    """Return the finished run that fits a data set best: trained on it, else of its classes, else any.
+    """Return the finished run that fits a data set best: scored on it, else of its classes, else any.
 
     Of equals it is this machine's newest, then the first of those shipped: their names put `dubai-best` first. Only
     where no run at all is finished, it is one that is not.
@@ -48,8 +53,9 @@ def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
     fitting = sorted(ours, key=lambda run: run.status.heartbeat, reverse=True) + shipped
     if dataset is None:
         return fitting[0]
-    alike = [run for run in fitting if run.model and run.palette == dataset.palette]
-    sized = [run for run in alike if run.config and run.config.dataset.scenes == len(dataset.scenes)]
+    known = [run for run in fitting if run.model and run.knows(dataset.palette)]
+    alike = [run for run in known if run.palette and same_classes(run.palette, dataset.palette)]
+    sized = [run for run in known if run.dataset and run.dataset.scenes == len(dataset.scenes)]
     if sized:  # only then: every file is read for the fingerprint
         fingerprint = load_fingerprint(dataset)
         alike = [run for run in sized if run.fingerprint == fingerprint] + alike

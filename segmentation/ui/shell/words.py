@@ -2,6 +2,7 @@
 
 import re
 
+from segmentation.data.palette import VOID_NAME
 from segmentation.runs.records import Metrics
 
 SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
@@ -21,8 +22,15 @@ def code(text: object) -> str:
 
 
 def protocol_line(metrics: Metrics) -> str:
-    """Say where scores come from: protocol, patches, pixels."""
-    return f"protocol {metrics.protocol} · {metrics.patches:,} held-out patches · {metrics.pixels:,} scored pixels"
+    """Say where scores come from, as Markdown: protocol, patches, pixels; whose model and which data if elsewhere."""
+    kind = "patches" if metrics.protocol == "all" else "held-out patches"
+    parts = [f"protocol {metrics.protocol} · {metrics.patches:,} {kind} · {metrics.pixels:,} scored pixels"]
+    if metrics.model_of:
+        parts.append(f"model of {plain(metrics.model_of)}")
+    if metrics.dataset and metrics.dataset.name:
+        parts.append(f"on {plain(metrics.dataset.name)}")
+    parts += [f"{plain(of)} counts as {plain(name or VOID_NAME)}" for of, name in (metrics.mapping or {}).items()]
+    return " · ".join(parts)
 
 
 def score(value: float | None) -> str:
