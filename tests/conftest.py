@@ -31,6 +31,9 @@ REAL = (
     PROJECT.parent / "shared" / "data" / "Semantic segmentation dataset",
 )
 
+LAYOUTS = PROJECT.parent / "shared" / "cases" / "layouts.py"
+"""Makes small data sets in many layouts."""
+
 COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
 """The article's mask colours, written out a second time so that a slip in the package shows."""
 
@@ -170,6 +173,17 @@ def real_dataset() -> Dataset:
     # Where the tests guard the project they may not pass by leaving out what counts most.
     outcome = pytest.fail if os.environ.get("CI") else pytest.skip
     return outcome("the real data set is not here: python -m segmentation download")
+
+
+@pytest.fixture(scope="session")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small data sets in many layouts, cut from the real one, and what is right about each."""
+    if not LAYOUTS.is_file():
+        outcome = pytest.fail if os.environ.get("CI") else pytest.skip
+        return outcome("the script that makes the layouts is not here")
+    folder = tmp_path_factory.mktemp("layouts")
+    subprocess.run([sys.executable, LAYOUTS, folder], check=True, capture_output=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
