@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,6 @@ from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.errors import AmbiguousDatasetError, DatasetNotFoundError
 
-CASES = PROJECT.parent / "shared" / "cases" / "layouts.py"
-
 NAMES = (
     *("deepglobe", "deepglobe-folders", "loveda", "landcoverai", "inria", "massachusetts", "mmseg", "split-inside"),
     *("split-outside", "singular", "capital", "lists", "floodnet", "uavid", "potsdam", "nir-16bit", "half-size-masks"),
@@ -25,17 +22,6 @@ NAMES = (
 
 VALUES = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3), np.ones((8, 8), np.uint8))
 """(16, 24): six classes in squares."""
-
-
-@pytest.fixture(scope="session")
-def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small data sets in many layouts, cut from the real one, and what is right about each."""
-    if not CASES.is_file():
-        outcome = pytest.fail if os.environ.get("CI") else pytest.skip
-        return outcome("the script that makes the layouts is not here")
-    folder = tmp_path_factory.mktemp("layouts")
-    subprocess.run([sys.executable, CASES, folder], check=True, capture_output=True)
-    return folder
 
 
 @pytest.fixture(autouse=True)
