@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from segmentation.data.description import write_declaration
@@ -81,7 +82,7 @@ def test_a_data_set_is_read_and_stretched_band_by_band(dataset: Dataset) -> None
     assert dataset.stretch.high == (1000, 2000, 3000, 4000)
 
 
-def test_people_are_shown_the_first_three_bands_or_those_that_are_named(dataset: Dataset) -> None:
+def test_people_are_shown_the_first_three_bands_or_those_that_are_named_or_tagged(dataset: Dataset) -> None:
     image, _ = read_scene(dataset.scenes[0], dataset.palette, dataset.stretch)
     assert np.array_equal(as_colors(image, dataset.stretch), image[..., :3])
     (dataset.root / "dataset.toml").write_text(ALL_ALIKE + "show_bands = [8, 4, 3]\n")
@@ -89,6 +90,12 @@ def test_people_are_shown_the_first_three_bands_or_those_that_are_named(dataset:
     assert np.array_equal(as_colors(image, named), image[..., [3, 2, 1]])
     with Raster(dataset.scenes[0].image, stretch=named) as raster:
         assert np.array_equal(raster.overview(WIDTH), image[..., [3, 2, 1]])
+    for scene in dataset.scenes:
+        with rasterio.open(scene.image, "r+") as file:
+            kinds = (ColorInterp.undefined, ColorInterp.blue, ColorInterp.green, ColorInterp.red)
+            file.colorinterp = [*kinds, *[ColorInterp.undefined] * 8]
+    (dataset.root / "dataset.toml").write_text(ALL_ALIKE)
+    assert find_dataset(dataset.root).stretch.shown == (4, 3, 2)
     (dataset.root / "dataset.toml").write_text("bands = [8, 2]")
     two = find_dataset(dataset.root).stretch
     image, _ = read_scene(dataset.scenes[0], dataset.palette, two)
