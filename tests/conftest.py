@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: a small labelled data set on disk, the real one, and one short training."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -32,7 +33,7 @@ REAL = (
 )
 
 LAYOUTS = PROJECT.parent / "shared" / "cases" / "layouts.py"
-"""Makes small data sets in many layouts."""
+"""The script that makes data sets in many layouts."""
 
 COLORS = ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41), (155, 155, 155))
 """The article's mask colours, written out a second time so that a slip in the package shows."""
@@ -198,6 +199,25 @@ def real_counts(real_dataset: Dataset) -> dict[str, np.ndarray]:
         of_color = [np.count_nonzero(code == key) for key in keys]
         counts[scene.name] = np.array([*of_color, code.size - sum(of_color)])
     return counts
+
+
+@pytest.fixture(scope="session")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small data sets in many layouts, cut from the real one, and what is right about each."""
+    if not LAYOUTS.is_file():
+        outcome = pytest.fail if os.environ.get("CI") else pytest.skip
+        return outcome("the script that makes the layouts is not here")
+    folder = tmp_path_factory.mktemp("layouts")
+    subprocess.run([sys.executable, LAYOUTS, folder], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def four_bands(layouts: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Four scenes of four bands of 16 bits, all of which are chosen; not to be changed."""
+    root = shutil.copytree(layouts / "nir-16bit", tmp_path_factory.mktemp("bands") / "Near infrared")
+    (root / "dataset.toml").write_text("bands = [1, 2, 3, 4]\n")
+    return find_dataset(root)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,10 @@ def described(dataset: Dataset) -> Iterator[str]:
     yield f"  masks     {dataset.encoding}"
     yield f"  classes   {names}{' (nothing names them)' if dataset.guessed else ''}"
     stretch = dataset.stretch
+    if stretch and dataset.bands:
+        trained_on = ", ".join(map(str, dataset.bands))
+        shown = ", ".join(str(dataset.bands[channel]) for channel in stretch.shown_channels)
+        yield f"  bands     {trained_on} are trained on, {shown} are shown"
     if stretch:
         limits = ", ".join(f"{low:,.6g}–{high:,.6g}" for low, high in zip(stretch.low, stretch.high, strict=True))
         yield f"  stretch   {limits} in each band become 0–255, the same in all scenes"

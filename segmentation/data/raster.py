@@ -101,6 +101,7 @@ class Raster:
         height: In pixels.
         width: In pixels.
         channels: Bands of what is read: as many as are chosen, or three.
+        tagged: The numbers of the bands that tags say are red, green and blue; empty if they do not say all three.
         unplaced: Why the file does not say where it lies, as the rest of a sentence about it; None if it does.
         system: Name of its coordinate reference system, such as ``EPSG:32640``; None if it does not say where it lies.
         is_geographic: Whether its coordinates are angles.
@@ -139,6 +140,7 @@ class Raster:
             self.height: int = about["height"]
             self.width: int = about["width"]
             self.channels: int = about["channels"]
+            self.tagged: tuple[int, ...] = tuple(about["tagged"])
             self.unplaced: str | None = about["unplaced"]
             self.system: str | None = about["system"]
             self.is_geographic: bool = about["geographic"]

@@ -167,12 +167,8 @@ class Reader:
 
     def about(self) -> dict:
         """Return the image's size and where it lies: ``unplaced`` is why it does not say that, or None."""
-        about = {
-            "height": self.height,
-            "width": self.width,
-            "channels": self.channels,
-            "unplaced": self._why_unplaced(),
-        }
+        about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced()}
+        about |= {"channels": self.channels, "tagged": _tagged_bands(self._file)}
         if about["unplaced"]:
             return about | {"crs": None, "transform": None, "system": None, "geographic": False}
         code = self._crs.to_epsg()
@@ -377,11 +373,14 @@ def _without_grids(part: object) -> object:
 
 def _color_bands(file: rasterio.DatasetReader) -> list[int]:
     """Return the numbers of the bands that are red, green and blue, or of the one that is grey, counted from 1."""
+    return _tagged_bands(file) or ([1, 2, 3] if file.count >= 3 else [1])
+
+
+def _tagged_bands(file: rasterio.DatasetReader) -> list[int]:
+    """Return the numbers of the bands that tags say are red, green and blue; empty if they do not say all three."""
     tagged = {kind: band for band, kind in reversed(list(enumerate(file.colorinterp, 1)))}
     wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(kind in tagged for kind in wanted):
-        return [tagged[kind] for kind in wanted]
-    return [1, 2, 3] if file.count >= 3 else [1]
+    return [tagged[kind] for kind in wanted] if all(kind in tagged for kind in wanted) else []
 
 
 def _square_metres(latitude: np.ndarray, ellipsoid: Ellipsoid) -> np.ndarray:

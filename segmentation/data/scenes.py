@@ -93,7 +93,7 @@ class Dataset:
         guessed: Whether the classes' names are made up, since nothing tells them.
         bands: The bands that networks see, counted from 1; empty for those that the files' tags say are red, green and
             blue, or the first three.
-        shown: Those of them that people see, as `Stretch` says.
+        shown: Those of them that people see, as `Stretch` says; empty also for those that the files' tags say.
         limits: What becomes 0 and 255 in each band; empty for what a sample of the scenes says.
         patterns: Of the paths of images and masks, as ``dataset.toml`` would say them; empty where none does.
     """
@@ -144,10 +144,7 @@ class Dataset:
         Values of more than 8 bits are stretched: between the limits that ``dataset.toml`` says, else as a sample
         of the scenes says. None where none of them has more than 8 bits and nobody has chosen bands.
         """
-        if self.limits:
-            low, high = zip(*self.limits, strict=True)
-            return Stretch(low, high, self.bands, self.shown)
-        return stretch_of([scene.image for scene in self.scenes], self.bands, self.shown)
+        return stretch_of([scene.image for scene in self.scenes], self.bands, self.shown, self.limits)
 
     def stretch_for(self, trained_with: Stretch | None) -> Stretch | None:
         """Return how its images are read for a network: as for those that the network was trained on.

@@ -11,10 +11,11 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
-from segmentation.data.description import write_declaration
+from segmentation.data.description import described, write_declaration
 from segmentation.data.locate import PROJECT
 from segmentation.data.palette import VOID
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
+from segmentation.data.stretch import as_colors
 from segmentation.errors import DeclarationError, StorageError
 
 EXAMPLES = re.findall(r"```toml\n(.*?)```", (PROJECT / "docs" / "data.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -48,8 +49,8 @@ def declare(root: Path, example: int) -> Dataset:
     return find_dataset(root)
 
 
-def test_there_are_ten_examples() -> None:
-    assert len(EXAMPLES) == 10
+def test_there_are_eleven_examples() -> None:
+    assert len(EXAMPLES) == 11
 
 
 def test_folders_of_other_names(tmp_path: Path) -> None:
@@ -122,6 +123,17 @@ def test_bands_and_their_stretch(tmp_path: Path) -> None:
     assert np.abs(image - np.moveaxis(expected, 0, -1)).max() <= 0.5 + 1e-9
 
 
+def test_four_bands_of_which_three_are_shown(tmp_path: Path) -> None:
+    shallow = np.random.default_rng(1).integers(0, 255, (12, *VALUES.shape), np.uint8)
+    georeferenced(tmp_path / "images/a.tif", shallow)
+    put(tmp_path / "masks/a.png", VALUES)
+    dataset = declare(tmp_path, 8)
+    image, _ = read_scene(dataset.scenes[0], dataset.palette, dataset.stretch)
+    assert np.array_equal(image, np.moveaxis(shallow[[3, 2, 1, 7]], 0, -1))
+    assert np.array_equal(as_colors(image, dataset.stretch), np.moveaxis(shallow[[7, 3, 2]], 0, -1))
+    assert "bands     4, 3, 2, 8 are trained on, 8, 4, 3 are shown" in "\n".join(described(dataset))
+
+
 def test_bands_of_eight_bits(tmp_path: Path) -> None:
     shallow = np.random.default_rng(1).integers(0, 255, (4, *VALUES.shape), np.uint8)
     georeferenced(tmp_path / "images/a.tif", shallow)
@@ -138,7 +150,7 @@ def test_splits_by_lists_and_names(tmp_path: Path) -> None:
         put(tmp_path / f"masks/{name}.png", VALUES)
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/learn.txt").write_text("east_1\neast_2.png\n")
-    splits = {scene.image.stem: scene.split for scene in declare(tmp_path, 8).scenes}
+    splits = {scene.image.stem: scene.split for scene in declare(tmp_path, 9).scenes}
     assert splits == {"east_1": "train", "east_2": "train", "west_1": "test", "north_1": "test", "north_2": ""}
 
 
@@ -155,7 +167,7 @@ def test_polygons_with_their_attribute(tmp_path: Path, monkeypatch: pytest.Monke
     features = [square("arable", 0, 0, 10, 16), square("barn", 2, 2, 5, 6), square("lake", 20, 0, 24, 4)]
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
     (tmp_path / "survey.geojson").write_text(json.dumps({"features": features, "crs": crs}))
-    dataset = declare(tmp_path, 9)
+    dataset = declare(tmp_path, 10)
     expected = np.full(VALUES.shape, VOID, np.uint8)
     expected[:, :10] = 0
     expected[2:6, 2:5] = 1
@@ -170,7 +182,11 @@ def test_polygons_with_their_attribute(tmp_path: Path, monkeypatch: pytest.Monke
         ("image = 'a/{stem}.png'", "says 'image', which means nothing"),
         ("images = 3", "of the wrong kind"),
         ("images = 'a/{stem}.png'\nmasks = 'b/{stem}.png'", "0 images fit 'a/{stem}.png'"),
-        ("bands = [1, 2]", "three of them, or one"),
+        ("bands = [1, 0]", "1 to 12 of them, counted from 1"),
+        ("bands = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]", "1 to 12 of them, counted from 1"),
+        ("bands = [1, 2, 3, 4]\nshow_bands = [1, 2, 5]", "three of bands, or one"),
+        ("bands = [1, 2, 3, 4]\nshow_bands = [1, 2]", "three of bands, or one"),
+        ("bands = [1, 2]\nstretch = [[0, 9]]", "a lower and a higher value for each band"),
         ("stretch = [[5, 2]]", "a lower and a higher value"),
         ("[[classes]]\nname = 'A'\nvalue = -1", "whole numbers from 0"),
         ("[[classes]]\nname = 'A'\ncolor = 'red'", "of the wrong kind"),

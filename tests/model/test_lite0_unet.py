@@ -59,6 +59,22 @@ def test_the_stem_computes_what_its_weights_say(model: keras.Model, weights: dic
     assert output_of(model, "stem_relu", image)[row, column] == pytest.approx(by_hand, abs=1e-4)
 
 
+@pytest.mark.parametrize("bands", [1, 2, 4, 12])
+def test_a_grey_picture_gives_the_same_whatever_its_number_of_bands(model: keras.Model, bands: int) -> None:
+    """So that the statistics of ImageNet's normalization hold for any number of bands."""
+    grey = np.random.default_rng(4).integers(0, 256, (64, 64, 1)).astype("float32")
+    of_bands = output_of(build("lite0-unet", 64, 6, bands), "stem_relu", np.repeat(grey, bands, axis=-1))
+    assert of_bands == pytest.approx(output_of(model, "stem_relu", np.repeat(grey, 3, axis=-1)), abs=1e-4)
+
+
+def test_bands_beyond_blue_begin_with_the_mean_of_the_colours_filters(weights: dict[str, np.ndarray]) -> None:
+    colors = weights["_conv_stem.weight"].transpose(2, 3, 1, 0)
+    (kernel,) = build("lite0-unet", 64, 6, 5).get_layer("stem_conv").get_weights()
+    assert kernel[:, :, :3] == pytest.approx(colors * 3 / 5, abs=1e-6)
+    for band in (3, 4):
+        assert kernel[:, :, band] == pytest.approx(colors.mean(axis=2) * 3 / 5, abs=1e-6)
+
+
 def test_a_depthwise_layer_computes_what_its_weights_say(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
     image = np.random.default_rng(2).integers(0, 256, (64, 64, 3)).astype("float32")
     entry = output_of(model, "stem_relu", image)

@@ -51,8 +51,8 @@ CUT = Configuration(architecture="tiny", patch_size=32, protocol="scene", epochs
 tiny = partial(unet, filters=(8,), bottleneck=8)
 
 
-def without_dropout(patch_size: int, classes: int) -> keras.Model:
-    model = tiny(patch_size, classes)
+def without_dropout(patch_size: int, classes: int, bands: int = 3) -> keras.Model:
+    model = tiny(patch_size, classes, bands)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0

@@ -61,6 +61,27 @@ def test_light_colour_and_sharpness_are_changed_in_images_only(name: str) -> Non
     assert (changed.shape, changed.dtype) == (images.shape, images.dtype)
 
 
+@pytest.mark.parametrize("name", ["flips_and_rotations", "brightness", "contrast", "haze", "blur"])
+@pytest.mark.parametrize("bands", [1, 2, 4, 12])
+def test_each_of_any_number_of_bands_is_changed_as_a_grey_picture_is(name: str, bands: int) -> None:
+    """Also where Pillow would take the fourth band for transparency."""
+    images = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, bands), np.uint8)
+    how = configuration(**{name: True if name == "flips_and_rotations" else 0.5})
+    changed, masks = augment(images, images[..., 0], how, np.random.default_rng(1))
+    for band in range(bands):
+        grey = np.repeat(images[..., band, None], 3, axis=-1)
+        expected, same = augment(grey, images[..., 0], how, np.random.default_rng(1))
+        assert np.array_equal(changed[..., band], expected[..., 0])
+        assert np.array_equal(masks, same)
+
+
+@pytest.mark.parametrize("bands", [1, 2, 4, 12])
+def test_hue_is_turned_only_where_there_are_three_bands(bands: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, bands), np.uint8)
+    changed, _ = augment(images, images[..., 0], configuration(hue=0.5), np.random.default_rng(1))
+    assert np.array_equal(changed, images)
+
+
 def test_brightness_shifts_a_patch_by_no_more_than_its_share() -> None:
     images = np.full((300, SIZE, SIZE, 3), 128, np.uint8)
     masks = np.zeros((300, SIZE, SIZE), np.uint8)

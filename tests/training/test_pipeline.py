@@ -1,6 +1,7 @@
 """From patches to batches: what is shown, in which order, and how it is changed on the way."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -193,3 +194,17 @@ def test_what_is_changed_on_the_device_is_what_would_be_changed_here(patches: Pa
         differences = np.abs(device_images.astype(int) - images)
         assert differences.max() <= 8
         assert differences.mean() <= 1
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+def test_images_of_any_number_of_bands_are_cut_and_changed_here_and_on_the_device(patches: Patches, bands: int) -> None:
+    images = np.repeat(patches.images[..., :1], bands, axis=-1) + np.arange(bands, dtype=np.uint8)
+    of_bands = replace(patches, images=images)
+    here = listed(training_batches(of_bands, PART, configuration(**AUGMENTED)))
+    there = listed(training_batches(of_bands, PART, configuration(**AUGMENTED), on_device=True))
+    of_colors = listed(training_batches(patches, PART, configuration(**AUGMENTED | {"hue": 0.0})))
+    for (seen, masks), (device_seen, device_masks), (colors, _) in zip(here, there, of_colors, strict=True):
+        assert seen.shape == (*masks.shape, bands)
+        assert np.array_equal(seen[..., 0], colors[..., 0])
+        assert np.array_equal(device_masks, masks)
+        assert np.abs(device_seen.astype(int) - seen).max() <= 8
