@@ -196,7 +196,7 @@ def load_patches(
     grids = [_grid_of(scene, size) for scene in scenes]
     total = sum(rows * columns for rows, columns in grids)
     images, masks = _room(total, size, size, 3), _room(total, size, size)
-    tables, skipped, unlabelled, resized, unreadable, filled = [], [], [], [], 0, 0
+    tables, skipped, unlabelled, resized, filled = [], [], [], [], 0
     stretch = stretch or dataset.stretch
     for done, (scene, (rows, columns)) in enumerate(zip(scenes, grids, strict=True), 1):
         try:
@@ -213,11 +213,10 @@ def load_patches(
             if count and scene.mask_size() != mask.shape:
                 resized.append(scene.name)
         except ImageFileError as error:
-            unreadable += 1
             skipped.append(f"{scene.name}: {error}")
         if progress:
             progress(done, len(scenes))
-    if unreadable == len(scenes):
+    if not tables:
         raise ConfigurationError(f"No scene of {dataset.root} could be used; the first is {skipped[0]}")
     if not filled:
         raise ConfigurationError(
