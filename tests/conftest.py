@@ -177,17 +177,6 @@ def real_dataset() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small data sets in many layouts, cut from the real one, and what is right about each."""
-    if not LAYOUTS.is_file():
-        outcome = pytest.fail if os.environ.get("CI") else pytest.skip
-        return outcome("the script that makes the layouts is not here")
-    folder = tmp_path_factory.mktemp("layouts")
-    subprocess.run([sys.executable, LAYOUTS, folder], check=True, capture_output=True)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def real_counts(real_dataset: Dataset) -> dict[str, np.ndarray]:
     """Pixels of every mask of the real set by scene name: six classes, then black, then any other colour."""
     keys = [red << 16 | green << 8 | blue for red, green, blue in [*COLORS, (0, 0, 0)]]

@@ -14,7 +14,7 @@ from segmentation.data.class_mapping import read_mapping
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
 from segmentation.data.scenes import find_dataset
-from segmentation.errors import DONE, ConfigurationError, RunError
+from segmentation.errors import DONE, ConfigurationError, RunError, printable
 from segmentation.inference.export import Format
 from segmentation.inference.options import Inference
 from segmentation.runs.records import Metrics
@@ -114,15 +114,17 @@ def evaluate(
         raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
     from segmentation.evaluation.evaluate import evaluate_run
 
+    target = runs / save_as if save_as else None
     inference = Inference(tta=tta, bfloat16=bfloat16)
     with dataset_at(data) as dataset, progress_bar("done") as progress:
         named = read_mapping(mapping, dataset.palette, chosen.palette) if mapping else None
-        target = runs / save_as if save_as else None
         metrics, _ = evaluate_run(
             chosen, dataset, protocol, held_out_tile, save, inference, progress, remark, named, target
         )
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
     print_scores("".join([chosen.name, *ways]), metrics)
+    if target:
+        print(f"{chosen.name}'s model and these scores are the run {target.name}, in {printable(str(runs))}")
     return DONE
 
 

@@ -105,6 +105,14 @@ def cut(array: np.ndarray, size: int) -> np.ndarray:
     return blocks.swapaxes(1, 2).reshape(rows * columns, size, size, *array.shape[2:])
 
 
+def _cut_into(patches: np.ndarray, array: np.ndarray) -> None:
+    """Cut (height, width, …) into the room for its patches, by strips: a large scene is not held twice."""
+    size = patches.shape[1]
+    columns = grid(array.shape[0], array.shape[1], size)[1]
+    for row, first in enumerate(range(0, len(patches), columns or 1)):
+        patches[first : first + columns] = cut(array[row * size : (row + 1) * size], size)
+
+
 def join(patches: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Put (rows · columns, size, size, …) back together as (rows · size, columns · size, …): the inverse of `cut`."""
     if len(patches) != rows * columns:
@@ -197,13 +205,13 @@ def load_patches(
     total = sum(rows * columns for rows, columns in grids)
     stretch = stretch or dataset.stretch
     images, masks = _room(total, size, size, stretch.channels if stretch else COLORS), _room(total, size, size)
-    tables, skipped, unlabelled, resized, unreadable, filled = [], [], [], [], 0, 0
+    tables, skipped, unlabelled, resized, filled = [], [], [], [], 0
     for done, (scene, (rows, columns)) in enumerate(zip(scenes, grids, strict=True), 1):
         try:
             image, mask = read_scene(scene, dataset.palette, stretch)
             count = rows * columns
-            images[filled : filled + count] = cut(image, size)
-            masks[filled : filled + count] = cut(apply_void_policy(mask, protocol, dataset.palette), size)
+            _cut_into(images[filled : filled + count], image)
+            _cut_into(masks[filled : filled + count], apply_void_policy(mask, protocol, dataset.palette))
             filled += count
             tables.append(patch_table(scene.name, scene.tile, rows, columns))
             if not count:
@@ -213,11 +221,10 @@ def load_patches(
             if count and scene.mask_size() != mask.shape:
                 resized.append(scene.name)
         except ImageFileError as error:
-            unreadable += 1
             skipped.append(f"{scene.name}: {error}")
         if progress:
             progress(done, len(scenes))
-    if unreadable == len(scenes):
+    if not tables:
         raise ConfigurationError(f"No scene of {dataset.root} could be used; the first is {skipped[0]}")
     if not filled:
         raise ConfigurationError(

@@ -53,19 +53,16 @@ def evaluate_run(
         The scores of the held-out part, and the contents of patches.csv or its held-out part.
 
     Raises:
-        RunError: If the run's classes are not the data set's, its model cannot be loaded, or the scores would take the
-            place of others.
+        RunError: If the run knows none of the classes, its model cannot be loaded, or other scores would be replaced.
         BackendError: If what computes the model cannot be loaded.
         ConfigurationError: If the protocol does not suit the data set.
-        StorageError: If the scores cannot be written.
     """
     if run.config is None or run.palette is None:
         raise RunError(f"It cannot be read how {run.name} was trained: choose another run.")
     trained_with = run.config.hyper_parameters
     if protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
-    if mapping is None:
-        mapping = run.mapping
+    mapping = run.mapping if mapping is None else mapping
     fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
     in_its_classes = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
     predictor = Predictor(run.folder / BEST, inference.bfloat16)
@@ -75,19 +72,18 @@ def evaluate_run(
     for remark in patches.remarks(in_its_classes, protocol):
         tell(remark)
     scored_on = _record(dataset, fingerprint, patches, test) if save_as else None
-    if not save:
+    if not (save or test.all()):  # a copy of everything may be larger than memory
         table = patches.table[test].reset_index(drop=True)
         patches = replace(patches, images=patches.images[test], masks=patches.masks[test], table=table)
         test = test[test]
     fold = Fold(np.flatnonzero(~test), np.flatnonzero(test), protocol)
     metrics, table = evaluate(predictor, patches, fold, run.palette, progress, inference.tta)
-    metrics = replace(metrics, mapping=dict(mapping) if mapping else None)
-    if save:
-        write_scores(run.folder, metrics, table)
+    model_of = run.model_of if save_as else None
+    metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
     if save_as:
-        whose = run.metrics and run.metrics.model_of
-        metrics = replace(metrics, model_of=whose or run.name, dataset=scored_on)
         write_elsewhere(run, save_as, metrics, table)
+    elif save:
+        write_scores(run.folder, metrics, table)
     return metrics, table
 
 

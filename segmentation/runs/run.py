@@ -157,6 +157,11 @@ class Run:
         """The run's class of those classes of the data set scored whose names differ."""
         return self.metrics.mapping if self.metrics else None
 
+    @property
+    def model_of(self) -> str:
+        """The name of the run whose model it has: its own, unless it holds another's scores on other data."""
+        return (self.metrics and self.metrics.model_of) or self.name
+
     def knows(self, palette: Palette) -> bool:
         """Tell whether a class of a data set is one of the run's, by name or as its scores say."""
         return self.palette is not None and set(match_classes(palette, self.palette, self.mapping)) != {VOID}

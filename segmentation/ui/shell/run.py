@@ -42,7 +42,7 @@ def _names(run: Run) -> tuple[str, ...] | None:
 
 
 def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
-    """Return the finished run that fits a data set best: scored on it, else of its classes, else any.
+    """Return the finished run that fits a data set best: scored on it, else of its classes, else of one of them.
 
     Of equals it is this machine's newest, then the first of those shipped: their names put `dubai-best` first. Only
     where no run at all is finished, it is one that is not.
@@ -59,7 +59,7 @@ def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
     if sized:  # only then: every file is read for the fingerprint
         fingerprint = load_fingerprint(dataset)
         alike = [run for run in sized if run.fingerprint == fingerprint] + alike
-    return (alike or fitting)[0]
+    return (alike or known or fitting)[0]
 
 
 def say_other_files(run: Run, dataset: Dataset, therefore: str) -> None:
