@@ -84,10 +84,9 @@ class Stretch:
         """Return how to read the same images for a network of three bands: itself, or the bands that are shown."""
         if self.channels == COLORS:
             return self
-        low, high, bands = (
-            tuple(of[channel] for channel in self.shown_channels) for of in (self.low, self.high, self.bands)
-        )
-        return Stretch(low, high, bands)
+        shown = self.shown_channels
+        low, high = (tuple(limits[channel] for channel in shown) for limits in (self.low, self.high))
+        return Stretch(low, high, tuple(self.bands[channel] for channel in shown))
 
 
 def can_be_shown(shown: Sequence[int], bands: Sequence[int]) -> bool:

@@ -1,6 +1,7 @@
 """Changes to training patches that leave a nadir image plausible. Masks follow in place, never in value."""
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ class Windows:
         if side == size:
             return image, mask
         return (
-            _by_pillow(image, lambda picture: picture.resize((size, size), Image.Resampling.BILINEAR)),
+            _by_pillow(image, methodcaller("resize", (size, size), Image.Resampling.BILINEAR)),
             np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)),
         )
 
@@ -144,8 +145,7 @@ def change(images: np.ndarray, masks: np.ndarray, changes: Changes) -> Batch:
         if hue and images.shape[-1] == COLORS:
             images[i] = _turn_hue(images[i], hue)
         if blur:
-            gaussian = ImageFilter.GaussianBlur(float(blur))
-            images[i] = _by_pillow(images[i], lambda picture, gaussian=gaussian: picture.filter(gaussian))
+            images[i] = _by_pillow(images[i], methodcaller("filter", ImageFilter.GaussianBlur(float(blur))))
         if light != [1, 0, 0]:
             images[i] = relit(*light)[images[i]]
     return images, masks

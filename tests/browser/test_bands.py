@@ -41,7 +41,7 @@ def address(serve: Callable[..., str], four_bands: Dataset, run: Run) -> str:
     ("path", "shown"),
     [
         ("", "Near infrared"),
-        ("Dataset_browser?view=Scene", "near-infrared/area0"),
+        ("Dataset_browser?view=One+scene", "near-infrared/area0"),
         ("Prediction_explorer?run=four", "near-infrared/area0, 480 × 480 px"),
         ("Prediction_explorer?run=four&source=Random+patches", "held-out patches, seed 0"),
         ("Worst-case_gallery?run=four", "prediction of four"),
