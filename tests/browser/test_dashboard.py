@@ -270,7 +270,9 @@ def test_the_gallery_ranks_as_the_shipped_model_predicts(
         cards = page.locator("[data-testid=stMain] [data-testid=stVerticalBlock] code")
         shown += cards.all_inner_texts()
         page.get_by_role("button", name="Next page").click()
-        expect(page.locator("[data-testid=stMain] strong", has_text=re.compile(rf"^{len(shown) + 1}\.$"))).to_be_visible()
+        expect(
+            page.locator("[data-testid=stMain] strong", has_text=re.compile(rf"^{len(shown) + 1}\.$"))
+        ).to_be_visible()
         settle(page)
     assert shown == [name for _, _, name in ranked[: len(shown)]]
     assert len(shown) == 16
