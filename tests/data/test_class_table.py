@@ -202,7 +202,7 @@ def test_splits_patterns_and_limits_are_kept(tmp_path: Path) -> None:
 
 def test_one_of_two_kinds_of_masks_is_chosen_and_saved(tmp_path: Path) -> None:
     root = write(tmp_path / "city", VALUES, "label_images")
-    write(root, np.array([(40 * value, 90, 0) for value in range(8)], np.uint8)[VALUES], "masks_color")
+    write(root, np.array([(30 * value, 90, 0) for value in range(8)], np.uint8)[VALUES], "masks_color")
     with pytest.raises(AmbiguousDatasetError):
         find_dataset(root)
     choices = mask_choices(root, [tmp_path])
