@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 Settle = Callable[[Page], None]
 
-COLUMNS = ("Drawn", "In masks", "Share, %", "Class", "Colour", "Part of", "Ignored")
+COLUMNS = ("Drawn", "In masks", "Share, %", "Class", "Colour", "Part of", "Ignore")
 """The table's columns, from left to right."""
 
 VALUES = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3), np.ones((32, 32), np.uint8))
@@ -59,18 +59,21 @@ def add(page: Page, folder: Path, button: str = "Set it up first") -> None:
 
 def cell(page: Page, row: int, column: str) -> None:
     """Select a cell of the table by the keyboard, from the first one on."""
-    table = page.locator("[data-testid=stDataFrame] canvas").first
+    table = page.locator("[data-testid=stDataFrame] .dvn-scroller")  # lies over the canvas
     table.click(position={"x": 20, "y": 52})
+    expect(page.locator("#glide-cell-0-0")).to_have_attribute("aria-selected", "true")
     for _ in range(row):
         page.keyboard.press("ArrowDown")
     for _ in range(COLUMNS.index(column)):
         page.keyboard.press("ArrowRight")
+    expect(page.locator(f"#glide-cell-{COLUMNS.index(column)}-{row}")).to_have_attribute("aria-selected", "true")
 
 
 def type_into(page: Page, row: int, column: str, text: str) -> None:
     """Type into a cell of the table, or choose from its list."""
     cell(page, row, column)
     page.keyboard.press("Enter")
+    page.wait_for_function("() => ['INPUT', 'TEXTAREA'].includes(document.activeElement.tagName)")
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type(text)
     page.keyboard.press("Enter")
@@ -89,6 +92,7 @@ def test_classes_are_named_merged_and_ignored_then_browsed_and_trained_on(
     expect(page.get_by_text("Found: 7 scenes in")).to_be_visible()
     expect(page.get_by_alt_text(re.compile("^Mask of"))).to_have_count(5)
     expect(page.get_by_alt_text(re.compile("^Overlay of"))).to_have_count(5)
+    settle(page)
     for row, name in enumerate(("Road", "House", "Tree")):
         type_into(page, row, "Class", name)
         expect(chips(page).nth(row)).to_have_text(name)
@@ -101,7 +105,7 @@ def test_classes_are_named_merged_and_ignored_then_browsed_and_trained_on(
     expect(chips(page)).to_have_text(["Road", "House", "Tree", "Class 4", "Class 5", "No class"])
     type_into(page, 4, "Class", "Tree")
     expect(chips(page)).to_have_text(["Road", "House", "Tree", "Class 5", "No class"])
-    cell(page, 5, "Ignored")
+    cell(page, 5, "Ignore")
     page.keyboard.press("Space")
     expect(chips(page)).to_have_text(["Road", "House", "Tree", "No class"])
     page.get_by_role("button", name="Save and use").click()

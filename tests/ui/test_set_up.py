@@ -70,7 +70,7 @@ def test_the_table_holds_what_masks_hold_and_the_save_what_was_typed(set_up: Ope
             1: {"Class": "House"},
             2: {"Class": "Tree"},
             3: {"Part of": "House"},
-            4: {"Ignored": True},
+            4: {"Ignore": True},
             5: {"Class": "Tree"},
         },
     )
@@ -102,9 +102,9 @@ def test_what_a_declaration_says_is_the_start_and_it_is_kept(set_up: Open, tmp_p
     table = at.data_editor[0].value
     assert table["Class"].tolist() == ["Low", "Low", "Pond", "X", "Class 4", "Class 5"]
     assert table["Part of"].tolist()[2] == "Low"
-    assert table["Ignored"].tolist() == [False, False, False, True, True, True]
+    assert table["Ignore"].tolist() == [False, False, False, True, True, True]
     assert any("kept as dataset.toml.old" in caption.value for caption in at.caption)
-    edit(at, {4: {"Ignored": False, "Class": "High"}})
+    edit(at, {4: {"Ignore": False, "Class": "High"}})
     save(at)
     assert find_dataset(root).palette.names == ("Low", "High")
     assert (root / "dataset.toml.old").read_text() == before

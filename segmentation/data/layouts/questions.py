@@ -7,7 +7,7 @@ from segmentation.data.encodings import MaskLook, looks
 from segmentation.data.layouts.found import Found
 from segmentation.data.layouts.listing import Listing
 from segmentation.data.layouts.names import role_of_path
-from segmentation.errors import AmbiguousDatasetError, DatasetNotFoundError
+from segmentation.errors import AmbiguousDatasetError, DatasetNotFoundError, printable
 
 LOOKED_AT = 3
 """Masks of each kind that are opened to say what they look like."""
@@ -62,7 +62,10 @@ def kinds_of_masks(root: Path, found: list[Found]) -> dict[str, tuple[str, str]]
     if len(patterned) < 2:
         return {}
     return {
-        f"{reading.masks}: {len(reading.pairs):,} masks, {_looks_like(root, reading)}": (reading.images, reading.masks)
+        printable(f"{reading.masks}: {len(reading.pairs):,} masks, {_looks_like(root, reading)}"): (
+            reading.images,
+            reading.masks,
+        )
         for reading in patterned
     }
 

@@ -9,6 +9,7 @@ from segmentation.data.declaration import DECLARATION, declaration_file
 from segmentation.data.health import FINDINGS
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.scenes import Dataset
+from segmentation.errors import printable
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
 from segmentation.ui.home.set_up import link_to_set_up
@@ -43,7 +44,7 @@ def dataset_card(dataset: Dataset | None) -> tuple[DeltaGenerator, DeltaGenerato
             read_as = declaration_file(dataset.root)
             st.caption(
                 f"Folder {code(dataset.root.name)}" + (f", read as {DECLARATION} says" if read_as else ""),
-                help=code(read_as) if read_as else None,
+                help=code(printable(str(read_as))) if read_as else None,
                 width="content",
             )
             link_to_set_up("Change how it is read")

@@ -10,7 +10,7 @@ from segmentation.data.class_table import ClassRow, row_classes, spoken
 from segmentation.data.classes import Meaning
 from segmentation.data.palette import VOID, color_of_hex
 
-NAME, COLOR, MERGE, IGNORE = "Class", "Colour", "Part of", "Ignored"
+NAME, COLOR, MERGE, IGNORE = "Class", "Colour", "Part of", "Ignore"
 """The columns that can be edited."""
 
 ALL_SHOWN = 24
@@ -78,16 +78,16 @@ def edit_classes(rows: Sequence[ClassRow], changed: Sequence[ClassRow], meaning:
         height="content" if len(rows) <= ALL_SHOWN else 35 * (ALL_SHOWN + 1),
         disabled=["Drawn", "In masks", "Share, %"],
         column_config={
-            "Drawn": column.ImageColumn(width=60, help="How its pixels are drawn; a cross where they are void."),
-            "In masks": column.TextColumn(width=110, help="The value or colour in the masks, or the outlines' name."),
-            "Share, %": column.NumberColumn(width=90, format="%.1f", help="Of the pixels of a sample of the masks."),
-            NAME: column.TextColumn(width=220, help="The class's name. Rows of the same name are one class."),
+            "Drawn": column.ImageColumn(width=50, help="How its pixels are drawn; a cross where they are void."),
+            "In masks": column.TextColumn(width=68, help="The value or colour in the masks, or the outlines' name."),
+            "Share, %": column.NumberColumn(width=66, format="%.1f", help="Of the pixels of a sample of the masks."),
+            NAME: column.TextColumn(width=112, help="The class's name. Rows of the same name are one class."),
             COLOR: column.TextColumn(
-                width=110, validate="^#[0-9a-fA-F]{6}$", help="The colour to draw it in, such as #3c1098."
+                width=84, validate="^#[0-9a-fA-F]{6}$", help="The colour to draw it in, such as #3c1098."
             ),
             MERGE: column.SelectboxColumn(
-                width=180, options=list(names), help="Merge it into this class. Empty for a class of its own."
+                width=80, options=list(names), help="Merge it into this class. Empty for a class of its own."
             ),
-            IGNORE: column.CheckboxColumn(width=90, help="Its pixels are void: left out of losses and scores."),
+            IGNORE: column.CheckboxColumn(width=70, help="Its pixels are void: left out of losses and scores."),
         },
     )

@@ -9,13 +9,13 @@ import streamlit as st
 
 from segmentation.data.band_count import band_count
 from segmentation.data.class_table import ClassRow, row_classes, row_encoding
-from segmentation.data.declaration import Declaration, checked_pattern
+from segmentation.data.declaration import Declaration, checked_pattern, own_declaration
 from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import Encoding
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.scenes import Dataset, mask_choices
-from segmentation.errors import ImageFileError
+from segmentation.errors import ImageFileError, printable
 from segmentation.ui.loaders.scenes import load_small
 from segmentation.ui.pictures import overlay
 from segmentation.ui.shell.access import readable
@@ -60,7 +60,7 @@ def choose_masks(folder: Path, said: Declaration, ambiguous: bool) -> Declaratio
         "Which masks are to be used?",
         list(choices),
         before,
-        key=f"masks-{folder}",
+        key=f"masks-{own_declaration(folder).stem}",
         placeholder="Choose one of them",
         help="The choice is saved with the rest.",
     )
@@ -85,8 +85,8 @@ def choose_patterns(folder: Path, said: Declaration, hints: tuple[str, str], exp
             column.text_input(
                 label,
                 value,
-                key=f"{label}-{value}-{folder}",
-                placeholder=hint or example,
+                key=f"{label}-{value}-{own_declaration(folder).stem}",
+                placeholder=printable(hint) or example,
                 max_chars=300,
                 help=PATTERN.format(example),
             )

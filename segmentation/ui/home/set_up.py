@@ -154,18 +154,18 @@ def _correct(found: Dataset, said: Declaration, rows: Sequence[ClassRow], key: s
 
 def _offer_to_save(root: Path, said: Declaration, blocked: bool) -> None:
     """Offer to save, and say what that writes or replaces."""
-    before = declaration_file(root)
+    before, shown = declaration_file(root), code(printable(str(root)))
     if before and before.parent == root:
-        then = f"Replaces {DECLARATION} in {code(root)}; the one that is there is kept as {DECLARATION}{OLD}."
+        then = f"Replaces {DECLARATION} in {shown}; the one that is there is kept as {DECLARATION}{OLD}."
     else:
-        then = f"Writes {DECLARATION} into {code(root)}, or into the dashboard's cache if nothing may be written there."
+        then = f"Writes {DECLARATION} into {shown}, or into the dashboard's cache if nothing may be written there."
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button("Save and use", type="primary", icon=":material/save:", disabled=blocked)
         st.caption(then)
     if clicked:
         file = save_declaration(find_dataset(root, readable(), said), said)
         event("data set set up", folder=root, file=file)
-        st.toast(f"Saved as {code(file)}", icon=":material/check:")
+        st.toast(f"Saved as {code(printable(str(file)))}", icon=":material/check:")
         session().next_dataset = add_folder(root)
         del st.query_params[VIEW]
         st.rerun()
