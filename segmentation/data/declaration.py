@@ -1,5 +1,7 @@
 """``dataset.toml``: what a data set's owner says of it, in place of what would be guessed."""
 
+import hashlib
+import os
 import re
 import tomllib
 from collections.abc import Sequence
@@ -10,16 +12,18 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from segmentation.data.classes import Meaning, distinct_colors
-from segmentation.data.drawing import Outlines
+from segmentation.data.drawing import BACKGROUND, Outlines
 from segmentation.data.encodings import Encoding, Key
 from segmentation.data.layouts.found import Found, Kind, Pair
 from segmentation.data.layouts.listing import Listing, suffix_of
 from segmentation.data.layouts.names import tiles_of
 from segmentation.data.layouts.splits import named_in
+from segmentation.data.locate import cache_folder
 from segmentation.data.palette import VOID, Color, Palette
+from segmentation.data.remembered import until_changed
 from segmentation.data.stretch import MOST_BANDS, can_be_shown
 from segmentation.data.vectors import SUFFIXES as VECTOR_SUFFIXES
-from segmentation.errors import DeclarationError, PaletteError
+from segmentation.errors import DeclarationError, ImageFileError, PaletteError
 
 DECLARATION = "dataset.toml"
 """The file in a data set's root."""
@@ -101,6 +105,11 @@ class Declaration:
     stretch: tuple[tuple[float, float], ...] = ()
     splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    @property
+    def pairing(self) -> "Declaration":
+        """What of it decides which image belongs to which mask, and to which split."""
+        return Declaration(self.images, self.masks, splits=self.splits)
+
     def find(self, listing: Listing) -> Found | None:
         """Return the scenes of its patterns; None if it has none.
 
@@ -180,10 +189,13 @@ class Declaration:
         words = f"{guess.words.split(',')[0].split(';')[0]}, named in {DECLARATION}"
         if isinstance(encoding, Outlines):
             values = tuple(key for key in said if not isinstance(key, tuple))
-            outlines = Outlines(
-                encoding.kind, values, classes, self.attribute or encoding.attribute, encoding.background
-            )
+            # Files that were written before the background had a name call it 0.
+            background = encoding.background and (BACKGROUND in values or (0 in values and len(values) > 1))
+            outlines = Outlines(encoding.kind, values, classes, self.attribute or encoding.attribute, background)
             return Meaning(outlines, palette, words)
+        if self.nearest:  # what is nearest to an ignored class is ignored, too
+            ignored = [key for of in self.classes if of.ignore for key in of.keys if key not in said]
+            said, classes = (*said, *ignored), classes + (VOID,) * len(ignored)
         keyed = tuple(key for key in said if not isinstance(key, str))
         kinds = {isinstance(key, tuple) for key in keyed}
         if len(kinds) > 1 or len(keyed) < len(said):
@@ -196,26 +208,43 @@ class Declaration:
         )
 
 
-def read_declaration(listing: Listing) -> Declaration:
-    """Return what ``dataset.toml`` in a data set's root says; an empty one if there is none.
+def own_declaration(root: Path) -> Path:
+    """Return where what a ``dataset.toml`` would say is kept for a data set in whose folder nobody may write."""
+    digest = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()
+    return cache_folder() / "declarations" / f"{digest}.toml"
+
+
+def declaration_file(root: Path) -> Path | None:
+    """Return the ``dataset.toml`` in a data set's root, else the one that is kept for it; None if there is neither."""
+    return next((path for path in (root / DECLARATION, own_declaration(root)) if path.is_file()), None)
+
+
+def read_declaration(root: Path) -> Declaration:
+    """Return what a data set's `declaration_file` says; an empty one if there is none.
 
     Raises:
         DeclarationError: If it cannot be read, or says what cannot be.
     """
-    if DECLARATION not in listing.folders.get("", ()):
+    path = declaration_file(root)
+    try:
+        return _read(path) if path else Declaration()
+    except ImageFileError:  # it has just gone
         return Declaration()
-    path = listing.root / DECLARATION
+
+
+@until_changed(8)
+def _read(path: Path) -> Declaration:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise DeclarationError(f"{DECLARATION} has more than {MOST_BYTES >> 20} MB: shorten it.")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise DeclarationError(f"{DECLARATION} cannot be read ({error}): correct it.") from error
     _check_keys(content, KNOWN, "")
     try:
         return Declaration(
-            images=_pattern(content, "images"),
-            masks=_pattern(content, "masks"),
+            images=checked_pattern(_kind(content, "images", str, ""), "images"),
+            masks=checked_pattern(_kind(content, "masks", str, ""), "masks"),
             classes=tuple(_class(of) for of in content.get("classes", ())),
             nearest=_kind(content, "nearest", bool, False),
             palette_numbers=_kind(content, "palette_numbers", bool, False),
@@ -247,10 +276,18 @@ def _kind(content: dict, key: str, kind: type[Said], default: Said | None = None
     return value
 
 
-def _pattern(content: dict, key: str) -> str:
-    pattern = _kind(content, key, str, "")
+def checked_pattern(pattern: str, key: str) -> str:
+    """Return a pattern as it is compared with paths.
+
+    Args:
+        pattern: As somebody has written it.
+        key: Whose it is, images or masks.
+
+    Raises:
+        DeclarationError: If it has more placeholders than can be tried in bounded time.
+    """
     if sum(pattern.count(place) for place in _PLACES) > MOST_PLACES:
-        raise ValueError(f"{key} has more than {MOST_PLACES} placeholders")
+        raise DeclarationError(f"{DECLARATION}: {key} has more than {MOST_PLACES} placeholders: use fewer.")
     return pattern.removeprefix("./")
 
 

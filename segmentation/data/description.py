@@ -2,21 +2,25 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from segmentation.data.declaration import DECLARATION, Declaration
+from segmentation.data.class_table import found_classes, spoken
+from segmentation.data.declaration import DECLARATION, Declaration, DeclaredClass, own_declaration
 from segmentation.data.drawing import Outlines
-from segmentation.data.encodings import Key
 from segmentation.data.health import Health
 from segmentation.data.layouts import Listing
 from segmentation.data.palette import VOID_NAME
 from segmentation.data.scenes import Dataset
 from segmentation.errors import DeclarationError, StorageError
-from segmentation.files import replacing
+from segmentation.files import replacing, writing
 
 LISTED = 12
 """Classes that are named in one line."""
+
+OLD = ".old"
+"""Ending of what a ``dataset.toml`` is kept as that another one replaces."""
 
 
 def described(dataset: Dataset) -> Iterator[str]:
@@ -51,18 +55,70 @@ def write_declaration(dataset: Dataset) -> Path:
     path = dataset.root / DECLARATION
     if path.exists():
         raise StorageError(f"{path} is there already: correct it, or remove it to have it written anew.")
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(declared(dataset)) + "\n", encoding="utf-8")
+    _write(path, "\n".join(declared(dataset)) + "\n")
     return path
 
 
-def declared(dataset: Dataset) -> Iterator[str]:
-    """Yield the lines of the ``dataset.toml`` that says what was found."""
+def save_declaration(dataset: Dataset, said: Declaration) -> Path:
+    """Save how a data set is to be read as its ``dataset.toml``, or in our own folder where nobody may write in its.
+
+    A ``dataset.toml`` that was there before is kept as ``dataset.toml.old``.
+
+    Args:
+        dataset: The scenes, found as `said` says.
+        said: How they are to be read.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        StorageError: If it can be written nowhere, or a ``dataset.toml`` that cannot be replaced would win over it.
+    """
+    beside, own = dataset.root / DECLARATION, own_declaration(dataset.root)
+    text = "\n".join(declared(dataset, said)) + "\n"
+    try:
+        _replace(beside, text)
+    except StorageError:
+        if beside.exists():
+            raise
+        _replace(own, text)
+        return own
+    with suppress(OSError):  # what is beside the data wins anyway
+        own.unlink(missing_ok=True)
+    return beside
+
+
+def _replace(path: Path, text: str) -> None:
+    if path.is_file():
+        with writing(path):
+            before = path.read_bytes()
+        with replacing(path.with_name(path.name + OLD)) as kept:
+            kept.write_bytes(before)
+    _write(path, text)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        raise StorageError(f"{path} cannot be written: a name in it is no text; rename that file or folder.") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def declared(dataset: Dataset, said: Declaration | None = None) -> Iterator[str]:
+    """Yield the lines of a ``dataset.toml``.
+
+    Args:
+        dataset: The scenes.
+        said: How they are to be read; by default as they were found.
+    """
     yield "# How this data set is read. What stands here wins over what would be found; docs/data.md explains it."
     yield ""
     yield "# Which image belongs to which mask: {split}, {tile} and {stem} are the same in both, * is anything."
+    sound = _say_the_same(dataset)
     for kind, pattern in zip(("images", "masks"), dataset.patterns, strict=True):
-        yield f"{'' if _say_the_same(dataset) else '# '}{kind} = {_quoted(pattern or kind + '/{stem}.*')}"
+        yield f"{'' if sound else '# '}{kind} = {_quoted(pattern or kind + '/{stem}.*')}"
     yield ""
     encoding = dataset.scenes[0].encoding
     if isinstance(encoding, Outlines):
@@ -81,18 +137,29 @@ def declared(dataset: Dataset) -> Iterator[str]:
     yield f"{'' if stretch else '# '}stretch = {limits}"
     yield ""
     yield "# Lists of names, or names, with * for anything. Without them folders called train, val and test tell."
-    yield '# splits = {train = "train.txt", val = "val.txt", test = ["area7_*"]}'
+    splits = said.splits if said else ()
+    named = ", ".join(f"{_quoted(split)} = {_quoted(names)}" for split, names in splits)
+    yield f"splits = {{{named}}}" if named else '# splits = {train = "train.txt", val = "val.txt", test = ["area7_*"]}'
     yield ""
     yield '# Classes. ignore = true makes one void, merge = "Name" makes it part of another, show how it is drawn.'
-    for index, name in enumerate(dataset.palette.names):
-        keys = [_spoken(key) for key in encoding.keys_of(index, dataset.palette)]
-        told = keys[0] if len(keys) == 1 else keys
-        yield "[[classes]]"
-        yield f"name = {_quoted(name)}"
-        yield f"{'color' if encoding.kind == 'color' else 'value'} = {json.dumps(told, ensure_ascii=False)}"
-        if encoding.kind != "color":
-            yield f'show = "{dataset.palette.hex(index)}"'
-        yield ""
+    for of in (said and said.classes) or found_classes(dataset):
+        yield from _of_class(of)
+
+
+def _of_class(of: DeclaredClass) -> Iterator[str]:
+    keys = [spoken(key) for key in of.keys]
+    in_color = isinstance(of.keys[0], tuple) if of.keys else False
+    yield "[[classes]]"
+    yield f"name = {_quoted(of.name)}"
+    if keys:
+        yield f"{'color' if in_color else 'value'} = {_quoted(keys[0] if len(keys) == 1 else keys)}"
+    if of.show and of.keys[:1] != (of.show,):
+        yield f"show = {_quoted(spoken(of.show))}"
+    if of.merge:
+        yield f"merge = {_quoted(of.merge)}"
+    if of.ignore:
+        yield "ignore = true"
+    yield ""
 
 
 def declared_for(dataset: Dataset, splits: Mapping[str, str]) -> Iterator[str]:
@@ -114,13 +181,9 @@ def declared_for(dataset: Dataset, splits: Mapping[str, str]) -> Iterator[str]:
         yield f"{_quoted(split)} = [{', '.join(_quoted(path) for path, of in splits.items() if of == split)}]"
 
 
-def _spoken(key: Key | str) -> int | str:
-    """Return what says a class in masks as TOML and JSON hold it: a value, or a colour in hexadecimal."""
-    return f"#{bytes(key).hex()}" if isinstance(key, tuple) else key
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _quoted(content: str | int | Sequence[str | int]) -> str:
+    """Return texts and numbers as TOML holds them."""
+    return json.dumps(content, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _say_the_same(dataset: Dataset) -> bool:
@@ -143,7 +206,7 @@ def summarized(dataset: Dataset, health: Health) -> dict:
     for index, name in enumerate(dataset.palette.names):
         key = encoding.keys_of(index, dataset.palette)[0]
         said = "color" if isinstance(key, tuple) else "value"
-        classes.append({"name": name, said: _spoken(key), "pixels": int(pixels[name])})
+        classes.append({"name": name, said: spoken(key), "pixels": int(pixels[name])})
     readable = set(health.scenes["scene"])
     splits = Counter(scene.split for scene in dataset.scenes if scene.split and scene.name in readable)
     unread = health.findings[health.findings["kind"].isin(["unreadable", "unpaired"])]

@@ -30,6 +30,9 @@ FARTHEST = 1e7
 Value = int | str
 """What the file of outlines calls a class."""
 
+BACKGROUND = "background"
+"""What ``dataset.toml`` calls what no outline covers, where it is a class."""
+
 
 @dataclass(frozen=True)
 class Outlines:
@@ -40,7 +43,7 @@ class Outlines:
         keys: What it calls the classes.
         classes: The class index of each key.
         attribute: Of a vector file: which one names the class; empty if all polygons are of one.
-        background: Whether class 0 is what no outline covers.
+        background: Whether what no outline covers is a class: the one of `BACKGROUND`, else the first.
         becomes: The class index to give in place of each class's; empty for its own.
     """
 
@@ -91,12 +94,13 @@ class Outlines:
         else:
             vectors = read_vectors(file)
             polygons = _in_pixels(file, *(place or ()))
-            values = [of.get(self.attribute) if self.attribute else self.keys[0] for of in vectors.attributes]
+            only = next((key for key in self.keys if key not in (0, BACKGROUND)), None)
+            values = [of.get(self.attribute) if self.attribute else only for of in vectors.attributes]
             mask = np.full(size, VOID, np.uint8)
             shown = [(rings, index.get(said(v))) for rings, v in zip(polygons, values, strict=True)]
             fill(mask, [(rings, value) for rings, value in shown if value is not None])
         if self.background:
-            mask[mask == VOID] = 0
+            mask[mask == VOID] = index.get(BACKGROUND, 0)
         return mask
 
 

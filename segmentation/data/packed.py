@@ -25,9 +25,10 @@ from PIL import Image
 from segmentation.data.declaration import DECLARATION
 from segmentation.data.description import declared_for
 from segmentation.data.images import SUFFIXES
+from segmentation.data.pack_notes import MOST_NOTES, PACK
 from segmentation.data.palette import CLASS_FILE, VOID, VOID_COLOR, Palette
 from segmentation.data.patches import Progress
-from segmentation.data.scenes import DEMO_MARKER, MOST_NOTES, PACK, Dataset, Scene, read_scene
+from segmentation.data.scenes import DEMO_MARKER, Dataset, Scene, read_scene
 from segmentation.errors import ConfigurationError, DatasetNotFoundError, ImageFileError, printable
 from segmentation.files import replacing, writing
 

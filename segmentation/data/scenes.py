@@ -1,7 +1,6 @@
 """Labelled scenes on disk: every image with its mask, in tiles, in a stable order."""
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -22,8 +21,9 @@ from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks, resized
 from segmentation.data.images import read_image, read_size
 from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
 from segmentation.data.layouts.names import spread
-from segmentation.data.layouts.questions import the_reading
+from segmentation.data.layouts.questions import kinds_of_masks, the_reading
 from segmentation.data.locate import check_allowed, check_links
+from segmentation.data.pack_notes import packed_masks
 from segmentation.data.palette import Palette
 from segmentation.data.set_stretch import stretch_of
 from segmentation.data.stretch import COLORS, Stretch
@@ -31,12 +31,6 @@ from segmentation.errors import DatasetNotFoundError, ImageFileError, printable
 
 DEMO_MARKER = "demo.json"
 """The file in a demo set's root that holds its version."""
-
-PACK = "pack.json"
-"""The file in the root of a data set that was packed: what its masks' files were before that."""
-
-MOST_NOTES = 1 << 28
-"""More bytes than this are not read of it."""
 
 
 @dataclass(frozen=True)
@@ -188,18 +182,6 @@ class Dataset:
         return digest.hexdigest()
 
 
-def packed_masks(root: Path) -> dict[str, tuple[str, str]]:
-    """Return the SHA-256 of each packed mask and of the file it was packed from, by its path; empty if none was."""
-    try:
-        with (root / PACK).open("rb") as file:
-            masks = json.loads(file.read(MOST_NOTES))["masks"]
-        digests = {path: (packed, original) for path, (packed, original) in masks.items()}
-        sound = all(re.fullmatch("[0-9a-f]{64}", digest) for pair in digests.values() for digest in pair)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
-    return digests if sound else {}
-
-
 def mosaic(dataset: Dataset, tile: str) -> list[list[Scene]]:
     """Return a tile's scenes in their places, row by row, where they are parts 1 to n² of one square area.
 
@@ -225,7 +207,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_.]+", "-", text.lower()).strip("-.") or "scenes"
 
 
-def find_dataset(root: Path | str, within: Sequence[Path] | None = None) -> Dataset:
+def find_dataset(root: Path | str, within: Sequence[Path] | None = None, said: Declaration | None = None) -> Dataset:
     """Find the labelled scenes below `root`, in any of the layouts that people use.
 
     ``dataset.toml`` in `root` says how it is to be read; without it names tell, by `segmentation.data.layouts`, and a
@@ -235,6 +217,7 @@ def find_dataset(root: Path | str, within: Sequence[Path] | None = None) -> Data
     Args:
         root: The data set's folder.
         within: Folders that it and every file of it must lie in, links followed; by default they may lie anywhere.
+        said: How it is to be read, in place of what its ``dataset.toml`` says.
 
     Raises:
         NotAllowedError: If something leads out of `within`.
@@ -250,10 +233,10 @@ def find_dataset(root: Path | str, within: Sequence[Path] | None = None) -> Data
     listing = Listing.of(root)
     if within is not None:
         check_links(listing.links_among(()), within)
-    said, possible = _possible(listing)
+    said = read_declaration(root) if said is None else said
     if within is not None:
-        check_links(listing.links_among(possible), within)
-    found = _settled(listing)
+        check_links(listing.links_among(_possible(listing, said.pairing)), within)
+    found = _settled(listing, said.pairing)
     base = _base({pair.tile for pair in found.pairs})
     masks = [root / pair.label for pair in found.pairs]
     if found.kind == "masks":
@@ -282,18 +265,35 @@ def find_dataset(root: Path | str, within: Sequence[Path] | None = None) -> Data
 
 
 @lru_cache(4)
-def _possible(listing: Listing) -> tuple[Declaration, list[Found]]:
-    """Return what ``dataset.toml`` says, and the readings of names that are possible with it."""
-    said = read_declaration(listing)
+def _possible(listing: Listing, said: Declaration) -> list[Found]:
+    """Return the readings of names that are possible with what is said of pairs."""
     declared = said.find(listing)
-    return said, [declared] if declared else readings(listing)
+    return [declared] if declared else readings(listing)
 
 
 @lru_cache(4)
-def _settled(listing: Listing) -> Found:
+def _settled(listing: Listing, said: Declaration) -> Found:
     """Return the one reading, with splits."""
-    said, possible = _possible(listing)
-    return with_splits(listing, said.with_splits(listing, the_reading(listing, possible)))
+    return with_splits(listing, said.with_splits(listing, the_reading(listing, _possible(listing, said))))
+
+
+def mask_choices(root: Path, within: Sequence[Path]) -> dict[str, tuple[str, str]]:
+    """Return the kinds of masks that pair with the same images, in words, each with its patterns of images and masks.
+
+    Args:
+        root: The data set's folder.
+        within: Folders that every file of it must lie in, links followed.
+
+    Returns:
+        Nothing where there is no choice.
+
+    Raises:
+        NotAllowedError: If something leads out of `within`.
+    """
+    listing = Listing.of(root)
+    possible = _possible(listing, Declaration())
+    _check_links([*listing.links_among(()), *listing.links_among(possible)], within)
+    return kinds_of_masks(root, possible)
 
 
 def _base(tiles: set[str]) -> str:

@@ -21,6 +21,8 @@ PLACES = {
     ("gallery/filters.py", "_rank_by_class"),
     ("shell/address_bar.py", "resolve_choice"),
     ("shell/frame.py", "turn_pages"),
+    # What was typed into a table is drawn above it, too.
+    ("home/class_editor.py", "edited"),
     # A callback learns of its widget's value nowhere else.
     ("monitor/logs.py", "_drop_removed"),
     ("shell/address_bar.py", "follow_choice"),

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from segmentation.data.class_table import ClassRow, class_rows
+from segmentation.data.declaration import Declaration
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import patch_name, tile_table
@@ -23,6 +25,12 @@ def load_tile_table(dataset: Dataset, size: int) -> pd.DataFrame:
 def load_fingerprint(dataset: Dataset) -> str:
     """Return the SHA-256 of a data set's contents."""
     return dataset.fingerprint()
+
+
+@remembered(16, key=lambda dataset, said: (dataset.stamp(), said))
+def load_class_rows(dataset: Dataset, said: Declaration) -> tuple[ClassRow, ...]:
+    """Return what a sample of the masks holds, and what it counts as by what is said."""
+    return class_rows(dataset, said)
 
 
 def _scene_stamp(scene: Scene) -> tuple:

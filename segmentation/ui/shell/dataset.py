@@ -39,12 +39,8 @@ def add_folder(folder: Path) -> str:
     return label
 
 
-def choose_dataset() -> Dataset | None:
-    """Let the user choose a data set in the sidebar; make the demo set if it is chosen and not there yet.
-
-    Returns:
-        The data set, or None after a sentence that says why there is none.
-    """
+def choose_folder() -> Path:
+    """Let the user choose the folder of a data set in the sidebar."""
     folders = dataset_folders()
     wanted, session().next_dataset = session().next_dataset, None
     if wanted:
@@ -57,10 +53,20 @@ def choose_dataset() -> Dataset | None:
         on_change=_follow_dataset,
         help="Labelled scenes. Add a folder of your own on the home page.",
     )
+    return folders[label]
+
+
+def choose_dataset() -> Dataset | None:
+    """Let the user choose a data set in the sidebar; make the demo set if it is chosen and not there yet.
+
+    Returns:
+        The data set, or None after a sentence that says why there is none.
+    """
+    folder = choose_folder()
     try:
-        if folders[label] == DEMO_FOLDER:
+        if folder == DEMO_FOLDER:
             _make_demo()
-        dataset = find_dataset(folders[label], readable())
+        dataset = find_dataset(folder, readable())
     except SegmentationError as error:
         st.warning(f"{plain(error)} Or choose another data set in the sidebar.", icon=":material/folder_off:")
         return None
