@@ -88,7 +88,9 @@ MASKS = {
     "JPEG for print": Case("a.jpg", lambda: saved(MASK.convert("CMYK"), "JPEG", quality=95), SMEARED),
     "another size": Case("a.png", lambda: saved(MASK.resize((20, 20))), "has 20 × 20 pixels, the image a.png 48 × 40"),
     "turned": Case("a.png", lambda: saved(MASK.transpose(Image.Transpose.ROTATE_90)), "has 40 × 48 pixels"),
-    "twice as large": Case("a.png", lambda: saved(MASK.resize((96, 80))), "has 96 × 80 pixels", USED),
+    "twice as large": Case(
+        "a.png", lambda: saved(MASK.resize((96, 80), Image.Resampling.NEAREST)), "has 96 × 80 pixels", USED
+    ),
     "of the image's shape, but 77 megapixels": Case(
         "a.png", lambda: saved(Image.new("RGB", (9_600, 8_000))), "has 9600 × 8000 pixels", "more than 64,000,000"
     ),
