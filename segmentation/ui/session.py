@@ -62,6 +62,8 @@ class Session:
     """How often image and mask were taken together: each time the uploader is emptied by another key."""
     mask_classes: dict[tuple[tuple[str, ...], Way], dict[Key, int]] = field(default_factory=dict)
     """What the user said of colours and values in masks: their class indices, by the names of the classes."""
+    asked_about: str = ""
+    """SHA-256 of the uploaded mask that raised questions last."""
     requested: tuple[object, ...] | None = None
     """The large scene that the explorer is to predict, and how."""
 

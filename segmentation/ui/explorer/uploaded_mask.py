@@ -135,11 +135,13 @@ def _ask(
     """
     name, content = upload
     answers = session().mask_classes.setdefault((palette.names, reading.way), {})
-    smeared = len(reading.pixels) - len(reading.known) > SMEARED_ABOVE
+    digest = hashlib.sha256(content).hexdigest()
+    if reading.doubtful and not _is_smeared(reading):
+        session().asked_about = digest
     panel = st.expander(
         f"How {plain(name)} is read: {_how(reading)}",
-        expanded=reading.doubtful and not smeared,
-        key=f"reading-{hashlib.sha256(content).hexdigest()[:16]}",
+        expanded=session().asked_about == digest,  # also when all is answered
+        key=f"reading-{digest[:16]}",
         icon=":material/rule:",
         on_change="rerun",
     )
@@ -190,6 +192,11 @@ def _ask_one(
         )
 
 
+def _is_smeared(reading: Reading) -> bool:
+    """Tell whether JPEG or smoothed edges mixed what a mask holds: there is too much to be asked for."""
+    return len(reading.pixels.keys() - reading.known.keys()) > SMEARED_ABOVE
+
+
 def _spoken(key: Key) -> str:
     return f"#{bytes(key).hex()}" if isinstance(key, tuple) else f"value {key}"
 
@@ -221,10 +228,9 @@ def _about_strays(reading: Reading, look: MaskLook, nearest: bool, name: str) ->
     became = "took the nearest, right or wrong" if nearest else "count as void"
     if reading.guessed and not nearest:
         became = "count as the nearest class where one is near, else as void"
-    smeared = len(reading.pixels.keys() - reading.known.keys()) > SMEARED_ABOVE
     advice = (
         "JPEG and smoothed edges smear colours, so save masks as PNG without smoothing"
-        if smeared
+        if _is_smeared(reading)
         else "say above which class they are, or export the mask in these colours"
     )
     what = "colour of the legend" if reading.way == "color" else "value that is a class's"
