@@ -20,7 +20,7 @@ from segmentation.ui.shell.words import plain
 UPLOAD_PIXELS = 64_000_000
 """Larger uploads are refused: what is predicted of each pixel takes twenty bytes."""
 
-PICTURE = 112
+PICTURE = 72
 """Side of the picture that shows where a colour or value lies, in pixels."""
 
 
@@ -149,7 +149,7 @@ def _ask(
         return
     with panel:
         st.caption("Choose the class of each. What you choose here holds for all masks that you upload to this page.")
-        cards = st.grid(4, min_column_width=230)
+        cards = st.grid(4, min_column_width=235)
         for place, key in enumerate(asked):
             before = reading.class_of(key, nearest)
             with cards, st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -177,7 +177,7 @@ def _ask_one(
     with st.container(key=f"pixels-of-{place}", width=PICTURE):
         picture = png_bytes(highlight(image, places == place, PICTURE))
         st.image(picture, width=PICTURE, output_format="PNG", alt=f"Where {_spoken(key)} lies in the image")
-    with st.container(width="stretch", gap="small"):
+    with st.container(width="stretch", gap="xxsmall"):
         swatch = f'<i style="background:{_spoken(key)}"></i>' if isinstance(key, tuple) else ""
         share = 100 * reading.pixels[key] / max(1, reading.total)
         st.html(f'<div class="legend"><span>{swatch}{html.escape(_spoken(key))} · {share:.2f} %</span></div>')
@@ -229,7 +229,7 @@ def _about_strays(reading: Reading, look: MaskLook, nearest: bool, name: str) ->
     if reading.guessed and not nearest:
         became = "count as the nearest class where one is near, else as void"
     advice = (
-        "JPEG and smoothed edges smear colours, so save masks as PNG without smoothing"
+        "JPEG and smoothed edges smear colours, so switch Nearest colours on, or save masks as PNG without smoothing"
         if _is_smeared(reading)
         else "say above which class they are, or export the mask in these colours"
     )

@@ -21,7 +21,7 @@ TYPES = ["jpg", "jpeg", "png", "tif", "tiff", "bmp", "webp"]
 def choose_upload(dataset: Dataset | None, model: Model) -> Subject | None:
     """Let the user upload an image, and its mask if there is one, each by itself or both together."""
     kept = session().pictures
-    places = st.grid(3, min_column_width=220)
+    places = st.grid(3, min_column_width=160)
     with places.cell():
         _take_one("image", "Aerial image", "JPEG, PNG, TIFF, BMP or WebP, of any size.")
     with places.cell():
