@@ -5,7 +5,8 @@ import streamlit as st
 from segmentation.ui.explorer.comparison import compare
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.random_patches import random_patches
-from segmentation.ui.explorer.sources import ORTHOPHOTO, RANDOM, choose_scene, choose_source, choose_upload
+from segmentation.ui.explorer.sources import ORTHOPHOTO, RANDOM, choose_scene, choose_source
+from segmentation.ui.explorer.uploads import choose_upload
 from segmentation.ui.explorer.view import choose_view
 from segmentation.ui.shell.dataset import choose_dataset
 from segmentation.ui.shell.frame import page
@@ -30,5 +31,5 @@ with page("Prediction explorer", "What does my model see? Image, ground truth an
         from segmentation.ui.explorer import orthophotos  # imports GDAL: only where it is needed
 
         orthophotos.show(model)
-    elif subject := choose_scene(dataset, model) if source == DATASET else choose_upload(model):
+    elif subject := choose_scene(dataset, model) if source == DATASET else choose_upload(dataset, model):
         compare(subject, model, choose_view(model))

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from segmentation.data.images import STRIP, Source, decode, read_mask_colors, strips, transparency
+from segmentation.data.images import STRIP, ColourMask, Source, decode, read_mask_colors, strips, transparency
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.remembered import until_changed
 from segmentation.errors import ImageFileError
@@ -161,6 +161,8 @@ class MaskLook(NamedTuple):
         indices: Pixels by the number in a palette file.
         size: (height, width).
         many: Whether there are more colours than are counted one by one.
+        hidden: Pixels that are transparent.
+        deep: Whether it holds values of more than 8 bits, and so no colours.
     """
 
     values: dict[int, int] | None
@@ -169,47 +171,69 @@ class MaskLook(NamedTuple):
     indices: dict[int, int]
     size: tuple[int, int]
     many: bool = False
+    hidden: int = 0
+    deep: bool = False
 
 
 MOST_COLORS = 1 << 10
 """Different colours of a mask that are counted one by one."""
 
+MOST_COUNTED = 1 << 16
+"""Different colours that are held while they are counted: the rarest of more are dropped on the way."""
 
-def look_at(path: Path) -> MaskLook:
+
+def look_at(source: Source, name: str | None = None) -> MaskLook:
     """Return what a mask holds.
+
+    Args:
+        source: A path, the file's bytes, or a binary file.
+        name: What to call the file in an error; the path's own name by default.
 
     Raises:
         ImageFileError: If it cannot be read.
     """
-    image = decode(path, path.name, orient=False)
+    name = name or (source.name if isinstance(source, Path) else "The file")
+    image = decode(source, name, orient=False)
     table, indices = None, {}
     if image.mode == "P":
         table = bytes(image.getpalette("RGB") or ())
         indices = dict(enumerate(np.bincount(np.asarray(image).ravel(), minlength=256).tolist()))
         indices = {index: count for index, count in indices.items() if count}
     counts = np.zeros(VALUES, np.int64)
-    for _, values, _ in value_strips(path):
+    for _, values, _ in value_strips(source, name):
         counts += np.bincount(values.ravel(), minlength=VALUES)
-    hidden = transparency(image)
-    coloured = counts[NO_VALUE] - (0 if hidden is None else np.count_nonzero(hidden))
+    transparent = transparency(image)
+    hidden = 0 if transparent is None else int(np.count_nonzero(transparent))
+    coloured = counts[NO_VALUE] - hidden
     size = image.height, image.width
-    if coloured <= 0 or image.mode.startswith(("I", "F")):
+    deep = image.mode.startswith(("I", "F"))
+    if coloured <= 0 or deep:
         counts[NO_VALUE] = 0
         found = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-        return MaskLook(found, {(v,) * 3: n for v, n in found.items() if v < 256}, table, indices, size)
-    del image, hidden
-    colors = read_mask_colors(path)
+        greys = {(v,) * 3: n for v, n in found.items() if v < 256}
+        return MaskLook(found, greys, table, indices, size, hidden=hidden, deep=deep)
+    del image, transparent
+    counted = _count_colors(read_mask_colors(source, name))
+    most = sorted(counted.items(), key=lambda entry: -entry[1])[:MOST_COLORS]
+    shown = {(code >> 16, code >> 8 & 255, code & 255): count for code, count in most}
+    return MaskLook(None, shown, table, indices, size, len(counted) > MOST_COLORS, hidden)
+
+
+def _count_colors(colors: ColourMask) -> dict[int, int]:
+    """Return the pixels of each colour that shows, by its number below 2^24; of very many the rarest are left out."""
     counted: dict[int, int] = {}
-    for top in range(0, size[0], 256):
-        here = np.s_[top : top + 256]
+    height, width = colors.colors.shape[:2]
+    rows = max(1, min(256, STRIP // (4 * max(1, width))))
+    for top in range(0, height, rows):
+        here = np.s_[top : top + rows]
         codes = colors.colors[here].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
         if colors.transparent is not None:
             codes = codes[~colors.transparent[here]]
         for code, count in _count(codes.ravel()):
             counted[code] = counted.get(code, 0) + count
-    most = sorted(counted.items(), key=lambda entry: -entry[1])[:MOST_COLORS]
-    shown = {(code >> 16, code >> 8 & 255, code & 255): count for code, count in most}
-    return MaskLook(None, shown, table, indices, size, len(counted) > MOST_COLORS)
+        if len(counted) > MOST_COUNTED:
+            counted = dict(sorted(counted.items(), key=lambda entry: -entry[1])[: MOST_COUNTED // 2])
+    return counted
 
 
 def _count(codes: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -258,6 +282,11 @@ SAMPLE, LEAST_MASKS, MOST_MASKS = 24_000_000, 4, 256
 def _spread(place: int) -> int:
     """Return numbers whose order visits 0, 1, 2 … so that the first ones lie far apart: the bits in reverse."""
     return int(f"{place:032b}"[::-1], 2)
+
+
+def same_shape(image: tuple[int, int], mask: tuple[int, int]) -> bool:
+    """Tell whether a mask's (height, width) is of its image's shape: but for a rounded side of less than a pixel."""
+    return abs(image[1] * mask[0] - mask[1] * image[0]) < min(image)
 
 
 def resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,7 @@ from segmentation.data.class_files import find_class_file
 from segmentation.data.classes import meaning, meaning_of_outlines
 from segmentation.data.declaration import Declaration, read_declaration
 from segmentation.data.drawing import Outlines
-from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks, resized
+from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks, resized, same_shape
 from segmentation.data.images import read_image, read_size
 from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
 from segmentation.data.layouts.names import spread
@@ -292,7 +292,7 @@ def mask_choices(root: Path, within: Sequence[Path]) -> dict[str, tuple[str, str
     """
     listing = Listing.of(root)
     possible = _possible(listing, Declaration())
-    _check_links([*listing.links_among(()), *listing.links_among(possible)], within)
+    check_links([*listing.links_among(()), *listing.links_among(possible)], within)
     return kinds_of_masks(root, possible)
 
 
@@ -375,11 +375,10 @@ def check_sizes(scene: Scene, size: tuple[int, int]) -> bool:
     Raises:
         ImageFileError: If the mask cannot be read, or is not the image's shape within one of its pixels.
     """
-    height, width = mask = scene.mask_size()
+    mask = scene.mask_size()
     if mask == size:
         return True
-    # Of the same shape but for a rounded side: less than a pixel of the mask, either way.
-    if abs(size[1] * height - width * size[0]) >= min(size):
+    if not same_shape(size, mask):
         check_same_size(size, mask, scene.image.name, scene.mask.name)
     return False
 

@@ -219,6 +219,29 @@ def draw_frame(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
     return drawn
 
 
+def highlight(image: np.ndarray, there: np.ndarray, side: int) -> np.ndarray:
+    """Cut a square out of an image where something is most, and fade all else in it.
+
+    Args:
+        image: (height, width, 3) uint8.
+        there: (height, width) bool, where it is.
+        side: Of the picture, in pixels; the square is twice as wide, as far as the image reaches.
+
+    Returns:
+        (rows, columns, 3) uint8, both at most `side`.
+    """
+    height, width = there.shape
+    step = max(1, max(height, width) // 1024)
+    coarse = Image.fromarray(there[::step, ::step].astype(np.uint8) * 255)
+    cells = np.asarray(coarse.reduce(max(1, side // (2 * step))))
+    row, column = (place * max(1, side // (2 * step)) * step for place in np.unravel_index(cells.argmax(), cells.shape))
+    top = max(0, min(row - 3 * side // 4, height - 2 * side))
+    left = max(0, min(column - 3 * side // 4, width - 2 * side))
+    here = np.s_[top : top + 2 * side, left : left + 2 * side]
+    grey = (image[here].mean(-1, keepdims=True) * 0.35 + 160).astype(np.uint8)
+    return fit(np.where(there[here][..., None], image[here], grey), side, smooth=True)
+
+
 def in_a_row(pictures: Sequence[np.ndarray], gap: int = 6) -> np.ndarray:
     """Put pictures of one height side by side with a transparent gap: (height, width, 4) uint8.
 

@@ -7,6 +7,9 @@ from typing import IO
 
 import streamlit as st
 
+from segmentation.data.encodings import Key
+from segmentation.data.recognition import Way
+
 KEY = "session"
 """Where Streamlit's session state holds the `Session`."""
 
@@ -53,6 +56,14 @@ class Session:
 
     pictures: dict[str, Upload] = field(default_factory=dict)
     """The explorer's uploads by their role, image or mask."""
+    taken: dict[str, str] = field(default_factory=dict)
+    """Id of the file that was last taken from each of the explorer's uploaders, by its role."""
+    pairs_taken: int = 0
+    """How often image and mask were taken together: each time the uploader is emptied by another key."""
+    mask_classes: dict[tuple[tuple[str, ...], Way], dict[Key, int]] = field(default_factory=dict)
+    """What the user said of colours and values in masks: their class indices, by the names of the classes."""
+    asked_about: str = ""
+    """SHA-256 of the uploaded mask that raised questions last."""
     requested: tuple[object, ...] | None = None
     """The large scene that the explorer is to predict, and how."""
 

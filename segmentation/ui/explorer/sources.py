@@ -6,26 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from segmentation.data.images import read_image, read_mask_colors, read_size
-from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import grid, patch_name
-from segmentation.data.scenes import Dataset, check_same_size
-from segmentation.data.stretch import as_colors
-from segmentation.errors import ImageFileError
+from segmentation.data.scenes import Dataset
 from segmentation.runs.run import Run
 from segmentation.ui.explorer.model import Model
-from segmentation.ui.loaders.predictions import prepare_predictor
 from segmentation.ui.loaders.scenes import load_bands, load_fingerprint, load_patch, load_patch_bands, load_scene
-from segmentation.ui.session import Upload, session
-from segmentation.ui.shell.faults import show_errors, warn_if_unknown
+from segmentation.ui.shell.faults import warn_if_unknown
 from segmentation.ui.shell.pages import DATASET, WHOLE
 from segmentation.ui.shell.words import plain
 
 RANDOM, UPLOAD, ORTHOPHOTO = "Random patches", "Upload", "Orthophoto"
 """What the explorer shows instead of the data set's scenes."""
-
-UPLOAD_PIXELS = 64_000_000
-"""Larger uploads are refused: what is predicted of each pixel takes twenty bytes."""
 
 
 @dataclass(frozen=True)
@@ -134,95 +125,3 @@ def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
     if not held_out:
         return f"{run.name} was trained on all of its {len(rows)} patches"
     return f"{held_out} of its {len(rows)} patches were held out from {run.name}, the others trained on"
-
-
-def choose_upload(model: Model) -> Subject | None:
-    """Let the user upload an image, and its mask if there is one."""
-    kept = session().pictures
-    for column, role, title, note in zip(
-        st.columns(2),
-        ("image", "mask"),
-        ("Aerial image", "Mask (optional)"),
-        (
-            "JPEG, PNG, TIFF, JPEG 2000, BMP or WebP, of any size.",
-            "Colours as in the legend, in the image's size: gives scores.",
-        ),
-        strict=True,
-    ):
-        with column:
-            upload = st.file_uploader(
-                title, type=["jpg", "jpeg", "png", "tif", "tiff", "jp2", "bmp", "webp"], key=f"upload-{role}", help=note
-            )
-            if upload:
-                kept[role] = (upload.name, upload.getvalue())
-            elif role in kept:
-                with st.container(horizontal=True, vertical_alignment="center"):
-                    st.caption(f"In use: {plain(kept[role][0])}")
-                    if st.button("Forget it", key=f"forget-{role}", type="tertiary"):
-                        del kept[role]
-                        st.rerun()
-    if "image" not in kept:
-        st.info("Upload an aerial image to see what the model makes of it.", icon=":material/upload:")
-        prepare_predictor(model.path)
-        return None
-    name, content = kept["image"]
-    height, width = read_size(content, name)
-    if height * width > UPLOAD_PIXELS:
-        raise ImageFileError(
-            f"{name} has {width:,} × {height:,} pixels, more than the {UPLOAD_PIXELS:,} that this page predicts: cut "
-            "it, or use python -m segmentation predict."
-        )
-    bands = read_image(content, name, stretch := model.run.stretch)
-    image = as_colors(bands, stretch)
-    mask = None
-    if "mask" in kept:
-        # A mask that does not fit is no reason to withhold the prediction.
-        with show_errors():
-            mask = _read_uploaded_mask(kept["mask"], model.palette, image, name)
-    return Subject(
-        name,
-        image,
-        mask,
-        "",
-        lambda run: bands if run.stretch == stretch else read_image(content, name, run.stretch),
-    )
-
-
-def _read_uploaded_mask(upload: Upload, palette: Palette, image: np.ndarray, image_name: str) -> np.ndarray:
-    mask_name, content = upload
-    check_same_size(image.shape[:2], read_size(content, mask_name, orient=False), image_name, mask_name)
-    drawn_mask = read_mask_colors(content, mask_name)
-    strays, nearest = drawn_mask.strays(palette), False
-    if strays.colors:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            place = st.container()
-            nearest = st.toggle(
-                "Nearest colours",
-                key="nearest",
-                bind="query-params",
-                help="Give each such pixel the class of the nearest colour; black stays No class, if it is no class's.",
-            )
-    mask = drawn_mask.encode(palette, nearest)
-    if drawn_mask.transparent_pixels:
-        st.warning(
-            f"{100 * drawn_mask.transparent_pixels / mask.size:.2f} % of the pixels of {plain(mask_name)} are "
-            "transparent and count as void: fill them with their class's colour if they belong to one.",
-            icon=":material/opacity:",
-        )
-    if (mask == VOID).all():
-        raise ImageFileError(
-            f"No pixel of {mask_name} has a colour of the legend: export it in these colours or choose another run."
-        )
-    if strays.colors:
-        became = "took the nearest, right or wrong" if nearest else "count as void"
-        advice = (
-            "JPEG and smoothed edges smear colours, so save masks as PNG without smoothing"
-            if strays.smeared
-            else "export the mask in these colours"
-        )
-        place.warning(
-            f"{100 * strays.share:.2f} % of the pixels of {plain(mask_name)} have no colour of the legend and "
-            f"{became}: {advice}.",
-            icon=":material/blur_on:",
-        )
-    return mask
