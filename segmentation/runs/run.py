@@ -129,11 +129,11 @@ class Run:
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol of its scores, or else of its training; ``scene``, which leaves void out, if it says neither."""
+        """The protocol of its training, or of its scores elsewhere; ``scene``, which leaves void out, if unknown."""
         if self.config is None:
             return "scene"
-        scored = self.metrics.protocol if self.metrics else None
-        return cast("Protocol", scored or self.config.configuration.get("protocol") or "scene")
+        elsewhere = self.metrics.protocol if self.metrics and self.metrics.model_of else None
+        return cast("Protocol", elsewhere or self.config.configuration.get("protocol") or "scene")
 
     @property
     def dataset(self) -> DatasetRecord | None:

@@ -171,6 +171,8 @@ def test_the_config_repeats_the_run(trained: tuple) -> None:
         "scenes": 4,
         "stretch": None,
         "skipped": [],
+        "unlabelled": 0,
+        "resized": 0,
         "patches": 28,
         "held_out": 6,
         "trained_on": 22,

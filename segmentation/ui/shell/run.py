@@ -55,7 +55,9 @@ def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
         return fitting[0]
     known = [run for run in fitting if run.model and run.knows(dataset.palette)]
     alike = [run for run in known if run.palette and same_classes(run.palette, dataset.palette)]
-    sized = [run for run in known if run.dataset and run.dataset.scenes == len(dataset.scenes)]
+    # A run scored elsewhere may know a part of the classes; any other was not trained on these.
+    fit = [run for run in known if run in alike or run.model_of != run.name]
+    sized = [run for run in fit if run.dataset and run.dataset.scenes == len(dataset.scenes)]
     if sized:  # only then: every file is read for the fingerprint
         fingerprint = load_fingerprint(dataset)
         alike = [run for run in sized if run.fingerprint == fingerprint] + alike
