@@ -106,7 +106,7 @@ def recognise(look: MaskLook, palette: Palette, encoding: Encoding | None, choic
     found = []
     for way, known, guessed, near in _candidates(look, palette, encoding):
         pixels = cast("dict[Key, int]", _held(look, way))
-        said = known | choices.get(way, {})
+        said = {**known, **choices.get(way, {})}
         left = {key: index for key, index in guessed.items() if key not in said}
         given = said | left
         classed = sum(count for key, count in pixels.items() if given.get(key, VOID) != VOID)
@@ -138,7 +138,8 @@ def _candidates(look: MaskLook, palette: Palette, encoding: Encoding | None) -> 
             told.insert(0, said)
         elif look.table is not None if encoding.raw else look.values is not None:
             way: Way = "number" if encoding.raw else "value"
-            found.append(_Candidate(way, {VOID: VOID, NO_VALUE: VOID} | said, {}))
+            void: dict[Key, int] = {VOID: VOID, NO_VALUE: VOID}
+            found.append(_Candidate(way, void | said, {}))
     for colors in told if not look.deep else ():
         known = {VOID_COLOR: VOID} | colors
         found.append(_Candidate("color", known, _near(look, known), near=True))

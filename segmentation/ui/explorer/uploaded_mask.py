@@ -20,7 +20,7 @@ from segmentation.ui.shell.words import plain
 UPLOAD_PIXELS = 64_000_000
 """Larger uploads are refused: what is predicted of each pixel takes twenty bytes."""
 
-PICTURE = 72
+PICTURE = 96
 """Side of the picture that shows where a colour or value lies, in pixels."""
 
 
@@ -152,7 +152,7 @@ def _ask(
         cards = st.grid(4, min_column_width=235)
         for place, key in enumerate(asked):
             before = reading.class_of(key, nearest)
-            with cards, st.container(border=True, horizontal=True, vertical_alignment="center"):
+            with cards, st.container(border=True):
                 after = _ask_one(key, reading, place, before, palette, image, places)
             if after != before:
                 answers[key] = after
@@ -174,10 +174,11 @@ def _ask_one(
     key: Key, reading: Reading, place: int, before: int, palette: Palette, image: np.ndarray, places: np.ndarray
 ) -> int:
     """Show one colour or value, and return the class index that is chosen for it."""
-    with st.container(key=f"pixels-of-{place}", width=PICTURE):
+    left, right = st.columns([1, 2], gap="small", vertical_alignment="center")
+    with left, st.container(key=f"pixels-of-{place}"):
         picture = png_bytes(highlight(image, places == place, PICTURE))
-        st.image(picture, width=PICTURE, output_format="PNG", alt=f"Where {_spoken(key)} lies in the image")
-    with st.container(width="stretch", gap="xxsmall"):
+        st.image(picture, width="stretch", output_format="PNG", alt=f"Where {_spoken(key)} lies in the image")
+    with right, st.container(gap="xxsmall"):
         swatch = f'<i style="background:{_spoken(key)}"></i>' if isinstance(key, tuple) else ""
         share = 100 * reading.pixels[key] / max(1, reading.total)
         st.html(f'<div class="legend"><span>{swatch}{html.escape(_spoken(key))} · {share:.2f} %</span></div>')
