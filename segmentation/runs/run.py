@@ -20,7 +20,7 @@ from segmentation.data.protocols import Protocol
 from segmentation.data.stretch import Stretch
 from segmentation.errors import RunError
 from segmentation.files import write_json
-from segmentation.runs.history import History, read_history
+from segmentation.runs.logs.history import History, read_history
 from segmentation.runs.patch_table import confusion_matrices, read_patches, write_patches
 from segmentation.runs.records import Metrics, Network, RunConfig, State, Status, read_json
 

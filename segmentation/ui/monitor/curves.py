@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.errors import RunError
-from segmentation.runs.columns import LEARNING_RATE, VALIDATION, direction, key
-from segmentation.runs.history import History, gap
+from segmentation.runs.logs.columns import LEARNING_RATE, VALIDATION, direction, key
+from segmentation.runs.logs.history import History, gap
 from segmentation.runs.run import Run
 from segmentation.ui.charts.curves import gap_figure, history_figure
 from segmentation.ui.charts.style import title_of

@@ -10,8 +10,8 @@ import streamlit as st
 
 from segmentation.data.locate import check_allowed
 from segmentation.errors import RunError
-from segmentation.runs.history import History, read_history
-from segmentation.runs.log_cells import MOST_BYTES
+from segmentation.runs.logs.history import History, read_history
+from segmentation.runs.logs.tables import MOST_BYTES
 from segmentation.runs.run import HISTORY, Run, check_run_allowed, find_runs
 from segmentation.ui.loaders.caching import MEGABYTE, remembered
 from segmentation.ui.session import session
