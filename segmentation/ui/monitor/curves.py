@@ -115,6 +115,7 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str]
     for name, history in histories.items():
         for warning in history.warnings:
             st.warning(plain(f"{name}: {warning}"), icon=":material/warning:")
+        st.caption(f":material/description: {plain(name)}: {plain(_kind_of(history))}")
         for note in history.notes:
             st.caption(f":material/build: {plain(name)}: {plain(note)}")
     drawn = {name: history for name, history in histories.items() if len(history.table)}
@@ -144,6 +145,14 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str]
             "the epoch up to which it falls or is level and from which it rises along a line, if it rises by more than "
             "four times its scatter."
         )
+
+
+def _kind_of(history: History) -> str:
+    """Say what a log was taken for, and what it counts."""
+    if not history.format:
+        return "nothing in it yet"
+    counts = "counted by epochs" if history.axis == "epoch" else "counted by steps, since it tells of no epochs"
+    return ", ".join(filter(None, (f"read as {history.format}", history.name and f"run {history.name}", counts)))
 
 
 def _state(run: Run) -> None:
