@@ -7,7 +7,7 @@ belongs to the step and the epoch of the line of training before it.
 
 import re
 
-from segmentation.runs.logs.reading import Content, Entries, Reading, counted, parsed, read_by_steps
+from segmentation.runs.logs.reading import Content, Entries, Reading, counted, number_of, parsed, read_by_steps
 
 FIRST_LINES = 20
 """A line of the log is among these; before it is what the environment was."""
@@ -25,7 +25,7 @@ def _mode(line: dict) -> str | None:
     """Return the part of the data that a line is about: ``train`` or ``val``; None if it is about none."""
     if "mode" in line:
         return line["mode"] if line["mode"] in ("train", "val") else None
-    if "step" not in line:
+    if number_of(line.get("step")) is None:
         return None
     return "train" if "iter" in line or any(name.split("/")[-1] == "lr" for name in line) else "val"
 

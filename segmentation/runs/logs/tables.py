@@ -109,6 +109,8 @@ def cells_of(text: str, notes: list[str]) -> tuple[dict[str, np.ndarray], np.nda
     _check_size(lines[0].count(separator) + 1, 1, len(lines))
     if len(lines) + text.count(separator) > MOST_MENDED_CELLS:
         raise RunError(f"The log has too many values, and at most {MOST_MENDED_CELLS:,} are read: {CUT_DOWN}.")
+    if lines[0].startswith(("{", "[", "<")):  # some of it can be split at commas, too
+        raise RunError(f"{NO_LOG}: {_what_instead(lines)}.")
     try:
         rows = [_split(line, separator) for line in lines]
     except csv.Error as error:
@@ -164,9 +166,8 @@ def _split(line: str, separator: str) -> list[str]:
 
 
 def _names_columns(header: list[str]) -> bool:
-    """Tell whether the cells of a first line are names; JSON and HTML can be split at commas, too."""
-    other = header[0].startswith(("{", "[", "<"))
-    return not other and len(header) > 1 and all(not _is_number(cell) and _is_text(cell) for cell in header)
+    """Tell whether the cells of a first line are names."""
+    return len(header) > 1 and all(not _is_number(cell) and _is_text(cell) for cell in header)
 
 
 def _check_size(columns: int, headers: int, lines: int) -> None:

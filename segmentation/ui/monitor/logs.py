@@ -102,9 +102,8 @@ def choose_logs(run: Run | None) -> list[Log]:
             key="log-path",
             persist_state="session",
             placeholder="/home/me/lightning_logs/version_0",
-            help="It is followed while it grows. In a folder, runs are found by their history.csv, and where there is "
-            "none, logs by the names that trainers give them: metrics.csv, results.csv, trainer_state.json, scalars.json, "
-            "events.out.tfevents and others.",
+            help="It is followed as it grows. In a folder, runs are found by their history.csv; where there is none, "
+            "other logs by the names that trainers give them: metrics.csv, trainer_state.json, events.out.tfevents …",
         )
         logs += _uploads()
     if path.strip():
@@ -122,8 +121,8 @@ def _uploads() -> list[Log]:
         accept_multiple_files=True,
         max_upload_size=MOST_BYTES >> 20,
         key=widget,
-        help="Of Keras, TensorBoard, Lightning, Hugging Face, Ultralytics, fastai, mmengine, nnU-Net, Keras Tuner or W&B, "
-        "or any table with a line of column names.",
+        help="Of Keras, TensorBoard, Lightning, Hugging Face, Ultralytics, fastai, mmengine, nnU-Net, Keras Tuner or "
+        "W&B, or any table with a line of column names.",
         on_change=_drop_removed,
         args=(widget,),
     )
@@ -218,7 +217,7 @@ def _logs_at(path: Path) -> list[Log]:
         found.append(Log(name, log_key(log.name, bytes(log)), log))
     if not found:
         raise RunError(
-            f"There is no run with a {HISTORY} in {path.name}, and no log under its trainer's name: give the file's path."
+            f"There is no run with a {HISTORY} in {path.name}, nor a log of a known name: give the file's path."
         )
     return found
 
