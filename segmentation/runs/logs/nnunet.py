@@ -16,7 +16,8 @@ BEGIN = re.compile(STAMP + r"(?:\r?\n?epoch: +|Epoch )\d+ *\r?$", re.MULTILINE)
 
 SAID = re.compile(
     rf"^(?:{STAMP[1:]})?(?:"
-    r"(?P<epoch>(?:epoch:|Epoch) +(?=\d))|(?P<train_loss>train_loss |train loss :)|(?P<val_loss>val_loss |validation loss:)"
+    r"(?P<epoch>(?:epoch:|Epoch) +(?=\d))"
+    r"|(?P<train_loss>train_loss |train loss :)|(?P<val_loss>val_loss |validation loss:)"
     r"|(?P<val_pseudo_dice>Pseudo dice |Average global foreground Dice:)|(?P<lr>Current learning rate:|lr:)"
     r"|(?P<seconds>Epoch time:|This epoch took)) *(?P<value>[^\r\n]*)",
     re.MULTILINE,
