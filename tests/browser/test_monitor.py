@@ -122,7 +122,7 @@ def test_logs_of_other_trainers_are_drawn_and_said_what_they_are(
         "metrics.csv: read as Lightning's metrics.csv, counted by epochs",
         "metrics.csv: Of train_loss, logged several times in an epoch, the mean over the epoch is drawn.",
         "trainer_state.json: read as Hugging Face's trainer_state.json, counted by epochs",
-        f"{events.name}: read as TensorBoard's event file, counted by steps, since it tells of no epochs",
+        f"{events.name}: read as TensorBoard's event file, counted by steps, not by epochs",
         "metrics.csv: 2 epochs, best is epoch 1 by val_dice",
         "trainer_state.json: 2 epochs, best is epoch 2 by eval_mean_iou",
         f"{events.name}: 5 steps, best is step 400 by Accuracy/val",

@@ -98,7 +98,7 @@ def find_records(content: bytes) -> Records:
 
 def _four_bytes(data: np.ndarray, begins: np.ndarray) -> np.ndarray:
     """Return the uint32 that begin at some places."""
-    return sum(data[begins + place].astype(np.uint32) << np.uint32(8 * place) for place in range(4))  # type: ignore
+    return sum(data[begins + place].astype(np.uint32) << np.uint32(8 * place) for place in range(4))
 
 
 class BadMessageError(ValueError):

@@ -129,8 +129,8 @@ def _read_records(data: bytes, begins: list[int], lengths: list[int], scalars: _
                 raise RunError(f"The event file has too many values in too few records: {CUT_DOWN}.") from None
             odd += 1
             continue
-        if rest and len(values) == 1 and values[0][1] is not None and len(known) < 10_000:
-            number, at = values[0]
+        number, at = values[0] if rest and len(values) == 1 else (0, None)
+        if at is not None and len(known) < 10_000:
             places[length - rest] = place = at - rest
             known[place, record[rest : rest + place] + record[rest + place + 4 :]] = number
     return odd
@@ -150,9 +150,9 @@ def _read_event(record: bytes, fields: Fields, scalars: _Scalars) -> list[tuple[
         elif (number, wire) == (5, BYTES):
             summaries.append((begin, end))
     for begin, end in summaries:
-        for number, wire, *value in fields.of(record, begin, end):
+        for number, wire, start, stop in fields.of(record, begin, end):
             if (number, wire) == (1, BYTES):
-                tag, scalar, at = _read_value(record, *value, fields)
+                tag, scalar, at = _read_value(record, start, stop, fields)
                 if tag and scalar is not None:
                     found.append((scalars.add(tag, step, scalar), at))
     return found

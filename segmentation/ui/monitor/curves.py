@@ -111,11 +111,12 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str]
     for log in logs:
         if log.run:
             _state(Run(log.run.folder))
-    histories = read_histories(logs)
+    histories, runs = read_histories(logs), {log.name for log in logs if log.run}
     for name, history in histories.items():
         for warning in history.warnings:
             st.warning(plain(f"{name}: {warning}"), icon=":material/warning:")
-        st.caption(f":material/description: {plain(name)}: {plain(_kind_of(history))}")
+        if name not in runs:  # whose log is known
+            st.caption(f":material/description: {plain(name)}: {plain(_kind_of(history))}")
         for note in history.notes:
             st.caption(f":material/build: {plain(name)}: {plain(note)}")
     drawn = {name: history for name, history in histories.items() if len(history.table)}
@@ -151,7 +152,7 @@ def _kind_of(history: History) -> str:
     """Say what a log was taken for, and what it counts."""
     if not history.format:
         return "nothing in it yet"
-    counts = "counted by epochs" if history.axis == "epoch" else "counted by steps, since it tells of no epochs"
+    counts = "counted by epochs" if history.axis == "epoch" else "counted by steps, not by epochs"
     return ", ".join(filter(None, (f"read as {history.format}", history.name and f"run {history.name}", counts)))
 
 
