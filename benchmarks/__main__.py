@@ -40,6 +40,7 @@ SECTIONS = (
     Section("Scenes", ("scenes",)),
     Section("Orthophotos", ("maps",)),
     Section("Engines", ("engines",)),
+    Section("Training logs", ("logs",)),
     Section("Start", ("start",)),
     Section("Clicks", ("clicks",)),
     Section("Clicks in a data set a hundred times as large", ("clicks", "--times", "100")),

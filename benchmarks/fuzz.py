@@ -32,7 +32,7 @@ from benchmarks.measuring import megabytes, print_header, print_row
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.raster import Raster
 from segmentation.errors import SegmentationError
-from segmentation.runs.history import read_history
+from segmentation.runs.logs.history import read_history
 from segmentation.runs.run import SHIPPED, Run, check_run_allowed, find_runs
 
 PATIENCE, CHILD, GROWTH = 20, 1500, 400

@@ -23,7 +23,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.data.stretch import Stretch
 from segmentation.errors import RunError
 from segmentation.files import scratch_folder, write_json, writing
-from segmentation.runs.history import History, read_history
+from segmentation.runs.logs.history import History, read_history
 from segmentation.runs.patch_table import confusion_matrices, read_patches, write_patches
 from segmentation.runs.records import DatasetRecord, Metrics, Network, RunConfig, State, Status, read_json
 

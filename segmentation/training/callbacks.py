@@ -16,7 +16,7 @@ import numpy as np
 
 from segmentation.configuration import Configuration
 from segmentation.files import UNFINISHED, remove_unfinished, replacing
-from segmentation.runs.history import read_history
+from segmentation.runs.logs.history import read_history
 from segmentation.runs.run import BEST, HISTORY, LATEST, write_status
 from segmentation.training.precision import single_precision
 

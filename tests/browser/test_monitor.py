@@ -1,10 +1,12 @@
 """The training monitor in a real Chromium: logs that grow, uploads that come and go, charts as they are drawn."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from playwright.sync_api import Locator, Page, expect
 
 from segmentation.data.scenes import Dataset
@@ -93,3 +95,40 @@ def test_the_drawing_of_the_network_is_whole_on_every_screen(demo_address: str, 
         assert text["x"] + text["width"] <= frame["x"] + frame["width"]
         assert frame["y"] <= text["y"]
         assert text["y"] + text["height"] <= frame["y"] + frame["height"]
+
+
+def test_logs_of_other_trainers_are_drawn_and_said_what_they_are(
+    demo_address: str, open_page: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "metrics.csv").write_text(
+        "epoch,step,train_loss,val_dice,val_loss\n0,49,0.9,,\n0,99,0.7,,\n0,99,,0.4,0.75\n1,199,0.5,,\n1,199,,0.6,0.5\n"
+    )
+    lines = [
+        {"epoch": 1.0, "loss": 1.0, "step": 100},
+        {"epoch": 1.0, "eval_loss": 0.9, "eval_mean_iou": 0.35, "step": 100},
+        {"epoch": 2.0, "loss": 0.5, "step": 200},
+        {"epoch": 2.0, "eval_loss": 0.8, "eval_mean_iou": 0.45, "step": 200},
+    ]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": lines}))
+    with tf.summary.create_file_writer(str(tmp_path)).as_default():
+        for step in range(5):
+            tf.summary.write("Accuracy/val", tf.constant(step / 8), 100 * step)
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    page = open_page(f"{demo_address}/Training_monitor")
+    page.get_by_text("Another log: a path or an upload").click()
+    uploader = page.locator("[data-testid=stFileUploaderDropzoneInput]")
+    uploader.set_input_files([tmp_path / "metrics.csv", tmp_path / "trainer_state.json", events])
+    for said in (
+        "metrics.csv: read as Lightning's metrics.csv, counted by epochs",
+        "metrics.csv: Of train_loss, logged several times in an epoch, the mean over the epoch is drawn.",
+        "trainer_state.json: read as Hugging Face's trainer_state.json, counted by epochs",
+        f"{events.name}: read as TensorBoard's event file, counted by steps, not by epochs",
+        "metrics.csv: 2 epochs, best is epoch 1 by val_dice",
+        "trainer_state.json: 2 epochs, best is epoch 2 by eval_mean_iou",
+        f"{events.name}: 5 steps, best is step 400 by Accuracy/val",
+    ):
+        expect(page.get_by_text(said)).to_be_visible()
+    for title, name in (("Loss", "metrics.csv, validation"), ("Mean IoU", "trainer_state.json, validation")):
+        expect(chart(page, title).locator(".legendtext", has_text=name)).to_be_visible()
+    expect(chart(page, "Accuracy").locator(".legendtext", has_text=events.name[:12])).to_be_visible()
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)

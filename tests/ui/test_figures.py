@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from segmentation.data.palette import DUBAI, Palette
-from segmentation.runs.columns import direction
-from segmentation.runs.history import History, best_position, read_history
+from segmentation.runs.logs.columns import direction
+from segmentation.runs.logs.history import History, best_position, read_history
 from segmentation.runs.records import Calibration, Network
 from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
 from segmentation.ui.charts.curves import gap_figure, history_figure

@@ -302,6 +302,19 @@ def test_the_monitor_reads_a_path(open_page: Open, tmp_path: Path) -> None:
     assert "**mine.csv**: 2 epochs, best is epoch 1" in texts(at)
 
 
+def test_the_monitor_finds_the_logs_below_a_folder(open_page: Open, tmp_path: Path) -> None:
+    for version, losses in (("version_0", "0,9,1.0,1.5\n"), ("version_1", "0,9,0.5,0.75\n1,19,0.25,0.5\n")):
+        (tmp_path / "lightning_logs" / version).mkdir(parents=True)
+        log = tmp_path / "lightning_logs" / version / "metrics.csv"
+        log.write_text("epoch,step,train_loss,val_loss\n" + losses)
+    at = open_page("monitor")
+    at.text_input(key="log-path").input(str(tmp_path / "lightning_logs")).run()
+    words = texts(at)
+    assert "**version_0**: 1 epoch, best is epoch 0 by val_loss" in words
+    assert "**version_1**: 2 epochs, best is epoch 1 by val_loss" in words
+    assert "version_1: read as Lightning's metrics.csv, counted by epochs" in words
+
+
 def test_cleared_uploads_stay_away(open_page: Open) -> None:
     at = open_page("monitor")
     at.file_uploader(key="logs").upload("old.csv", b"epoch,loss\n0,1.0\n", "text/csv").run()

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from segmentation.runs.columns import LEARNING_RATE, TEST, TRAINING, UNSAID, VALIDATION, Curve, direction, key
-from segmentation.runs.curves import smooth, thinned, widens_from
-from segmentation.runs.history import History, best_position, gap
+from segmentation.runs.logs.columns import LEARNING_RATE, TEST, TRAINING, UNSAID, VALIDATION, Curve, direction, key
+from segmentation.runs.logs.curves import smooth, thinned, widens_from
+from segmentation.runs.logs.history import History, best_position, gap
 from segmentation.ui.charts.style import QUIET, RUN_COLORS, literal, title_of
 
 DASHES = {TRAINING: "dot", VALIDATION: "solid", TEST: "dash", UNSAID: "solid"}

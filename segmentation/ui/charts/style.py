@@ -2,7 +2,7 @@
 
 import html
 
-from segmentation.runs.columns import key
+from segmentation.runs.logs.columns import key
 
 ACCENT = "#0f766e"
 

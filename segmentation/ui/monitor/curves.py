@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.errors import RunError
-from segmentation.runs.columns import LEARNING_RATE, VALIDATION, direction, key
-from segmentation.runs.history import History, gap
+from segmentation.runs.logs.columns import LEARNING_RATE, VALIDATION, direction, key
+from segmentation.runs.logs.history import History, gap
 from segmentation.runs.run import Run
 from segmentation.ui.charts.curves import gap_figure, history_figure
 from segmentation.ui.charts.style import title_of
@@ -111,10 +111,12 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str]
     for log in logs:
         if log.run:
             _state(Run(log.run.folder))
-    histories = read_histories(logs)
+    histories, runs = read_histories(logs), {log.name for log in logs if log.run}
     for name, history in histories.items():
         for warning in history.warnings:
             st.warning(plain(f"{name}: {warning}"), icon=":material/warning:")
+        if name not in runs:  # whose log is known
+            st.caption(f":material/description: {plain(name)}: {plain(_kind_of(history))}")
         for note in history.notes:
             st.caption(f":material/build: {plain(name)}: {plain(note)}")
     drawn = {name: history for name, history in histories.items() if len(history.table)}
@@ -144,6 +146,14 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str]
             "the epoch up to which it falls or is level and from which it rises along a line, if it rises by more than "
             "four times its scatter."
         )
+
+
+def _kind_of(history: History) -> str:
+    """Say what a log was taken for, and what it counts."""
+    if not history.format:
+        return "nothing in it yet"
+    counts = "counted by epochs" if history.axis == "epoch" else "counted by steps, not by epochs"
+    return ", ".join(filter(None, (f"read as {history.format}", history.name and f"run {history.name}", counts)))
 
 
 def _state(run: Run) -> None:

@@ -10,8 +10,9 @@ import streamlit as st
 
 from segmentation.data.locate import check_allowed
 from segmentation.errors import RunError
-from segmentation.runs.history import History, read_history
-from segmentation.runs.log_cells import MOST_BYTES
+from segmentation.runs.logs.formats import find_logs
+from segmentation.runs.logs.history import History, read_history
+from segmentation.runs.logs.reading import MOST_BYTES
 from segmentation.runs.run import HISTORY, Run, check_run_allowed, find_runs
 from segmentation.ui.loaders.caching import MEGABYTE, remembered
 from segmentation.ui.session import session
@@ -97,12 +98,12 @@ def choose_logs(run: Run | None) -> list[Log]:
         logs.insert(0, Log(run.name, run.name, run.folder / HISTORY, run))
     with st.expander("Another log: a path or an upload", icon=":material/upload_file:"):
         path = st.text_input(
-            "Path of a training log, or of a folder of runs",
+            "Path of a training log, or of a folder that holds some",
             key="log-path",
             persist_state="session",
-            placeholder="/home/me/run/log.csv",
-            help="It is followed while it grows. A folder may be a run or hold some: all that have a history.csv are "
-            "drawn.",
+            placeholder="/home/me/lightning_logs/version_0",
+            help="It is followed as it grows. In a folder, runs are found by their history.csv; where there is none, "
+            "other logs by the names that trainers give them: metrics.csv, trainer_state.json, events.out.tfevents …",
         )
         logs += _uploads()
     if path.strip():
@@ -117,10 +118,11 @@ def _uploads() -> list[Log]:
     widget = f"logs-{number}" if number else "logs"
     uploads = st.file_uploader(
         "Training logs",
-        type=["csv", "tsv", "log", "txt"],
         accept_multiple_files=True,
         max_upload_size=MOST_BYTES >> 20,
         key=widget,
+        help="Of Keras, TensorBoard, Lightning, Hugging Face, Ultralytics, fastai, mmengine, nnU-Net, Keras Tuner or "
+        "W&B, or any table with a line of column names.",
         on_change=_drop_removed,
         args=(widget,),
     )
@@ -176,20 +178,20 @@ def _choose_training(log: Log) -> Log:
     with suppress(RunError):  # is said where the curves would be
         trainings = log.read().trainings
         if len(trainings) > 1:
-            sizes = [length_of(one) for one in trainings]
+            sizes = [", ".join(filter(None, (plain(one.name), length_of(one)))) for one in trainings]
             number = st.selectbox(
                 f"Training of {plain(log.name)}",
                 range(len(trainings) + 1),
                 format_func=lambda number: f"{number}: {sizes[number - 1]}" if number else f"Latest: {sizes[-1]}",
                 key=f"training-{log.key}",
-                help="The log begins anew: it holds several trainings.",
+                help="The log holds several trainings.",
             )
             return replace(log, training=number)
     return log
 
 
 def _logs_at(path: Path) -> list[Log]:
-    """Return the log at a path: of the file, of the run, or of all runs in the folder.
+    """Return the logs at a path: of the file, of the run, of all runs in the folder, or else all that lie below it.
 
     Raises:
         NotAllowedError: If it leads out of the folders that may be read.
@@ -209,8 +211,14 @@ def _logs_at(path: Path) -> list[Log]:
         for run in runs
         if (run.folder / HISTORY).exists()
     ]
+    for log in [] if found else find_logs(path):
+        check_allowed(log, folders)
+        name = log.parent.relative_to(path).as_posix() if log.parent != path else log.name
+        found.append(Log(name, log_key(log.name, bytes(log)), log))
     if not found:
-        st.error(f"There is no run with a {HISTORY} in {plain(path.name)}: check the path.", icon=":material/error:")
+        raise RunError(
+            f"There is no run with a {HISTORY} in {path.name}, nor a log of a known name: give the file's path."
+        )
     return found
 
 

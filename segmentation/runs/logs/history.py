@@ -1,4 +1,4 @@
-"""Training logs: tables of epochs or steps, as Keras, Lightning, Ultralytics, fastai and others write them."""
+"""What a training log tells: its epochs or steps, its metrics, and the best epoch, whoever has written it."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from segmentation.errors import RunError
-from segmentation.runs import columns as names
-from segmentation.runs.columns import Curve, Metric
-from segmentation.runs.log_cells import NO_LOG, cells_of, content_of, counted, decoded, numbers_of
-from segmentation.runs.trainings import MOST_TRAININGS, Found, Lines, Training, find_trainings
+from segmentation.runs.logs import columns as names
+from segmentation.runs.logs.columns import Curve, Metric
+from segmentation.runs.logs.formats import format_of
+from segmentation.runs.logs.reading import NO_LOG, Content, Reading, content_of, counted
+from segmentation.runs.logs.trainings import MOST_TRAININGS, Found, Lines, find_trainings
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,16 @@ class History:
         notes: One sentence for everything that had to be mended.
         warnings: One sentence for what went wrong in the training.
         trainings: All trainings that the log holds, of which this is one; as it is read, the last.
+        format: What the file was taken for, such as "Lightning's metrics.csv"; empty if it holds nothing yet.
+        name: What the log calls this training; empty if it does not.
     """
 
     table: pd.DataFrame
     notes: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
     trainings: tuple["History", ...] = field(default=())
+    format: str = ""
+    name: str = ""
 
     @property
     def axis(self) -> str:
@@ -97,7 +102,7 @@ def gap(history: History, metric: str) -> pd.Series | None:
 
 
 def read_history(source: Path | bytes) -> History:
-    """Read a training log as far as it goes.
+    """Read a training log of any of the `FORMATS` as far as it goes.
 
     Repeated headers, changed columns, several lines an epoch, half-written lines, blanks, epochs that occur again,
     several trainings, decimal commas and other separators are all met in practice and mended, each with a note.
@@ -108,48 +113,56 @@ def read_history(source: Path | bytes) -> History:
     Raises:
         RunError: If the file cannot be read, does not look like such a log, or is larger than one may be.
     """
-    text = decoded(content_of(source))
-    if not text.strip():
+    content = Content(content_of(source))
+    if not content.text.strip():
         table = pd.DataFrame({"epoch": pd.Series(dtype=int)})
         return History(table, ("The log is empty: no epoch has ended yet.",))
-    notes: list[str] = []
-    cells, tables, decimal_commas = cells_of(text, notes)
-    table = pd.DataFrame(numbers_of(cells, decimal_commas, notes), index=range(len(tables)), dtype=float)
-    return _history(table, tables, notes)
+    kind = format_of(content)
+    histories = [one for reading in kind.read(content) for one in _histories(reading, kind.name)][-MOST_TRAININGS:]
+    return replace(histories[-1], trainings=tuple(histories))
 
 
-def _history(table: pd.DataFrame, tables: np.ndarray, notes: list[str]) -> History:
-    """Make the history out of a log's numbers.
+def _histories(reading: Reading, kind: str) -> list[History]:
+    """Make a history out of the numbers of each training.
 
     Args:
-        table: One row per line, as `numbers_of` returns it.
-        tables: (lines,) int: how many headers stand above each.
-        notes: To be added to.
+        reading: As the format's reader gives it.
+        kind: The format's name.
     """
+    table, notes = reading.lines, list(reading.notes)
     axis, places = _axis(table, notes)
     odd = ((places % 1 != 0) | (places.abs() > 1e9)).to_numpy()  # NaN too
     if odd.any():
         notes.append(f"{counted(int(odd.sum()), 'line')} left out: their {axis} is no whole number.")
     values = table[[name for name in table if not (names.is_epoch if axis == "epoch" else names.is_step)(name)]]
     steps = next((table[name] for name in table if axis == "epoch" and names.is_step(name)), None)
+    of_training = {
+        curve.column
+        for metric in names.metrics_of(values.columns)
+        for curve in metric.curves
+        if curve.part == names.TRAINING and not curve.stepwise
+    }
     found = find_trainings(
         Lines(
             places.to_numpy()[~odd].astype(np.int64),
             values.to_numpy(float)[~odd],
             np.array([names.is_metric(name) for name in values], bool),
-            tables[~odd],
+            np.array([name in of_training for name in values], bool),
+            (np.ones(len(table), int) if reading.headers is None else reading.headers)[~odd],
             None if steps is None else steps.to_numpy()[~odd],
         )
     )
-    notes += _what_was_found(found, axis)
+    notes += _what_was_found(found, axis, values.columns)
     histories = []
     for training in found.trainings:
-        whole = _table(training, axis, values.columns)
+        whole = pd.DataFrame(training.values, columns=values.columns)
+        whole.insert(0, axis, training.places)
         finite = whole.replace(np.inf, np.nan)
         if len(finite):
             finite = finite.dropna(axis="columns", how="all")
-        histories.append(History(finite, tuple(notes), tuple(_divergence(whole, axis))))
-    return replace(histories[-1], trainings=tuple(histories))
+        warnings = tuple(_divergence(whole, axis))
+        histories.append(History(finite, tuple(notes), warnings, format=kind, name=reading.name))
+    return histories
 
 
 def _axis(table: pd.DataFrame, notes: list[str]) -> tuple[str, pd.Series]:
@@ -166,25 +179,16 @@ def _axis(table: pd.DataFrame, notes: list[str]) -> tuple[str, pd.Series]:
     return "epoch", pd.Series(np.arange(len(table), dtype=float), table.index)
 
 
-def _table(training: Training, axis: str, columns: pd.Index) -> pd.DataFrame:
-    """Return a training's epochs in ascending order."""
-    places = sorted(training.epochs)
-    values = np.array([training.epochs[place] for place in places], float).reshape(len(places), len(columns))
-    table = pd.DataFrame(values, columns=columns)
-    table.insert(0, axis, np.array(places, np.int64))
-    return table
-
-
-def _what_was_found(found: Found, axis: str) -> list[str]:
+def _what_was_found(found: Found, axis: str, columns: pd.Index) -> list[str]:
     """Say how the lines of a log became its trainings, where that is not plain."""
     notes = []
     if found.looped is not None:
-        count = len(found.trainings[0].epochs)
+        count = len(found.trainings[0].places)
         notes.append(
             f"Every {axis} is {found.looped}, as when fit is called in a loop: the {count:,} lines are counted from 1."
         )
     if found.count > 1:
-        sizes = [f"{len(training.epochs):,}" for training in found.trainings]
+        sizes = [f"{len(training.places):,}" for training in found.trainings]
         of = f", of {', '.join(sizes[:-1])} and {sizes[-1]} {axis}s" if found.count <= 6 else ""
         rest = "" if found.count <= MOST_TRAININGS else f"; the last {MOST_TRAININGS} can be seen"
         notes.append(f"The log holds {found.count:,} trainings{of}: all begins anew each time{rest}.")
@@ -195,6 +199,9 @@ def _what_was_found(found: Found, axis: str) -> list[str]:
         )
     if found.rewritten:
         notes.append(f"{counted(found.rewritten, axis)} written again with the same values: each counts once.")
+    if found.averaged is not None and found.averaged.any():
+        averaged = _listed(list(columns[found.averaged]))
+        notes.append(f"Of {averaged}, logged several times in an epoch, the mean over the epoch is drawn.")
     return notes
 
 

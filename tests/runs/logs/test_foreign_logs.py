@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from segmentation.errors import RunError
-from segmentation.runs import log_cells as bounds
-from segmentation.runs.columns import LEARNING_RATE, direction, is_learning_rate, is_metric, key, metrics_of
-from segmentation.runs.history import History, read_history
+from segmentation.runs.logs import reading as bounds
+from segmentation.runs.logs.columns import LEARNING_RATE, direction, is_learning_rate, is_metric, key, metrics_of
+from segmentation.runs.logs.history import History, read_history
 
 LIGHTNING = b"""epoch,step,train_loss,val_dice,val_loss
 0,4,0.8,,
@@ -309,13 +309,29 @@ def table_of(lines: int, columns: int) -> bytes:
     [
         (table_of(1, 16_000), "has over 1,000 columns"),
         (b"".join(b"epoch,loss,c%d\n%d,1,2\n" % (number, number) for number in range(5_000)), "changes its columns"),
-        (table_of(70_000, 2), "70,001 lines, and at most 60,000"),
-        (table_of(7_000, 100), "at most 600,000"),
+        (table_of(70_000, 2) + b"epoch,m0,m1\n", "70,002 lines, and at most 60,000"),
+        (table_of(7_000, 100) + b'7000,"1"\n', "at most 600,000"),
         (b"".join(b"epoch,c%d\n" % number + b"0,1\n" * 700 for number in range(80)), "56,000 lines and 81 columns"),
-        (b"epoch,a\n" + b"0,1\n" * 5_000_000, "larger than 16 MB"),
+        (b"epoch,a\n" + b'0,"1"\n' + b"0,1\n" * 5_000_000, "5,000,002 lines, and at most 2,000,000"),
+        (b"epoch,a\n" + b'0,"1"\n' + b"0,0.1234567\n" * 1_800_000, "larger than 16 MB"),
+        (b"epoch,a\n" + b"0,1\n" * 2_000_001, "2,000,002 lines, and at most 2,000,000"),
+        (table_of(90_000, 100), "at most 8,000,000"),
+        (b"epoch,a\n" + b"0,1\n" * 26_000_000, "larger than 96 MB"),
         (b"epoch,a" + b"," * 10_000_000, "has over 1,000 columns"),
     ],
-    ids=["columns", "headers", "lines", "values", "blanks of other headers", "bytes", "commas"],
+    ids=[
+        "columns",
+        "headers",
+        "mended lines",
+        "mended values",
+        "blanks of other headers",
+        "very many mended lines",
+        "mended bytes",
+        "lines",
+        "values",
+        "bytes",
+        "commas",
+    ],
 )
 def test_a_log_that_would_take_long_is_refused_in_one_sentence(content: bytes, sentence: str) -> None:
     with pytest.raises(RunError, match=sentence):

@@ -1,59 +1,100 @@
-"""A training log's text as cells, and cells as numbers."""
+"""Tables with a line of column names above: their text as cells, and cells as numbers."""
 
-import codecs
 import csv
+import io
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from segmentation.errors import RunError
-from segmentation.runs import columns as names
+from segmentation.runs.logs import columns as names
+from segmentation.runs.logs.reading import (
+    CUT_DOWN,
+    MOST_COLUMNS,
+    NO_LOG,
+    Content,
+    Reading,
+    check_size,
+    counted,
+)
 
-MOST_BYTES = 16 << 20
+MOST_MENDED_BYTES = 16 << 20
 
-MOST_LINES = 60_000
+MOST_MENDED_LINES = 60_000
 
-MOST_COLUMNS = 1_000
+MOST_MENDED_CELLS = 600_000
+"""A larger table is read at once, in a twentieth of the time, and only if nothing in it has to be mended."""
 
 MOST_HEADERS = 100
-
-MOST_CELLS = 600_000
-"""What a log may have at most, so that reading and drawing it take seconds whoever has made it."""
-
-NO_LOG = "This is not a training log"
-
-CUT_DOWN = "cut it down to the columns that matter, or to one line per epoch"
 
 BLANKS = {"", "na", "n/a", "none", "null", "<na>"}
 """What is written, in any case, where there is no value."""
 
+HALF = "The last line is still being written and left out: fewer or more values than columns."
+
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
 
 
-def content_of(source: Path | bytes) -> bytes:
-    """Return a log's bytes, if they are not too many."""
-    if isinstance(source, bytes):
-        content = source
-    else:
-        try:
-            if not source.is_file():  # a pipe would be waited for
-                raise RunError(f"{source} cannot be read: check the path.")
-            with source.open("rb") as file:
-                content = file.read(MOST_BYTES + 1)
-        except OSError as error:
-            raise RunError(f"{source} cannot be read: check the path.") from error
-    if len(content) > MOST_BYTES:
-        raise RunError(f"The log is larger than {MOST_BYTES >> 20} MB: {CUT_DOWN}.")
-    return content
+def read_table(content: Content) -> list[Reading]:
+    """Read a table, whatever its columns are called.
+
+    Raises:
+        RunError: If it is none, or larger than one may be.
+    """
+    notes: list[str] = []
+    text, separator = content.text, max(",;\t", key=content.first_line.count)
+    if text.count(separator) + text.count("\n") > MOST_MENDED_CELLS or text.count("\n") > MOST_MENDED_LINES:
+        whole = _read_whole(text, separator, notes)
+        if whole is not None:
+            return [whole]
+        if len(text) > MOST_MENDED_BYTES:
+            raise RunError(f"The log is larger than {MOST_MENDED_BYTES >> 20} MB and has to be mended: {CUT_DOWN}.")
+    cells, tables, decimal_commas = cells_of(text, notes)
+    numbers = numbers_of(cells, decimal_commas, notes)
+    return [Reading(pd.DataFrame(numbers, index=range(len(tables)), dtype=float), notes, tables)]
 
 
-def decoded(content: bytes) -> str:
-    """Return the text of a log; UTF-16, as Windows' PowerShell and Excel write it, has a mark at its begin."""
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
-    return text.replace("\0", "").lstrip("\ufeff\r\n")
+def _read_whole(text: str, separator: str, notes: list[str]) -> Reading | None:
+    """Read a large table at once; None if it has to be mended: several headers, quotes, lines of other lengths."""
+    begin, end = text.partition("\n")[0], len(text)
+    header = _split(begin.rstrip("\r"), separator)
+    check_size(len(header), text.count("\n"))
+    if not _names_columns(header) or '"' in text:
+        return None
+    if not text.endswith("\n") and text.count(separator, last := text.rindex("\n")) < len(header) - 1:
+        notes.append(HALF)
+        end = last + 1
+    try:
+        table = pd.read_csv(
+            io.BytesIO(text[:end].encode()),
+            sep=separator,
+            header=None,
+            skiprows=1,
+            keep_default_na=False,
+            na_values=list(BLANKS | {blank.upper() for blank in BLANKS}),
+            skipinitialspace=True,
+        )
+    except (ValueError, pd.errors.ParserError):
+        return None
+    if text.count(separator, 0, end) != (len(header) - 1) * (len(table) + 1):  # none is longer than the first
+        return None
+    texts = {
+        name: table[place].to_numpy(object, na_value=None)
+        for place, name in enumerate(header)
+        if table[place].dtype.kind not in "iuf"
+    }
+    for column in texts.values():
+        column[:] = [text if text is None else str(text).strip() for text in column]
+    first = texts.get(header[0], ())
+    if any(cell is not None and not _is_number(cell) for cell in first):
+        return None
+    known = {name: table[place].to_numpy(float) for place, name in enumerate(header) if name not in texts}
+    known = {name: np.where(np.isinf(column), np.inf, column) for name, column in known.items()}
+    known |= numbers_of(texts, separator != ",", notes)
+    known.pop("", None)
+    return Reading(pd.DataFrame({name: known[name] for name in header if name}, index=table.index, dtype=float), notes)
 
 
 def cells_of(text: str, notes: list[str]) -> tuple[dict[str, np.ndarray], np.ndarray, bool]:
@@ -66,15 +107,16 @@ def cells_of(text: str, notes: list[str]) -> tuple[dict[str, np.ndarray], np.nda
     lines = [line for line in re.split(r"[\r\n]+", text) if line]
     separator = max(",;\t", key=lines[0].count)
     _check_size(lines[0].count(separator) + 1, 1, len(lines))
-    if len(lines) + text.count(separator) > MOST_CELLS:
-        raise RunError(f"The log has too many values, and at most {MOST_CELLS:,} are read: {CUT_DOWN}.")
+    if len(lines) + text.count(separator) > MOST_MENDED_CELLS:
+        raise RunError(f"The log has too many values, and at most {MOST_MENDED_CELLS:,} are read: {CUT_DOWN}.")
+    if lines[0].startswith(("{", "[", "<")):  # some of it can be split at commas, too
+        raise RunError(f"{NO_LOG}: {_what_instead(lines)}.")
     try:
         rows = [_split(line, separator) for line in lines]
     except csv.Error as error:
         raise RunError(f"{NO_LOG}: it is not a valid CSV file.") from error
     header = rows[0]
-    other = lines[0].startswith(("{", "[", "<"))  # some of it can be split at commas, too
-    if other or len(header) < 2 or any(_is_number(cell) or not _is_text(cell) for cell in header):
+    if not _names_columns(header):
         raise RunError(f"{NO_LOG}: {_what_instead(lines)}.")
 
     known, headers, short, above = set(header), {tuple(header): 0}, 0, 1
@@ -97,8 +139,8 @@ def cells_of(text: str, notes: list[str]) -> tuple[dict[str, np.ndarray], np.nda
     _check_size(len(known), len(headers), len(kept))
     if short:
         ended = text.endswith(("\n", "\r"))
-        half = "the last line is still being written and" if short == 1 and not ended else counted(short, "line")
-        notes.append(f"{half[0].upper()}{half[1:]} left out: fewer or more values than columns.")
+        several = f"{counted(short, 'line')} left out: fewer or more values than columns."
+        notes.append(HALF if short == 1 and not ended else several)
     if above > 1:
         first = set(rows[0])
         changed = any(set(other) != first for other in headers)
@@ -123,17 +165,16 @@ def _split(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in row]
 
 
+def _names_columns(header: list[str]) -> bool:
+    """Tell whether the cells of a first line are names."""
+    return len(header) > 1 and all(not _is_number(cell) and _is_text(cell) for cell in header)
+
+
 def _check_size(columns: int, headers: int, lines: int) -> None:
-    """Refuse a log that would take long to read and to draw."""
-    if columns > MOST_COLUMNS:
-        raise RunError(f"The log has over {MOST_COLUMNS:,} columns: leave out those that are not to be drawn.")
+    """Refuse a table that is mended line by line and would take long."""
     if headers > MOST_HEADERS:
         raise RunError(f"The log changes its columns over {MOST_HEADERS} times: it is read if it has one header.")
-    if lines > MOST_LINES:
-        raise RunError(f"The log has {lines:,} lines, and at most {MOST_LINES:,} are read: {CUT_DOWN}.")
-    if columns * lines > MOST_CELLS:
-        size = f"{lines:,} lines and {columns:,} columns"
-        raise RunError(f"The log has {size}, and at most {MOST_CELLS:,} values are read: {CUT_DOWN}.")
+    check_size(columns, lines, MOST_MENDED_LINES, MOST_MENDED_CELLS)
 
 
 def _what_instead(lines: Sequence[str]) -> str:
@@ -141,9 +182,9 @@ def _what_instead(lines: Sequence[str]) -> str:
     if not _is_text(lines[0].replace("\t", " ")):
         return "it is not plain text"
     if lines[0].startswith("{") and len(lines) > 1 and lines[1].startswith("{"):
-        return "it holds JSON lines, and tables are read, whose first line names columns such as epoch,loss,val_loss"
+        return "it holds JSON lines, and of such logs mmengine's are read, which say the step or the mode"
     if lines[0].startswith(("{", "[")):
-        return "it holds JSON, and tables are read, whose first line names columns such as epoch,loss,val_loss"
+        return "it holds JSON, and of such logs trainer_state.json, trial.json and mmengine's are read, if whole"
     if lines[0].startswith("<"):
         return "it is a web page or XML, perhaps in place of a file that could not be fetched"
     return "its first line should name columns such as epoch,accuracy,loss"
@@ -211,8 +252,3 @@ def numbers_of(texts: dict[str, np.ndarray], decimal_commas: bool, notes: list[s
         if len(odd) > 3:
             notes.append(f"{len(odd) - 3} more columns hold values that are not numbers and are left blank.")
     return numbers
-
-
-def counted(count: int, noun: str) -> str:
-    """Say how many of something there are."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segmentation.runs.curves import smooth, thinned, widens_from
+from segmentation.runs.logs.curves import smooth, thinned, widens_from
 
 
 def test_a_gap_widens_from_where_it_is_narrowest() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmentation.errors import RunError
-from segmentation.runs.history import History, gap, read_history
+from segmentation.runs.logs.history import History, gap, read_history
 
 NORMAL = b"epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.25,0.4,1.5\n1,0.6,1.0,0.55,1.125\n"
 
