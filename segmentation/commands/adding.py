@@ -54,10 +54,8 @@ def _tell(metrics: Metrics) -> int:
     """Say what was left out and what is odd; return the exit code."""
     left_out = (metrics.dataset and metrics.dataset.skipped) or []
     scenes = (metrics.dataset and metrics.dataset.scenes) or 0
-    for found, how in (
-        (left_out, f"Left out {len(left_out):,} of {scenes:,} scenes"),
-        (metrics.findings or [], "Note"),
-    ):
+    how_many = f"Left out {len(left_out):,} of {scenes:,} scenes"
+    for found, how in ((left_out, how_many), (metrics.findings or [], "Note")):
         for sentence in found[:NAMED]:
             remark(f"{how}: {sentence}")
         if len(found) > NAMED:

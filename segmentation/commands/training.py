@@ -181,8 +181,8 @@ def written_scores(run: Run) -> Metrics:
 
 def print_scores(name: str, metrics: Metrics) -> None:
     """Print a run's scores, each with what it is, and the protocol that gave them."""
-    kind = "patches" if metrics.protocol == "all" else "held-out patches"
-    print(f"{name}, protocol {metrics.protocol}: {metrics.patches:,} {kind}, {metrics.pixels:,} labelled pixels")
+    scored = "patches" if metrics.protocol == "all" else "held-out patches"
+    print(f"{name}, protocol {metrics.protocol}: {metrics.patches:,} {scored}, {metrics.pixels:,} labelled pixels")
     for of, as_class in (metrics.mapping or {}).items():
         print(f"  {of} of the data set counts as {as_class or 'void'}")
     for kind, value in metrics.scores():

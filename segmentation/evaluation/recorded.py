@@ -1,7 +1,8 @@
 """A folder of predictions, made by anything, as a run."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -174,11 +175,8 @@ def _encodings(
     own = next((scene.encoding for scene in dataset.scenes if isinstance(scene.encoding, Encoding)), None)
     found = {}
     for (kind, has_table), group in groups.items():
-        encoding, words = _settled(
-            looks([file.path for file in group]),
-            list(_readings(kind, has_table, own, dataset.palette)),
-            dataset.palette,
-        )
+        readings = list(_readings(kind, has_table, own, dataset.palette))
+        encoding, words = _settled(looks([file.path for file in group]), readings, dataset.palette)
         tell(f"{len(group):,} predictions are read as {words}")
         found.update(dict.fromkeys(group, encoding))
     return found
@@ -213,8 +211,9 @@ def _settled(seen: list[MaskLook], readings: list[tuple[Encoding, str]], palette
 
 def _understood(look: MaskLook, encoding: Encoding, palette: Palette) -> int:
     """Return how many pixels have a class."""
+    counts: Mapping[Any, int] = look.values or {}
     if encoding.kind == "color":
-        keys, counts = encoding.keys or palette.colors, look.colors
-    else:
-        keys, counts = encoding.keys, (look.indices if encoding.raw and look.indices else look.values or {})
-    return sum(counts.get(key, 0) for key in keys)
+        counts = look.colors
+    elif encoding.raw and look.indices:
+        counts = look.indices
+    return sum(counts.get(key, 0) for key in encoding.keys or palette.colors)
