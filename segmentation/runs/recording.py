@@ -286,21 +286,21 @@ def read_recorded(run: Run, scene: str, size: tuple[int, int]) -> np.ndarray:
         size: (height, width) of its image.
 
     Raises:
-        RunError: If there is no prediction of it, or none that fits.
+        ImageFileError: If there is no prediction of it, or none that fits.
     """
     path = kept_path(run.folder, scene)
     known = run.palette is not None and path.resolve().is_relative_to((run.folder / PREDICTIONS).resolve())
     if not known or not path.is_file():
-        raise RunError(f"{run.name} has no prediction of {scene}: choose a run that has a model, or another scene.")
+        raise ImageFileError(f"{run.name} has no prediction of {scene}: choose another scene, or a run with a model.")
     try:
         image = decode(path, path.name, orient=False)
     except ImageFileError as error:
-        raise RunError(f"The prediction of {scene} in {run.name} cannot be read: add the run again.") from error
+        raise ImageFileError(f"The prediction of {scene} in {run.name} cannot be read: add the run again.") from error
     classes = np.asarray(image)
     if image.mode != "L" or (classes[classes != VOID] >= len(run.palette or ())).any():
-        raise RunError(f"The prediction of {scene} in {run.name} holds no class indices: add the run again.")
+        raise ImageFileError(f"The prediction of {scene} in {run.name} holds no class indices: add the run again.")
     if classes.shape != size:
-        raise RunError(
+        raise ImageFileError(
             f"The prediction of {scene} in {run.name} has {classes.shape[1]} × {classes.shape[0]} pixels, its image "
             f"{size[1]} × {size[0]}: one of them has changed, so add the run again."
         )
