@@ -261,9 +261,8 @@ def test_a_pixel_without_a_class_is_left_out_and_said(
     assert finding.startswith(f"{name}: {share:.2f} % of the prediction's pixels have no class and are left out")
     first = run.patches.iloc[0]
     assert (first["patch"], first["pixels"], first["classes"]) == (f"{name}/r00c00", 0, 0)
-    whole = add_predictions(
-        "whole", write_all(tmp_path / "whole", {name: predicted[name]}), small_dataset, tmp_path, patch_size=SIZE
-    )
+    folder = write_all(tmp_path / "whole", {name: predicted[name]})
+    whole = add(folder, small_dataset, tmp_path / "others")
     pd.testing.assert_frame_equal(run.patches[1:], whole.patches[1:])
 
 
