@@ -83,7 +83,7 @@ def test_the_gallery_shows_the_recorded_prediction_worst_first(
     assert "Jaccard" not in labels and "Mean IoU" in labels
     assert "Confidently wrong" not in at.selectbox(key="by").options
     assert "protocol all · 20 patches" in texts(at)
-    assert at.dataframe(key="findings").value["finding"].tolist() == [
+    assert at.dataframe[0].value["finding"].tolist() == [
         *(
             f"{name}: {100 * (classes == 255).mean():.2f} % of the prediction's pixels have no class and are left out "
             "of the scores"
@@ -160,7 +160,7 @@ def test_a_model_is_compared_with_predictions(
     at = open_on(small_dataset, tmp_path, "explorer", run="tiny", scene=SCENE, **{"with": "theirs"})
     assert (list(at.exception), list(at.error)) == ([], [])
     assert at.slider(key="least")
-    table = at.dataframe(key="iou-table").value
+    table = at.dataframe[0].value
     assert {"IoU of tiny", "IoU of theirs"} <= set(table)
     upload = open_on(small_dataset, tmp_path, "explorer", run="tiny", source="Upload", **{"with": "theirs"})
     assert not upload.exception
