@@ -5,15 +5,7 @@ import streamlit as st
 from segmentation.ui.explorer.comparison import compare
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.random_patches import random_patches
-from segmentation.ui.explorer.sources import (
-    ORTHOPHOTO,
-    RANDOM,
-    UPLOAD,
-    choose_scene,
-    choose_source,
-    choose_upload,
-    say_no_model,
-)
+from segmentation.ui.explorer.sources import ORTHOPHOTO, RANDOM, choose_scene, choose_source, choose_upload
 from segmentation.ui.explorer.view import choose_view
 from segmentation.ui.shell.dataset import choose_dataset
 from segmentation.ui.shell.frame import page
@@ -32,9 +24,7 @@ with page("Prediction explorer", "What does my model see? Image, ground truth an
         st.stop()
     source = choose_source(dataset)
     legend(model.palette, void=True)
-    if source in (UPLOAD, ORTHOPHOTO) and model.path is None:
-        say_no_model(model)
-    elif source == RANDOM:
+    if source == RANDOM:
         random_patches(dataset, model)
     elif source == ORTHOPHOTO:
         from segmentation.ui.explorer import orthophotos  # imports GDAL: only where it is needed

@@ -40,7 +40,13 @@ def address(demo: Dataset, serve: Callable[..., str], tmp_path_factory: pytest.T
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (900, "dark")])
 def test_gallery_and_explorer_show_what_was_recorded(
-    address: str, open_page: Open, settle: Callable[[Page], None], screenshots: Path, width: int, scheme: str
+    address: str,
+    open_page: Open,
+    settle: Callable[[Page], None],
+    metric: Callable[[Page, str], str],
+    screenshots: Path,
+    width: int,
+    scheme: str,
 ) -> None:
     page = open_page(f"{address}/Worst-case_gallery?run=theirs", width, scheme)
     patch = f"{SCENE}/r01c02"
@@ -64,11 +70,13 @@ def test_gallery_and_explorer_show_what_was_recorded(
     assert shown[:3].tolist() == COLORS[4].tolist()
     page.screenshot(path=screenshots / f"recorded-gallery-{width}-{scheme}.png")
 
-    page.get_by_role("link", name="Explore").first.click()
+    page.locator("[data-testid=stMain]").get_by_role("link", name="Explore").click()
     page.wait_for_url("**/Prediction_explorer*")
     settle(page)
     expect(page.locator(".viewer[data-state=shown] canvas")).to_have_count(3)
     expect(page.get_by_text("Prediction of theirs")).to_be_visible()
+    expect(page.get_by_text(f"{patch}, 160 × 160 px")).to_be_visible()
+    assert metric(page, "Accuracy") == "0.000"
     expect(page.get_by_role("button", name="Errors")).to_be_visible()
     expect(page.get_by_role("button", name="Confidence")).to_have_count(0)
     expect(page.locator("[data-testid=stAlertContentError]")).to_have_count(0)

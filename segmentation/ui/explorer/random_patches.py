@@ -66,8 +66,8 @@ def random_patches(dataset: Dataset | None, model: Model) -> None:
             image, mask = load_patch(*place)
             truth = apply_void_policy(mask, run.protocol, palette)
             predicted = predict_by(run, partial(load_patch_bands, *place), place_of(*place)).classes
-            scored = (of[None] for of in without_unpredicted(truth, predicted))
-            matrix = scores.confusion_matrices(*scored, len(palette))[0]
+            true, seen = without_unpredicted(truth, predicted)
+            matrix = scores.confusion_matrices(true[None], seen[None], len(palette))[0]
             pictures = [image, *(display_palette(palette).decode(classes) for classes in (truth, predicted))]
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(code(row.patch))

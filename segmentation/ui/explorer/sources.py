@@ -154,6 +154,9 @@ def say_no_model(model: Model) -> None:
 
 def choose_upload(model: Model) -> Subject | None:
     """Let the user upload an image, and its mask if there is one."""
+    if model.path is None:
+        say_no_model(model)
+        return None
     kept = session().pictures
     for column, role, title, note in zip(
         st.columns(2),
@@ -179,8 +182,7 @@ def choose_upload(model: Model) -> Subject | None:
                         st.rerun()
     if "image" not in kept:
         st.info("Upload an aerial image to see what the model makes of it.", icon=":material/upload:")
-        if model.path:
-            prepare_predictor(model.path)
+        prepare_predictor(model.path)
         return None
     name, content = kept["image"]
     height, width = read_size(content, name)
