@@ -93,7 +93,7 @@ class Recording:
         self,
         name: str,
         dataset: Dataset,
-        runs: Path | None = None,
+        runs: Path | str | None = None,
         protocol: Protocol = "all",
         held_out_tile: str | None = None,
         patch_size: int = PATCH_SIZE,
@@ -101,7 +101,7 @@ class Recording:
         check_run_name(name)
         if patch_size < 1:
             raise ConfigurationError(f"A patch has at least one pixel a side. Received: {patch_size}")
-        self._target = (runs or runs_folder()) / name
+        self._target = Path(runs or runs_folder()) / name
         if self._target.exists():
             raise RunError(f"There is a run {name} already: choose another name.")
         self._dataset, self._protocol, self._tile, self._size = dataset, protocol, held_out_tile, patch_size

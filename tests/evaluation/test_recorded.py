@@ -413,6 +413,27 @@ def test_three_lines_of_python_make_a_run(
         segmentation.Run.create("mine", small_dataset)
 
 
+def test_the_command_names_what_does_not_fit_and_the_run_says_that_it_has_no_model(
+    small_dataset: Dataset, predicted: Predicted, tmp_path: Path
+) -> None:
+    first, second, *_ = predicted
+    folder = write_all(tmp_path / "predictions", {first: predicted[first], second: predicted[second][1:]})
+    where = ("--data", small_dataset.root, "--runs", tmp_path / "runs")
+    done = run_command("add", "mine", "--predictions", folder, *where, "--patch-size", SIZE, code=3)
+    assert "mine, protocol all: 6 patches, " in done.stdout
+    told = done.stderr.splitlines()
+    assert told[0] == "2 predictions are read as class indices"
+    assert all(line.startswith("Left out 3 of 4 scenes: ") for line in told[1:])
+    assert len(told) == 4
+    for command in (
+        ("evaluate", "--run", "mine", *where),
+        ("predict", small_dataset.scenes[0].image, "--run", "mine", "--runs", tmp_path / "runs", "--output", tmp_path),
+        ("export", "--run", "mine", "--runs", tmp_path / "runs", "--format", "onnx", "--output", tmp_path / "m.onnx"),
+    ):
+        assert run_command(*command, code=1).stderr.strip().endswith("it holds predictions alone.")
+    assert run_command("add", "other", *where, code=1).stderr.strip() == "Say what to add: --predictions FOLDER."
+
+
 def test_a_recording_refuses_what_does_not_fit(small_dataset: Dataset, predicted: Predicted, tmp_path: Path) -> None:
     name, classes = next(iter(predicted.items()))
     with segmentation.Run.create("mine", small_dataset, runs=tmp_path, patch_size=SIZE) as recording:
@@ -468,10 +489,10 @@ def test_other_colours_of_the_data_set_are_its_own(
     assert run.metrics.confusion_matrix == theirs[np.ix_(back, back)].tolist()
 
 
-def run_command(*arguments: object) -> subprocess.CompletedProcess:
+def run_command(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "segmentation", *map(str, arguments)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done
 
 
