@@ -16,11 +16,11 @@ from segmentation.errors import ImageFileError
 ARRAY_SUFFIXES = (".npy", ".npz")
 """Endings of these files, in lower case."""
 
-KINDS = "buifU"
-"""Kinds of values that are read: whole numbers, floating-point ones and texts."""
+KINDS = "buif"
+"""Kinds of values that are read: truth values, whole numbers and floating-point ones."""
 
-MOST_NAMES = 1 << 20
-"""Bytes of the names of classes in an archive."""
+MOST_BYTES, MOST_NAMES = 1 << 30, 1 << 20
+"""Of an array in an archive, which is unpacked into memory, and of one with the names of classes."""
 
 MOST_ARRAYS = 64
 """Of an archive."""
@@ -44,8 +44,8 @@ def read_array(path: Path, shapes: tuple[tuple[int, ...], ...]) -> tuple[np.ndar
             raise ImageFileError(f"{path.name} is not a file: check the path.")
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                shape, _, _ = _header(file, path.name)
-                _check(path, shapes, [shape])
+                shape, _, kind = _header(file)
+                _check(path, shapes, {path.name: (shape, kind)})
             # As NumPy maps it: objects, which would run code, are refused once more.
             return np.load(path, mmap_mode="r", allow_pickle=False), ()
         return _read_archive(path, shapes)
@@ -57,45 +57,48 @@ def _read_archive(path: Path, shapes: tuple[tuple[int, ...], ...]) -> tuple[np.n
         headers = {}
         for member in members:
             with archive.open(member) as file:
-                headers[member] = _header(file, path.name)
-        fitting = [member for member, (shape, _, _) in headers.items() if shape in shapes]
+                shape, _, kind = _header(file)
+                headers[member] = shape, kind
+        fitting = [member for member, (shape, _) in headers.items() if shape in shapes]
         named = [member for member in fitting if member == "probabilities.npy"] or fitting
-        _check(path, shapes, [headers[member][0] for member in named] or [shape for shape, _, _ in headers.values()])
+        _check(path, shapes, {member: headers[member] for member in named} or headers)
         names: tuple[str, ...] = ()
-        if "classes.npy" in headers and headers["classes.npy"][2].kind == "U":
-            told = _read_member(archive, "classes.npy", path.name, MOST_NAMES)
-            names = tuple(map(str, told.ravel()))
-        return _read_member(archive, named[0], path.name), names
+        if "classes.npy" in headers and headers["classes.npy"][1].kind == "U":
+            names = tuple(map(str, _read_member(archive, "classes.npy", path.name, MOST_NAMES).ravel()))
+        return _read_member(archive, named[0], path.name, MOST_BYTES), names
 
 
-def _read_member(archive: zipfile.ZipFile, member: str, name: str, most: int | None = None) -> np.ndarray:
+def _read_member(archive: zipfile.ZipFile, member: str, name: str, most: int) -> np.ndarray:
     """Read one array of an archive: as many bytes as its header says, not as many as it unfolds to."""
     with archive.open(member) as file:
-        shape, by_columns, kind = _header(file, name)
+        shape, by_columns, kind = _header(file)
         size = prod(shape) * kind.itemsize
-        if most is not None and size > most:
-            raise ValueError("Expected fewer names.")
+        if size > most:
+            raise ImageFileError(
+                f"{name} holds an array of {size / 1e9:,.1f} GB: save it as .npy, which is read piece by piece."
+            )
         content = file.read(size)
     if len(content) < size:
         raise EOFError
     return np.frombuffer(content, kind).reshape(shape, order="F" if by_columns else "C")
 
 
-def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Return an array's shape, whether it lies column by column, and its type."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, by_columns, kind = read(file)
-    if kind.kind not in KINDS or kind.hasobject:
-        raise ImageFileError(f"{name} holds {kind} and not numbers: save class indices or probabilities.")
-    return shape, by_columns, kind
+    return read(file)
 
 
-def _check(path: Path, shapes: tuple[tuple[int, ...], ...], found: list[tuple[int, ...]]) -> None:
-    """Refuse anything but one array of one of the shapes."""
-    if len(found) == 1 and found[0] in shapes:
-        return
-    held = ", ".join(_spoken(shape) for shape in found[:5]) or "none"
+def _check(path: Path, shapes: tuple[tuple[int, ...], ...], found: dict[str, tuple[tuple[int, ...], np.dtype]]) -> None:
+    """Refuse anything but one array of one of the shapes, and of numbers."""
+    if len(found) == 1:
+        ((shape, kind),) = found.values()
+        if kind.hasobject or kind.kind not in KINDS:
+            raise ImageFileError(f"{path.name} holds {kind} and not numbers: save class indices or probabilities.")
+        if shape in shapes:
+            return
+    held = ", ".join(_spoken(shape) for shape, _ in list(found.values())[:5]) or "none"
     raise ImageFileError(
         f"{path.name} holds arrays of {held} values, but the scene needs one of "
         f"{' or '.join(_spoken(shape) for shape in shapes)}."

@@ -17,6 +17,7 @@ from PIL import Image
 from rasterio import Affine
 
 import segmentation
+from segmentation.data.array_files import read_array
 from segmentation.data.images import png_bytes
 from segmentation.data.locate import PROJECT
 from segmentation.data.palette import DUBAI
@@ -305,7 +306,7 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "immense": (".npy", header_of("(1000000000, 1000000000, 6)"), "but the scene needs one of 65 × 97"),
     "immense and packed": (".npz", archive_of(header_of("(1000000000, 9)") + bytes(10**7)), "the scene needs one of"),
     "another size": (".npy", array_bytes(np.zeros((66, 97, 6), np.float32)), "the scene needs one of 65 × 97 or"),
-    "texts": (".npy", array_bytes(np.full((65, 97), "water")), "type <U5"),
+    "texts": (".npy", array_bytes(np.full((65, 97), "water")), "holds <U5 and not numbers"),
     "not a number": (".npy", array_bytes(np.full((65, 97, 6), np.nan, np.float32)), "holds what is not a number"),
     "class 9": (".npy", array_bytes(np.full((65, 97), 9)), "holds the class index 9: the data set's are 0 to 5"),
     "a negative class": (".npy", array_bytes(np.full((65, 97), -1)), "holds the class index -1"),
@@ -332,6 +333,27 @@ def test_a_hostile_file_is_one_sentence(
     with pytest.raises(RunError, match=r"No prediction in predictions can be used; the first: "):
         add(folder, small_dataset, tmp_path / "none")
     assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_an_archive_of_a_gigabyte_of_zeros_is_not_unpacked(
+    small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segmentation.data.array_files.MOST_BYTES", 10_000)
+    path = tmp_path / "zeros.npz"
+    path.write_bytes(archive_of(array_bytes(np.zeros((65, 97, 6), np.float32))))
+    with pytest.raises(ImageFileError, match=r"zeros.npz holds an array of 0.0 GB: save it as .npy"):
+        read_array(path, ((65, 97), (65, 97, 6)))
+
+
+def test_other_arrays_of_an_archive_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "more.npz"
+    wanted = np.arange(12).reshape(3, 4)
+    np.savez(path, objects=np.array([Trap()], object), wanted=np.asfortranarray(wanted), other=np.zeros(7))
+    array, names = read_array(path, ((3, 4), (3, 4, 2)))
+    assert (array.tolist(), names) == (wanted.tolist(), ())
+    np.savez(path, one=wanted, other=wanted)
+    with pytest.raises(ImageFileError, match=r"more.npz holds arrays of 3 × 4, 3 × 4 values, but the scene needs one"):
+        read_array(path, ((3, 4), (3, 4, 2)))
 
 
 def test_numbers_that_are_no_probabilities_tell_classes_only(
@@ -413,6 +435,7 @@ def test_three_lines_of_python_make_a_run(
         segmentation.Run.create("mine", small_dataset)
 
 
+@pytest.mark.slow
 def test_the_command_names_what_does_not_fit_and_the_run_says_that_it_has_no_model(
     small_dataset: Dataset, predicted: Predicted, tmp_path: Path
 ) -> None:
