@@ -32,4 +32,4 @@ with page("Prediction explorer", "What does my model see? Image, ground truth an
 
         orthophotos.show(model)
     elif subject := choose_scene(dataset, model) if source == DATASET else choose_upload(dataset, model):
-        compare(subject, model, choose_view(model))
+        compare(subject, model, choose_view(model, subject))

@@ -70,7 +70,7 @@ def train(
         from segmentation.training.fit import train as fit
 
         run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark, devices)
-    print_scores(run.name, _written_scores(run))
+    print_scores(run.name, written_scores(run))
     return DONE
 
 
@@ -111,7 +111,7 @@ def evaluate(
         check_run_name(save_as)
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.palette is None:
-        raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
+        raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems) or chosen.why_no_model}.")
     from segmentation.evaluation.evaluate import evaluate_run
 
     target = runs / save_as if save_as else None
@@ -144,7 +144,7 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
 
     with progress_bar("done") as progress:
         shipped = copy(chosen, dataset, target / chosen.name, progress)
-    print_scores(shipped.name, _written_scores(shipped))
+    print_scores(shipped.name, written_scores(shipped))
     return DONE
 
 
@@ -160,7 +160,7 @@ def export(run: str, format: Format, output: Path, runs: Path = RUNS) -> int:
     """
     chosen = find_run(run, runs)
     if chosen.model is None:
-        raise RunError(f"{chosen.name} cannot be exported: {', '.join(chosen.problems)}.")
+        raise RunError(f"{chosen.name} cannot be exported: {', '.join(chosen.problems) or chosen.why_no_model}.")
     from segmentation.inference.export import export as write
 
     write(chosen.model, format, output)
@@ -168,7 +168,7 @@ def export(run: str, format: Format, output: Path, runs: Path = RUNS) -> int:
     return DONE
 
 
-def _written_scores(run: Run) -> Metrics:
+def written_scores(run: Run) -> Metrics:
     """Return the scores that a run was left with.
 
     Raises:

@@ -66,7 +66,7 @@ def circumstances(table: pd.DataFrame, matrices: np.ndarray, names: Sequence[str
     columns = {
         "Brightness": table["brightness"],
         "Contrast": table["contrast"],
-        "Confidence": table["confidence"],
+        **({"Confidence": table["confidence"]} if table["confidence"].notna().any() else {}),
         "Number of classes": (true > 0).sum(-1),
         "Patches to the scene's edge": np.minimum.reduce([table["row"], table["column"], below, right]),
     }

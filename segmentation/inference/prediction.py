@@ -1,4 +1,4 @@
-"""What a model sees in a picture."""
+"""What a model sees in a picture, or what is known of that."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +12,14 @@ class Prediction:
 
     Args:
         classes: (height, width) uint8 class indices: the most probable ones.
-        confidence: (height, width) float32, of a large picture float16: the probability of that class.
-        probabilities: (height, width, classes) float16: of every class, to three decimals or so; None for a large
-            picture, for which they would take too much memory.
+        confidence: (height, width) float32, of a large picture float16: the probability of that class; None if only
+            the classes are known.
+        probabilities: (height, width, classes) float16: of every class, to three decimals or so; None if they are not
+            known, and for a large picture, for which they would take too much memory.
     """
 
     classes: np.ndarray
-    confidence: np.ndarray
+    confidence: np.ndarray | None
     probabilities: np.ndarray | None
 
     @property
@@ -30,8 +31,8 @@ class Prediction:
     def at(self, rows: np.ndarray, columns: np.ndarray) -> "Prediction":
         """Return what is predicted of some rows and columns."""
         here = np.ix_(rows, columns)
-        some = None if self.probabilities is None else self.probabilities[here]
-        return Prediction(self.classes[here], self.confidence[here], some)
+        confidence, probabilities = (None if of is None else of[here] for of in (self.confidence, self.probabilities))
+        return Prediction(self.classes[here], confidence, probabilities)
 
     @cached_property
     def entropy(self) -> np.ndarray:

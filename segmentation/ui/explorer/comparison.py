@@ -1,6 +1,7 @@
 """Image, ground truth and prediction side by side, linked with one another."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -26,7 +27,7 @@ from segmentation.ui.explorer.view import (
     TRUTH,
     View,
 )
-from segmentation.ui.loaders.predictions import predict
+from segmentation.ui.loaders.predictions import predict_by
 from segmentation.ui.pictures import error_map, fit, heat, nearest, outline, overlay
 from segmentation.ui.session import session
 from segmentation.ui.shell.masks import display_palette
@@ -45,14 +46,16 @@ def compare(subject: Subject, model: Model, view: View) -> None:
     rows, columns = nearest(height, width, LONGEST)
     image = fit(subject.image, LONGEST, smooth=True)
     classes = None if truth is None else truth[np.ix_(rows, columns)]
-    if height * width > LARGE and not _is_requested(subject, model, view):
+    models = [of for of in (model, view.second) if of]
+    if height * width > LARGE and any(of.path for of in models) and not _is_requested(subject, model, view):
         panes = [Pane(IMAGE, image, smooth=True)]
         if classes is not None:
             panes.append(Pane(TRUTH, overlay(image, classes, display_palette(palette), view.opacity), view.opacity < 1))
         viewer(subject.name, panes, [], key="viewer", size=(height, width))
         return
     predictions = {
-        of.run.name: predict(of.path, subject.seen_by(of.run), view.inference) for of in (model, view.second) if of
+        of.run.name: predict_by(of.run, partial(subject.seen_by, of.run), subject.place, view.inference)
+        for of in models
     }
     small = {name: prediction.at(rows, columns) for name, prediction in predictions.items()}
     pictures = _pictures(image, classes, small, palette, view)
@@ -88,14 +91,16 @@ def _is_requested(subject: Subject, model: Model, view: View) -> bool:
 
 
 def _readings(truth: np.ndarray | None, predictions: dict[str, Prediction], palette: Palette) -> list[Reading]:
-    """Return what the cursor reads: the classes, and the confidence of the first prediction; runs have their names."""
+    """Return what the cursor reads: the classes, and the first prediction's confidence if known; runs have names."""
     (_, first), *others = predictions.items()
-    return [
+    readings = [
         *([] if truth is None else [Reading(TRUTH, truth, palette)]),
         Reading(PREDICTION, first.classes, palette),
         *(Reading(name, other.classes, palette) for name, other in others),
-        Reading(CONFIDENCE, (first.confidence.astype(np.float32) * 255).astype(np.uint8)),
     ]
+    if first.confidence is not None:
+        readings.append(Reading(CONFIDENCE, (first.confidence.astype(np.float32) * 255).astype(np.uint8)))
+    return readings
 
 
 def _pictures(
@@ -120,9 +125,8 @@ def _pictures(
         return Pane(title, overlay(image, classes, colors, view.opacity, view.classes), smooth=view.opacity < 1)
 
     def predicted(name: str, of: Prediction) -> Pane:
-        return masked(
-            f"Prediction of {name}", np.where(of.confidence >= view.least_confidence, of.classes, np.uint8(VOID))
-        )
+        sure = True if of.confidence is None else of.confidence >= view.least_confidence
+        return masked(f"Prediction of {name}", np.where(sure, of.classes, np.uint8(VOID)))
 
     def one_class(probabilities: np.ndarray) -> Pane:
         name = st.selectbox(
@@ -147,7 +151,9 @@ def _pictures(
             f"Errors of {run}: what wrong pixels are predicted as",
             error_map(image, truth, prediction.classes, colors),
         )
-    pictures[CONFIDENCE] = lambda: Pane("Confidence: blue 0, yellow 1", heat(prediction.confidence))
+    confidence = prediction.confidence
+    if confidence is not None:
+        pictures[CONFIDENCE] = lambda: Pane("Confidence: blue 0, yellow 1", heat(confidence))
     probabilities = prediction.probabilities
     if probabilities is not None:
         pictures[ENTROPY] = lambda: Pane("Entropy: blue certain, yellow uncertain", heat(prediction.entropy))
@@ -166,13 +172,14 @@ def _choose_pictures(pictures: dict[str, Callable[[], Pane]]) -> tuple[list[str]
         one = left.selectbox("Left of the slider", names, names.index(compared[1]), key="left", bind="query-params")
         other = right.selectbox("Right of the slider", names, names.index(PREDICTION), key="right", bind="query-params")
         return [one, other], True
+    sure = [CONFIDENCE, ENTROPY, PROBABILITY] if CONFIDENCE in names else []
     chosen = st.pills(
         "Pictures",
-        [IMAGE, TRUTH, PREDICTION, ERRORS, CONFIDENCE, ENTROPY, PROBABILITY],
+        [IMAGE, TRUTH, PREDICTION, ERRORS, *sure],
         selection_mode="multi",
         default=[IMAGE, TRUTH, PREDICTION],
         key="show",
         bind="query-params",
-        help="What to see; ground truth and errors need a mask. The cursor reads classes and confidence in all.",
+        help="What to see; ground truth and errors need a mask. The cursor reads them in all.",
     )
     return [name for name in names if name in chosen or name in ALWAYS] or [IMAGE], False

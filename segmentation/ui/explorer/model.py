@@ -1,4 +1,4 @@
-"""A run that can predict."""
+"""A run that can predict, or was added with its predictions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +13,17 @@ class Model:
 
     Args:
         run: The run.
-        path: Its model.
+        path: Its model; None for a run of predictions, which answers for the scenes it has.
         palette: The classes that it predicts.
     """
 
     run: Run
-    path: Path
+    path: Path | None
     palette: Palette
 
     @classmethod
     def of(cls, run: Run | None) -> "Model | None":
-        """Return a run with its model and its classes; None if it has not both."""
-        if run is None or run.model is None or run.palette is None:
+        """Return a run with its model or predictions and its classes; None if it has not both."""
+        if run is None or run.palette is None or not (run.model or run.predictions):
             return None
         return cls(run, run.model, run.palette)

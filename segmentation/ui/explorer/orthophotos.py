@@ -22,6 +22,7 @@ from segmentation.tables import to_safe_csv
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.maps import map_figure
 from segmentation.ui.explorer.model import Model
+from segmentation.ui.explorer.sources import say_no_model
 from segmentation.ui.explorer.view import choose_windows
 from segmentation.ui.loaders.caching import progress_bar, taking_turns
 from segmentation.ui.loaders.orthophotos import load_orthophoto, load_overview
@@ -82,6 +83,9 @@ def choose_orthophoto(run: Run) -> tuple[Path, Path] | None:
 
 def show(model: Model) -> None:
     """Show an orthophoto small, and its prediction as pictures, map, areas and files once it is asked for."""
+    if model.path is None:
+        say_no_model(model)
+        return
     run, palette = model.run, model.palette
     chosen = choose_orthophoto(run)
     if chosen is None:

@@ -1,5 +1,7 @@
 """Held-out patches drawn at random."""
 
+from functools import partial
+
 import numpy as np
 import streamlit as st
 
@@ -8,10 +10,11 @@ from segmentation.data.images import png_bytes
 from segmentation.data.protocols import apply_void_policy
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ImageFileError
+from segmentation.runs.scoring import without_unpredicted
 from segmentation.ui.address import link
 from segmentation.ui.explorer.model import Model
-from segmentation.ui.loaders.predictions import predict
-from segmentation.ui.loaders.scenes import load_patch, load_patch_bands
+from segmentation.ui.loaders.predictions import predict_by
+from segmentation.ui.loaders.scenes import load_patch, load_patch_bands, place_of
 from segmentation.ui.pictures import in_a_row
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.masks import display_palette
@@ -62,8 +65,9 @@ def random_patches(dataset: Dataset | None, model: Model) -> None:
             place = (in_its_classes, row.scene, row.row, row.column, run.patch_size, run.stretch)
             image, mask = load_patch(*place)
             truth = apply_void_policy(mask, run.protocol, palette)
-            predicted = predict(model.path, load_patch_bands(*place)).classes
-            matrix = scores.confusion_matrices(truth[None], predicted[None], len(palette))[0]
+            predicted = predict_by(run, partial(load_patch_bands, *place), place_of(*place)).classes
+            true, seen = without_unpredicted(truth, predicted)
+            matrix = scores.confusion_matrices(true[None], seen[None], len(palette))[0]
             pictures = [image, *(display_palette(palette).decode(classes) for classes in (truth, predicted))]
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(code(row.patch))

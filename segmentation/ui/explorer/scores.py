@@ -8,6 +8,7 @@ from segmentation import scores
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import class_counts
 from segmentation.inference.prediction import Prediction
+from segmentation.runs.scoring import without_unpredicted
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.evaluation import confusion_figure
 from segmentation.ui.explorer.model import Model
@@ -31,7 +32,7 @@ def show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Pred
     table = pd.DataFrame({"class": palette.names})
     matrices = {}
     for name, prediction in predictions.items():
-        matrix, at_edges = scores.picture_matrices(truth, prediction.classes, len(palette), EDGE)
+        matrix, at_edges = scores.picture_matrices(*without_unpredicted(truth, prediction.classes), len(palette), EDGE)
         matrices[name] = matrix
         if len(predictions) > 1:
             st.markdown(f"**{plain(name)}**")
@@ -99,11 +100,12 @@ def _show_figures(
         score(float(scores.accuracy(at_edges))),
         help=f"Of the {at_edges.sum():,} scored pixels up to {EDGE} px from an edge between two classes.",
     )
-    figures.metric(
-        "Confidence",
-        score(float(prediction.confidence.mean(dtype=np.float64))),
-        help="Mean probability of the class shown.",
-    )
+    if prediction.confidence is not None:
+        figures.metric(
+            "Confidence",
+            score(float(prediction.confidence.mean(dtype=np.float64))),
+            help="Mean probability of the class shown.",
+        )
     figures.metric(
         "Labelled pixels",
         f"{(mask != VOID).sum():,}",
@@ -118,9 +120,10 @@ def show_shares(predictions: dict[str, Prediction], palette: Palette) -> pd.Data
     for name, prediction in predictions.items():
         counts = class_counts(prediction.classes[None], len(palette))[0, : len(palette)]
         with charts.cell():
+            confidence = np.nan if prediction.confidence is None else prediction.confidence.mean(dtype=np.float64)
             st.metric(
                 f"Confidence of {plain(name)}" if len(predictions) > 1 else "Confidence",
-                score(float(prediction.confidence.mean(dtype=np.float64))),
+                score(float(confidence)),
                 help="Mean probability of the class shown.",
             )
             st.plotly_chart(

@@ -10,7 +10,15 @@ from segmentation.data.patches import grid, patch_name
 from segmentation.data.scenes import Dataset
 from segmentation.runs.run import Run
 from segmentation.ui.explorer.model import Model
-from segmentation.ui.loaders.scenes import load_bands, load_fingerprint, load_patch, load_patch_bands, load_scene
+from segmentation.ui.loaders.predictions import no_model
+from segmentation.ui.loaders.scenes import (
+    Place,
+    load_bands,
+    load_fingerprint,
+    load_patch,
+    load_patch_bands,
+    load_scene,
+)
 from segmentation.ui.shell.faults import warn_if_unknown
 from segmentation.ui.shell.pages import DATASET, WHOLE
 from segmentation.ui.shell.words import plain
@@ -29,6 +37,7 @@ class Subject:
         mask: (height, width) uint8 class indices, void 255; None if there is no ground truth.
         remark: What to know about it, such as whether it was trained on.
         seen_by: Returns it as a run's network sees it, (height, width, bands) uint8.
+        place: Where in the data set it is from; None for an upload.
     """
 
     name: str
@@ -36,6 +45,7 @@ class Subject:
     mask: np.ndarray | None
     remark: str
     seen_by: Callable[[Run], np.ndarray]
+    place: Place | None = None
 
 
 def choose_source(dataset: Dataset | None) -> str:
@@ -93,6 +103,7 @@ def choose_scene(dataset: Dataset | None, model: Model) -> Subject | None:
             mask,
             remark,
             lambda run: load_bands(scene, model.palette, dataset.stretch_for(run.stretch)),
+            Place(name, (height, width)),
         )
     row, column = places[place]
     image, mask = load_patch(in_its_classes, name, row, column, size, run.stretch)
@@ -103,6 +114,7 @@ def choose_scene(dataset: Dataset | None, model: Model) -> Subject | None:
         mask,
         _part_of(run, dataset, name, patch),
         lambda run: load_patch_bands(in_its_classes, name, row, column, size, run.stretch),
+        Place(name, (height, width), row * size, column * size),
     )
 
 
@@ -117,7 +129,7 @@ def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
         return f"{run.name} was neither trained nor evaluated on it"
     if run.fingerprint != load_fingerprint(dataset):
         return f"{run.name} was trained and evaluated on other files, perhaps of another data set"
-    if run.metrics and run.metrics.model_of:
+    if run.metrics and (run.metrics.model_of or (run.predictions and run.protocol == "all")):
         return f"{run.name} was scored on it, and as far as is known not trained"
     held_out = int((rows["part"] == "test").sum())
     if patch:
@@ -125,3 +137,8 @@ def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
     if not held_out:
         return f"{run.name} was trained on all of its {len(rows)} patches"
     return f"{held_out} of its {len(rows)} patches were held out from {run.name}, the others trained on"
+
+
+def say_no_model(model: Model) -> None:
+    """Say that a run of predictions sees no upload."""
+    st.info(plain(no_model(model.run)), icon=":material/model_training:")

@@ -9,7 +9,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.data.stretch import as_colors
 from segmentation.errors import ImageFileError
 from segmentation.ui.explorer.model import Model
-from segmentation.ui.explorer.sources import Subject
+from segmentation.ui.explorer.sources import Subject, say_no_model
 from segmentation.ui.explorer.uploaded_mask import UPLOAD_PIXELS, read_uploaded_mask
 from segmentation.ui.loaders.predictions import prepare_predictor
 from segmentation.ui.session import Upload, session
@@ -21,6 +21,9 @@ TYPES = ["jpg", "jpeg", "png", "tif", "tiff", "jp2", "bmp", "webp"]
 
 def choose_upload(dataset: Dataset | None, model: Model) -> Subject | None:
     """Let the user upload an image, and its mask if there is one, each by itself or both together."""
+    if model.path is None:
+        say_no_model(model)
+        return None
     kept = session().pictures
     places = st.grid(3, min_column_width=160)
     with places.cell():

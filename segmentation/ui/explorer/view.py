@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from segmentation.inference.options import Inference
+from segmentation.inference.options import PLAIN, Inference
 from segmentation.ui.explorer.model import Model
+from segmentation.ui.explorer.sources import Subject
 from segmentation.ui.shell.masks import choose_mask_style, choose_opacity
 from segmentation.ui.shell.run import other_runs
 
@@ -40,11 +41,11 @@ class View:
     second: Model | None
 
 
-def choose_view(model: Model) -> View:
-    """Draw the sidebar's last part; the view is of pictures that `model` predicts."""
+def choose_view(model: Model, subject: Subject) -> View:
+    """Draw the sidebar's last part; the view is of pictures that `model` predicts of `subject`."""
     sidebar = st.sidebar
     sidebar.subheader("View", anchor=False)
-    others = other_runs(model.run, lambda other: other.model is not None)
+    others = other_runs(model.run, lambda other: bool(other.model or (subject.place and other.predictions)))
     second = sidebar.selectbox(
         "Compare with",
         list(others),
@@ -57,6 +58,9 @@ def choose_view(model: Model) -> View:
     with sidebar:
         opacity = choose_opacity(100)
         outlined, classes = choose_mask_style(model.palette)
+    compared = Model.of(others[second]) if second in others else None
+    if not any(of and of.path for of in (model, compared)):  # recorded: without confidence, and not to be predicted
+        return View(opacity, outlined, classes, 0, PLAIN, compared)
     least = sidebar.slider(
         "Least confidence, %",
         0,
@@ -69,9 +73,7 @@ def choose_view(model: Model) -> View:
     )
     with sidebar:
         inference = choose_windows()
-    return View(
-        opacity, outlined, classes, least / 100, inference, Model.of(others[second]) if second in others else None
-    )
+    return View(opacity, outlined, classes, least / 100, inference, compared)
 
 
 def choose_windows() -> Inference:

@@ -35,7 +35,9 @@ def offer_actions(evaluated: EvaluatedRun, table: pd.DataFrame) -> None:
         )
         trained_on = table[table["part"] == "train"]
         with st.popover(
-            "Fine-tune on these", icon=":material/model_training:", disabled=trained_on.empty or run.config is None
+            "Fine-tune on these",
+            icon=":material/model_training:",
+            disabled=trained_on.empty or run.config is None or run.model is None,
         ):
             st.caption(
                 "Goes on from this run's weights, on the first of these patches only; what was held out stays held out."

@@ -1,6 +1,7 @@
 """A patch as a card: image, ground truth, prediction, its scores, and links to where it lies."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -13,8 +14,8 @@ from segmentation.runs.run import Run
 from segmentation.ui.address import link
 from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.filters import COUNTED, ERRORS, Filters
-from segmentation.ui.loaders.predictions import predict
-from segmentation.ui.loaders.scenes import load_patch, load_patch_bands, load_scene
+from segmentation.ui.loaders.predictions import predict_by
+from segmentation.ui.loaders.scenes import load_patch, load_patch_bands, load_scene, place_of
 from segmentation.ui.pictures import draw_frame, fit, in_a_row
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.frame import turn_pages
@@ -107,11 +108,13 @@ def show_card(
     colors = display_palette(palette)
     pictures = [image, colors.decode(apply_void_policy(mask, run.protocol, palette))]
     for of in (run, second):
-        if of and of.model and of.name not in broken:
+        if of and (of.model or of.predictions) and of.name not in broken:
             try:
-                pictures.append(colors.decode(predict(of.model, load_patch_bands(*where, of.stretch)).classes))
+                seen = partial(load_patch_bands, *where, of.stretch)
+                pictures.append(colors.decode(predict_by(of, seen, place_of(*where, of.stretch)).classes))
             except (RunError, BackendError, ImageFileError) as error:  # the other run may need more bands
-                broken.add(of.name)
+                if of.model:  # which fails on all alike
+                    broken.add(of.name)
                 st.error(plain(error), icon=":material/error:")
     with st.container(key=f"pixels-{row['patch']}"):
         alt = f"Patch {row['patch']}: image, ground truth and {'prediction' if len(pictures) == 3 else 'predictions'}"
@@ -143,9 +146,10 @@ def _facts(row: pd.Series, filters: Filters) -> dict[str, str]:
             facts[COUNTED] += f" ({row[MISSED]:,} missed, {row[INVENTED]:,} invented)"
     facts["mean_iou"] = f"Mean IoU {score(row['mean_iou'])} of {in_classes(row['classes'])}"
     facts["accuracy"] = f"Accuracy {score(row['accuracy'])}"
-    if "surely_wrong" in row:
+    if pd.notna(row.get("surely_wrong")):
         facts["surely_wrong"] = f"{100 * row['surely_wrong']:.1f} % confidently wrong"
-    facts["confidence"] = f"Confidence {row['confidence']:.2f}"
+    if pd.notna(row["confidence"]):
+        facts["confidence"] = f"Confidence {row['confidence']:.2f}"
     return facts
 
 

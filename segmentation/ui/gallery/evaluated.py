@@ -28,6 +28,10 @@ class EvaluatedRun:
     patches: pd.DataFrame
     palette: Palette
 
+    def is_unknown(self, column: str) -> bool:
+        """Tell whether a column of its table says nothing: how sure predictions are that came without probabilities."""
+        return column in self.patches and not self.patches[column].notna().any()
+
 
 def check_confusions(run: Run) -> np.ndarray | None:
     """Return each patch's confusion matrix, (patches, classes, classes); None, after what to do, if it is not known."""

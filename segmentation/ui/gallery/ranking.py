@@ -52,7 +52,7 @@ def ranking(evaluated: EvaluatedRun) -> None:
     }
     by = st.sidebar.selectbox(
         "By",
-        [name for name in RANKS if column[name] in table],
+        [name for name in RANKS if column[name] in table and not evaluated.is_unknown(column[name])],
         key="by",
         bind="query-params",
         help="  \n".join(f"**{name}**: {RANKS[name]}." for name in RANKS),

@@ -45,9 +45,11 @@ def summary(evaluated: EvaluatedRun) -> None:
         return
     figures = st.grid(4, min_column_width=200)
     for name in ("accuracy", "jaccard", "mean_iou", "mean_iou_without_unlabeled"):
-        kind = Metrics.kinds[name]
-        figures.metric(kind.heading, score(getattr(metrics, name)), help=f"{kind.meaning} {SCORED}")
+        kind, value = Metrics.kinds[name], getattr(metrics, name)
+        if value is not None or not evaluated.run.predictions:  # without probabilities there is no soft score
+            figures.metric(kind.heading, score(value), help=f"{kind.meaning} {SCORED}")
     st.caption(f"{protocol_line(metrics)} · {_scored(evaluated.run, metrics)}")
+    _show_findings(metrics)
     # Charts that nobody sees are not drawn: each costs the browser a twentieth of a second.
     more = st.expander(
         "IoU by class and confusion matrix", key="matrix", bind="query-params", icon=":material/grid_on:"
@@ -68,6 +70,15 @@ def summary(evaluated: EvaluatedRun) -> None:
                 "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
                 "model is overconfident."
             )
+
+
+def _show_findings(metrics: Metrics) -> None:
+    """List what was left out of predictions from elsewhere, and what is odd about them, if anything is."""
+    left_out = (metrics.dataset and metrics.dataset.skipped) or []
+    findings = [*(metrics.findings or []), *(f"Left out {sentence}" for sentence in left_out)]
+    if findings:
+        with st.expander(f"Findings: {len(findings):,}", icon=":material/rule:"):
+            st.dataframe({"finding": findings}, hide_index=True, key="findings", column_config={"finding": "Finding"})
 
 
 def _scored(run: Run, metrics: Metrics) -> str:

@@ -5,6 +5,7 @@ import streamlit as st
 
 from segmentation import scores
 from segmentation.data.locate import check_allowed, runs_folder
+from segmentation.evaluation.ranking import WRONG
 from segmentation.runs.reviews import VERDICTS, Reviews
 from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
@@ -20,7 +21,11 @@ def suspects(evaluated: EvaluatedRun) -> None:
     """Show patches where the model is sure and the mask disagrees, to be reviewed."""
     run, dataset = evaluated.run, evaluated.dataset
     table, filters = choose_patches(evaluated)
-    if "surely_wrong" not in table:
+    if evaluated.is_unknown("surely_wrong") and WRONG in table:
+        column, caption = WRONG, "Patches with the most wrong pixels, since nothing says how sure they were predicted: "
+    elif "surely_wrong" in table:
+        column, caption = "surely_wrong", "Patches where the model is sure and the mask disagrees: "
+    else:
         st.info(
             f"{plain(run.name)} was evaluated before it was kept how sure it was where it was wrong: "
             f"{evaluate_command(run)} adds that.",
@@ -31,18 +36,16 @@ def suspects(evaluated: EvaluatedRun) -> None:
     check_allowed(reviews.path, readable())
     known = reviews.read().set_index("patch")
     which = _choose_reviewed()
-    table = table[table["surely_wrong"] > 0].sort_values("surely_wrong", ascending=False, kind="stable")
+    table = table[table[column] > 0].sort_values(column, ascending=False, kind="stable")
     if which != "All":
         table = table[table["patch"].isin(known.index) == (which == "Done")]
     show_cards(
         evaluated,
         filters,
         table,
-        "Patches where the model is sure and the mask disagrees: is the label wrong? The most such pixels first.",
+        f"{caption}is the label wrong? The most such pixels first.",
         ("suspects", which),
-        ranked_by=lambda row: (
-            f"{100 * row['surely_wrong']:.1f} % of its pixels are wrong with a confidence of {scores.SURE} or more"
-        ),
+        ranked_by=_why_suspected,
         below=lambda row: _review(reviews, known, row["patch"], run),
     )
     if not known.empty:
@@ -56,6 +59,13 @@ def suspects(evaluated: EvaluatedRun) -> None:
             on_click="ignore",
             help="One row per reviewed patch: verdict, note, run and time.",
         )
+
+
+def _why_suspected(row: pd.Series) -> str:
+    """Say how much of a patch is wrong, and how sure that was predicted where it is known."""
+    if pd.isna(row["surely_wrong"]):
+        return f"{row[WRONG]:,} pixels are wrong"
+    return f"{100 * row['surely_wrong']:.1f} % of its pixels are wrong with a confidence of {scores.SURE} or more"
 
 
 def _choose_reviewed() -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -11,13 +12,17 @@ import numpy as np
 import streamlit as st
 
 from segmentation.data.raster import LARGE
-from segmentation.errors import SegmentationError
+from segmentation.errors import RunError, SegmentationError
 from segmentation.inference.options import PLAIN, Inference
+from segmentation.inference.prediction import Prediction
 from segmentation.log import event
+from segmentation.runs.recording import kept_path, read_recorded
+from segmentation.runs.run import Run
 from segmentation.ui.loaders.caching import MEGABYTE, remembered, taking_turns
+from segmentation.ui.loaders.scenes import Place
 
 if TYPE_CHECKING:
-    from segmentation.inference.predictor import Prediction, Predictor
+    from segmentation.inference.predictor import Predictor
 
 PREDICTION = 48 * MEGABYTE
 """What a prediction takes at most of the memory for them: that of a scene of 2.9 megapixels and six classes."""
@@ -62,7 +67,7 @@ def prepare_predictor(path: Path) -> None:
 )
 def _predict(
     path: Path, modified_ns: int, digest: str, inference: Inference, full: bool, image: np.ndarray
-) -> "Prediction":
+) -> Prediction:
     predictor = load_predictor(path)
     begun = time.monotonic()
     with taking_turns("Predicting, windows …") as progress:
@@ -75,7 +80,7 @@ def _predict(
     return prediction
 
 
-def predict(path: Path, image: np.ndarray, inference: Inference = PLAIN) -> "Prediction":
+def predict(path: Path, image: np.ndarray, inference: Inference = PLAIN) -> Prediction:
     """Predict an image (height, width, bands) uint8 with the model at `path`, with a bar, by turns with other sessions.
 
     Of one of more than `LARGE` pixels the classes' probabilities are not kept.
@@ -92,3 +97,47 @@ def predict(path: Path, image: np.ndarray, inference: Inference = PLAIN) -> "Pre
     digest = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest() + str(image.shape)
     full = image.shape[0] * image.shape[1] <= LARGE
     return _predict(path, path.stat().st_mtime_ns, digest, inference, full, image)
+
+
+def predict_by(
+    run: Run, image: Callable[[], np.ndarray], place: Place | None, inference: Inference = PLAIN
+) -> Prediction:
+    """Return what a run sees in a picture: its model predicts it, or else it was recorded.
+
+    Args:
+        run: With a model, or with predictions of the data set's scenes.
+        image: Returns the picture as the run's stretch has it read, (height, width, bands) uint8.
+        place: Where it is from; None for an upload.
+        inference: How a model predicts; not in bfloat16.
+
+    Raises:
+        RunError: If it is an upload and the run has no model, or the model cannot be loaded.
+        ImageFileError: If there is no prediction of it that fits.
+        BusyError: If too many predictions are under way.
+    """
+    if run.model:
+        return predict(run.model, image(), inference)
+    if place is None or run.predictions is None:
+        raise RunError(no_model(run))
+    height, width = image().shape[:2]
+    path = kept_path(run.folder, place.scene)
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    classes = _recorded(run, place.scene, changed, place.size)
+    here = classes[place.top : place.top + height, place.left : place.left + width]
+    return Prediction(here, confidence=None, probabilities=None)
+
+
+@remembered(
+    PREDICTION,
+    key=lambda run, scene, modified_ns, size: (run.folder, scene, modified_ns, size),
+    size=lambda classes: classes.nbytes,
+)
+def _recorded(run: Run, scene: str, modified_ns: int, size: tuple[int, int]) -> np.ndarray:
+    classes = read_recorded(run, scene, size)
+    classes.flags.writeable = False
+    return classes
+
+
+def no_model(run: Run) -> str:
+    """Say why a run cannot predict what it was not added with."""
+    return f"{run.name} is a run of predictions and has no model: choose a run that has one."

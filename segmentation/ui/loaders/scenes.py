@@ -1,5 +1,7 @@
 """A data set's health, scenes, patches and thumbnails."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -13,6 +15,22 @@ from segmentation.data.stretch import Stretch, as_colors
 from segmentation.errors import ImageFileError
 from segmentation.ui.loaders.caching import MEGABYTE, remembered
 from segmentation.ui.pictures import fit, overlay
+
+
+class Place(NamedTuple):
+    """Where in the data set a picture is from.
+
+    Args:
+        scene: The scene's name.
+        size: (height, width) of its image.
+        top: The picture's first row in it.
+        left: Its first column.
+    """
+
+    scene: str
+    size: tuple[int, int]
+    top: int = 0
+    left: int = 0
 
 
 @remembered(16, key=lambda dataset, size: (dataset.stamp(), size))
@@ -98,6 +116,12 @@ def load_patch_bands(
     """Return one patch's image as a network sees it, (size, size, bands); as for `load_patch`."""
     bands, mask, _ = _load(dataset.scene(scene), dataset.palette, dataset.stretch_for(stretch))
     return _cut_patch((bands, mask), scene, row, column, size)[0]
+
+
+def place_of(dataset: Dataset, scene: str, row: int, column: int, size: int, stretch: Stretch | None = None) -> Place:
+    """Return where a patch is from; as for `load_patch`."""
+    _, mask = load_scene(dataset.scene(scene), dataset.palette, dataset.stretch_for(stretch))
+    return Place(scene, (len(mask), mask.shape[1]), row * size, column * size)
 
 
 def _cut_patch(

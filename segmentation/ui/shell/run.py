@@ -53,10 +53,10 @@ def default_run(dataset: Dataset | None, runs: list[Run]) -> Run:
     fitting = sorted(ours, key=lambda run: run.status.heartbeat, reverse=True) + shipped
     if dataset is None:
         return fitting[0]
-    known = [run for run in fitting if run.model and run.knows(dataset.palette)]
-    alike = [run for run in known if run.palette and same_classes(run.palette, dataset.palette)]
+    known = [run for run in fitting if (run.model or run.predictions) and run.knows(dataset.palette)]
     # A run scored elsewhere may know a part of the classes; any other was not trained on these.
-    fit = [run for run in known if run in alike or run.model_of != run.name]
+    alike = [run for run in known if run.model and run.palette and same_classes(run.palette, dataset.palette)]
+    fit = [run for run in known if run in alike or run.predictions or run.model_of != run.name]
     sized = [run for run in fit if run.dataset and run.dataset.scenes == len(dataset.scenes)]
     if sized:  # only then: every file is read for the fingerprint
         fingerprint = load_fingerprint(dataset)
