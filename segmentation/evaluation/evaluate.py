@@ -62,19 +62,21 @@ def evaluate_run(
     if run.config is None or run.palette is None:
         raise RunError(f"It cannot be read how {run.name} was trained: choose another run.")
     trained_with = run.config.hyper_parameters
-    if protocol is None:
+    if protocol is None and run.is_foreign:
+        protocol = run.protocol
+    elif protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
     if mapping is None:
         mapping = run.mapping
     fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
     in_its_classes = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
-    predictor = Predictor(run.folder / BEST, inference.bfloat16)
+    predictor = Predictor(run.model or run.folder / BEST, inference.bfloat16)
     stretch = in_its_classes.stretch_for(run.stretch)
     patches = load_patches(in_its_classes, predictor.patch_size, progress, protocol, stretch)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     for remark in patches.remarks(in_its_classes, protocol):
         tell(remark)
-    scored_on = _record(dataset, fingerprint, patches, test) if save_as else None
+    scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
     if not save:
         table = patches.table[test].reset_index(drop=True)
         patches = replace(patches, images=patches.images[test], masks=patches.masks[test], table=table)
@@ -83,7 +85,7 @@ def evaluate_run(
     metrics, table = evaluate(predictor, patches, fold, run.palette, progress, inference.tta)
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None)
     if save:
-        write_scores(run.folder, metrics, table)
+        write_scores(run.folder, replace(metrics, dataset=scored_on), table)
     if save_as:
         whose = run.metrics and run.metrics.model_of
         metrics = replace(metrics, model_of=whose or run.name, dataset=scored_on)
@@ -104,7 +106,7 @@ def _check_place(
     Returns:
         The data set's fingerprint where it had to be known: all its files are read for that.
     """
-    if save and protocol == "all":
+    if save and protocol == "all" and not run.is_foreign:
         raise RunError(f"{run.name} keeps the scores of its held-out part: save others by --save-as NAME.")
     if save_as and save_as.exists():
         raise RunError(f"There is a run {save_as.name} already: choose another name.")
@@ -112,10 +114,11 @@ def _check_place(
         return None
     fingerprint = dataset.fingerprint()
     trained_on = run.config.dataset.fingerprint if run.config else None
-    if save and trained_on not in (None, fingerprint):
+    kept = run.fingerprint if run.is_foreign else trained_on
+    if save and kept not in (None, fingerprint):
         raise RunError(
-            f"{run.name} was trained on other data than {dataset.root.name} holds, and keeps the scores of those: save "
-            "these as a new run, by --save-as NAME."
+            f"{run.name} was {'scored' if run.is_foreign else 'trained'} on other data than {dataset.root.name} holds, and "
+            "keeps the scores of those: save these as a new run, by --save-as NAME."
         )
     if protocol == "all" and trained_on == fingerprint:
         tell(f"{run.name} was trained on most of these scenes: its scores on new ones will be lower")
@@ -148,8 +151,15 @@ def _in_its_classes(
     return read
 
 
-def _record(dataset: Dataset, fingerprint: str | None, patches: Patches, test: np.ndarray) -> DatasetRecord:
-    """Return what is kept of a data set that a run is scored on."""
+def record_of(dataset: Dataset, fingerprint: str | None, patches: Patches, test: np.ndarray) -> DatasetRecord:
+    """Return what is kept of a data set that a run is scored on, but was not trained on here.
+
+    Args:
+        dataset: The data set.
+        fingerprint: Of its files.
+        patches: All that it gives.
+        test: (patches,) bool, true where held out.
+    """
     return DatasetRecord(
         name=dataset.root.resolve().name,
         fingerprint=fingerprint,

@@ -33,6 +33,9 @@ HISTORY = "history.csv"
 
 BEST, NETWORK = "best.keras", "best.onnx"
 
+ADAPTER, FOREIGN = "model.toml", ("model.onnx", "model.keras")
+"""What says how a model from elsewhere is applied, and what that model is called."""
+
 METRICS = "metrics.json"
 
 PATCHES = "patches.csv"
@@ -177,8 +180,18 @@ class Run:
 
     @property
     def model(self) -> Path | None:
-        """Path of the best epoch's model, if there is one."""
+        """Path of what a `Predictor` opens: the best epoch's model, or a foreign model's adapter; None without either."""
+        return self.trained_model or (self.folder / ADAPTER if self.is_foreign else None)
+
+    @property
+    def trained_model(self) -> Path | None:
+        """Path of the best epoch's model, if there is one: what can be trained on, and written in other formats."""
         return self.folder / BEST if (self.folder / BEST).is_file() else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its model comes from elsewhere, and was not trained here."""
+        return (self.folder / ADAPTER).is_file()
 
     @property
     def status(self) -> Status:
@@ -202,10 +215,12 @@ class Run:
         contents = {
             CONFIG: self.config,
             HISTORY: self.history,
-            BEST: self.model,
+            BEST: self.trained_model,
             METRICS: self.metrics,
             PATCHES: self.patches,
         }
+        if self.is_foreign:  # its training left nothing here
+            del contents[HISTORY], contents[BEST]
         return [f"{name} {self._fault(name)}" for name, content in contents.items() if content is None]
 
     def _fault(self, name: str) -> str:
@@ -298,7 +313,7 @@ def write_elsewhere(run: Run, folder: Path, metrics: Metrics, patches: pd.DataFr
     with writing(folder), scratch_folder(folder.parent) as scratch:
         made = scratch / folder.name
         made.mkdir()
-        for name in (CONFIG, HISTORY, BEST, NETWORK):
+        for name in (CONFIG, HISTORY, BEST, NETWORK, ADAPTER, *FOREIGN):
             if (run.folder / name).is_file():
                 shutil.copyfile(run.folder / name, made / name)
         write_scores(made, metrics, patches)
