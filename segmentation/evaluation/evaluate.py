@@ -117,8 +117,8 @@ def _check_place(
     kept = run.fingerprint if run.is_foreign else trained_on
     if save and kept not in (None, fingerprint):
         raise RunError(
-            f"{run.name} was {'scored' if run.is_foreign else 'trained'} on other data than {dataset.root.name} holds, and "
-            "keeps the scores of those: save these as a new run, by --save-as NAME."
+            f"{run.name} was {'scored' if run.is_foreign else 'trained'} on other data than {dataset.root.name} holds, "
+            "and keeps the scores of those: save these as a new run, by --save-as NAME."
         )
     if protocol == "all" and trained_on == fingerprint:
         tell(f"{run.name} was trained on most of these scenes: its scores on new ones will be lower")

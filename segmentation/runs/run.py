@@ -180,7 +180,7 @@ class Run:
 
     @property
     def model(self) -> Path | None:
-        """Path of what a `Predictor` opens: the best epoch's model, or a foreign model's adapter; None without either."""
+        """Path of what a `Predictor` opens, if there is one: the best epoch's model, or the adapter of another's."""
         return self.trained_model or (self.folder / ADAPTER if self.is_foreign else None)
 
     @property

@@ -168,11 +168,7 @@ def write_adapter(adapter: Adapter, path: Path) -> None:
     Raises:
         StorageError: If it cannot be written.
     """
-    lines = [
-        "# How this run's model wants its images, and what it gives. What is wrong may be changed by hand; then",
-        "",
-    ]
-    lines[0] += " evaluate anew."
+    lines = ["# How this run's model wants its images, and what it gives. After a change: evaluate --save."]
     for name, value in asdict(adapter).items():
         shown = list(value) if isinstance(value, tuple) else value
         # JSON's texts, numbers and lists are TOML's, too, but for one control character.

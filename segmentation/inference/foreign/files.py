@@ -125,9 +125,12 @@ def check_onnx_file(file: Path) -> list[Path]:
         raise unusable(file, f"it has {size / 1e9:.1f} GB, and ONNX files have up to 2 GB")
     try:
         # Its weights are passed over unread, so that a large file that is no model is refused at once.
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            with memoryview(mapped) as content:
-                bytes_beside_weights(content, WEIGHTS_PLACE, MOST_GRAPH)
+        with (
+            file.open("rb") as opened,
+            mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as content,
+        ):
+            bytes_beside_weights(content, WEIGHTS_PLACE, MOST_GRAPH)
         model = load_from_string(file.read_bytes())
         if not model.graph.node:
             raise ValueError("Expected a graph.")

@@ -198,7 +198,7 @@ def _output(opened: Opened, ways: list[Adapter], images: np.ndarray) -> str:
         if output.dtype.kind in "iu" or (turned.shape[-1] == 1 and (output % 1 == 0).all() and output.max() > 1):
             return "classes"
         least, most = min(least, output.min()), max(most, output.max())
-    return "probabilities" if -0.001 <= least and most <= 1.001 else "logits"
+    return "probabilities" if least >= -0.001 and most <= 1.001 else "logits"
 
 
 def _accuracy(probabilities: np.ndarray, masks: np.ndarray) -> float:
