@@ -12,6 +12,7 @@ from pathlib import Path
 
 import tyro
 
+from segmentation.commands.adding import add
 from segmentation.commands.dashboard import dashboard
 from segmentation.commands.datasets import data, demo, download, pack
 from segmentation.commands.prediction import predict
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable] = {
     "summary": summary,
     "train": train,
     "evaluate": evaluate,
+    "add": add,
     "predict": predict,
     "ship": ship,
     "export": export,

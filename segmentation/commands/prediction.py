@@ -51,7 +51,7 @@ def predict(
     """
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.palette is None:
-        raise RunError(f"{chosen.name} cannot predict: {', '.join(chosen.problems)}.")
+        raise RunError(f"{chosen.name} cannot predict: {', '.join(chosen.problems) or chosen.why_no_model}.")
     files = _image_files(images)
     from segmentation.inference.batch import Job, predict_files
 

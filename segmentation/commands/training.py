@@ -70,7 +70,7 @@ def train(
         from segmentation.training.fit import train as fit
 
         run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark, devices)
-    print_scores(run.name, _written_scores(run))
+    print_scores(run.name, written_scores(run))
     return DONE
 
 
@@ -111,7 +111,7 @@ def evaluate(
         check_run_name(save_as)
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.palette is None:
-        raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems)}.")
+        raise RunError(f"{chosen.name} cannot be evaluated: {', '.join(chosen.problems) or chosen.why_no_model}.")
     from segmentation.evaluation.evaluate import evaluate_run
 
     inference = Inference(tta=tta, bfloat16=bfloat16)
@@ -142,7 +142,7 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
 
     with progress_bar("done") as progress:
         shipped = copy(chosen, dataset, target / chosen.name, progress)
-    print_scores(shipped.name, _written_scores(shipped))
+    print_scores(shipped.name, written_scores(shipped))
     return DONE
 
 
@@ -158,7 +158,7 @@ def export(run: str, format: Format, output: Path, runs: Path = RUNS) -> int:
     """
     chosen = find_run(run, runs)
     if chosen.model is None:
-        raise RunError(f"{chosen.name} cannot be exported: {', '.join(chosen.problems)}.")
+        raise RunError(f"{chosen.name} cannot be exported: {', '.join(chosen.problems) or chosen.why_no_model}.")
     from segmentation.inference.export import export as write
 
     write(chosen.model, format, output)
@@ -166,7 +166,7 @@ def export(run: str, format: Format, output: Path, runs: Path = RUNS) -> int:
     return DONE
 
 
-def _written_scores(run: Run) -> Metrics:
+def written_scores(run: Run) -> Metrics:
     """Return the scores that a run was left with.
 
     Raises:
@@ -181,8 +181,8 @@ def _written_scores(run: Run) -> Metrics:
 
 def print_scores(name: str, metrics: Metrics) -> None:
     """Print a run's scores, each with what it is, and the protocol that gave them."""
-    kind = "patches" if metrics.protocol == "all" else "held-out patches"
-    print(f"{name}, protocol {metrics.protocol}: {metrics.patches:,} {kind}, {metrics.pixels:,} labelled pixels")
+    scored = "patches" if metrics.protocol == "all" else "held-out patches"
+    print(f"{name}, protocol {metrics.protocol}: {metrics.patches:,} {scored}, {metrics.pixels:,} labelled pixels")
     for of, as_class in (metrics.mapping or {}).items():
         print(f"  {of} of the data set counts as {as_class or 'void'}")
     for kind, value in metrics.scores():

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segmentation import scores
 from segmentation.data.class_mapping import ClassMapping, both_sides, count_classes, in_classes_of, match_classes
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import Patches, Progress, image_statistics, load_patches
@@ -17,9 +16,9 @@ from segmentation.errors import RunError
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.patch_table import confusion_columns, patch_table
-from segmentation.runs.records import Calibration, DatasetRecord, Metrics
+from segmentation.runs.records import DatasetRecord, Metrics
 from segmentation.runs.run import BEST, Run, write_elsewhere, write_scores
+from segmentation.runs.scoring import PatchScores, patch_rows, score_patches, summarize
 
 
 def evaluate_run(
@@ -193,86 +192,16 @@ def evaluate(
     Returns:
         The scores of the held-out part, and the contents of patches.csv: one row per patch.
     """
-    count, classes = len(patches.masks), len(palette)
-    matrices = np.empty((count, classes, classes), np.int64)
-    intersection, total, confidence, confidence_wrong, surely_wrong = (np.empty(count) for _ in range(5))
-    calibration = np.zeros((scores.CONFIDENCE_BINS, 3))
-    test = np.isin(np.arange(count), fold.test)
-    done = 0
+    parts: list[PatchScores] = []
+    count, done = len(patches.masks), 0
     for probabilities in predictor.batches(patches.images, tta):
-        now = slice(done, done + len(probabilities))
-        truth = patches.masks[now]
-        predicted, sure = most_probable(probabilities)
-        matrices[now] = scores.confusion_matrices(truth, predicted, classes)
-        intersection[now], total[now] = scores.soft_overlap(truth, probabilities)
-        confidence[now] = sure.mean((1, 2))
-        confidence_wrong[now], surely_wrong[now] = scores.sureness_when_wrong(truth, predicted, sure)
-        calibration += scores.calibration(truth[test[now]], probabilities[test[now]])
+        truth = patches.masks[done : done + len(probabilities)]
+        predicted, confidence = most_probable(probabilities)
+        known = (probabilities, confidence) if predictor.gives_probabilities else ()
+        parts.append(score_patches(truth, predicted, len(palette), *known))
         done += len(probabilities)
         if progress:
             progress(done, count)
-    sureness = {"confidence": confidence, "confidence_wrong": confidence_wrong, "surely_wrong": surely_wrong}
-    table = patch_scores(patches, test, matrices, sureness, palette)
-    metrics = summarize(matrices[test], intersection[test], total[test], calibration, palette, fold.protocol)
-    return metrics, table
-
-
-def patch_scores(
-    patches: Patches, test: np.ndarray, matrices: np.ndarray, sureness: dict[str, np.ndarray], palette: Palette
-) -> pd.DataFrame:
-    """Return patches.csv: each patch's part, scores, how sure the model was, and what its image is like."""
-    brightness, contrast = image_statistics(patches.images)
-    by_class = scores.iou(matrices)
-    cells = dict(zip(confusion_columns(palette), matrices.reshape(len(matrices), -1).T, strict=True))
-    values = patches.table.assign(
-        part=np.where(test, "test", "train"),
-        **{f"iou_{name}": by_class[:, index] for index, name in enumerate(palette.names)},
-        mean_iou=scores.mean_iou(matrices),
-        classes=np.isfinite(by_class).sum(1),
-        accuracy=scores.accuracy(matrices),
-        pixels=matrices.sum((1, 2)),
-        **sureness,
-        brightness=brightness,
-        contrast=contrast,
-        **cells,
-    )
-    return patch_table(values, palette)
-
-
-def summarize(
-    matrices: np.ndarray,
-    intersection: np.ndarray,
-    total: np.ndarray,
-    calibration: np.ndarray,
-    palette: Palette,
-    protocol: Protocol,
-) -> Metrics:
-    """Return the scores of a set of patches, with the counts they come from."""
-    matrix = matrices.sum(0)
-    by_class = scores.iou(matrix)
-    pixels, confidence, right = calibration.T
-    image_by_image = scores.jaccard(intersection, total)[matrices.any((1, 2))]  # as `ImageJaccard`: those with a label
-    return Metrics(
-        protocol=protocol,
-        part="test",
-        patches=len(matrices),
-        pixels=int(matrix.sum()),
-        accuracy=_number(scores.accuracy(matrix)),
-        jaccard=_number(scores.jaccard(intersection.sum(), total.sum())) if matrix.any() else None,
-        image_jaccard=_number(image_by_image.mean()) if len(image_by_image) else None,
-        mean_iou=_number(scores.mean_iou(matrix)),
-        mean_iou_without_unlabeled=_number(scores.mean_iou(matrix, without=palette.unlabeled)),
-        iou={name: _number(value) for name, value in zip(palette.names, by_class, strict=True)},
-        confusion_matrix=matrix.tolist(),
-        calibration_error=_number(scores.calibration_error(calibration)),
-        calibration=Calibration(
-            pixels=pixels.astype(int).tolist(),
-            confidence=confidence.round(1).tolist(),
-            right=right.astype(int).tolist(),
-        ),
-    )
-
-
-def _number(value: float | np.ndarray) -> float | None:
-    """Return a JSON-ready number; None for a score that does not exist."""
-    return round(float(value), 6) if np.isfinite(value) else None
+    scored, test = PatchScores.joined(parts), np.isin(np.arange(count), fold.test)
+    table = patch_rows(patches.table, image_statistics(patches.images), test, scored, palette)
+    return summarize(scored, test, palette, fold.protocol), table

@@ -17,7 +17,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.evaluation.evaluate import evaluate, record_of
 from segmentation.files import scratch_folder, write_json, writing
-from segmentation.inference.foreign.adapter import Adapter, write_adapter
+from segmentation.inference.foreign.adapter import write_adapter
 from segmentation.inference.foreign.computing import patch_size_for
 from segmentation.inference.foreign.files import sha256_of_model, store_model, unusable
 from segmentation.inference.foreign.finding import find_shape, find_values
@@ -31,8 +31,10 @@ def add_model(
     folder: Path,
     file: Path,
     dataset: Dataset,
-    protocol: Protocol = "all",
     settings: Mapping[str, Any] | None = None,
+    protocol: Protocol = "all",
+    held_out_tile: str | None = None,
+    patch_size: int = PATCH_SIZE,
     progress: Progress | None = None,
     tell: Callable[[str], None] = print,
 ) -> Run:
@@ -42,8 +44,10 @@ def add_model(
         folder: The new run's folder.
         file: An ONNX or Keras file. One of more than 2 GB stays where it is.
         dataset: What it is scored on, and what its adapter is found by.
-        protocol: What of that is scored; by default all.
         settings: What of the adapter is given by hand, as `read_settings` returns it.
+        protocol: What of that is scored; by default all.
+        held_out_tile: The tile to score under the tile protocol.
+        patch_size: Side of the patches that are scored, in pixels, unless the model takes one square size only.
         progress: Called with (done, total) while patches are read and predicted.
         tell: Called with a sentence for what was found out, and for what of the data set is left out.
 
@@ -63,16 +67,14 @@ def add_model(
         made = scratch / folder.name
         made.mkdir()
         palette = _palette(file, dataset.palette, settings)
-        adapter, patches = _write_model(made, file, dataset, palette, protocol, settings, progress, tell)
-        test = held_out(patches.table, protocol)
+        patches = _write_model(made, file, dataset, palette, protocol, settings, patch_size, progress, tell)
+        test = held_out(patches.table, protocol, held_out_tile)
         for remark in patches.remarks(dataset, protocol):
             tell(remark)
         record = record_of(dataset, dataset.fingerprint(), patches, test)
         _write_config(made, palette, patches.masks.shape[1], DatasetRecord(stretch=dataset.stretch))
         fold = Fold(np.flatnonzero(~test), np.flatnonzero(test), protocol)
         metrics, table = evaluate(Predictor(made / ADAPTER), patches, fold, palette, progress)
-        if adapter.output == "classes":  # which say nothing of how sure the model is
-            metrics = replace(metrics, calibration=None, calibration_error=None)
         write_scores(made, replace(metrics, dataset=record), table)
         write_status(made, "finished")
         made.rename(folder)
@@ -107,15 +109,16 @@ def _write_model(
     palette: Palette,
     protocol: Protocol,
     settings: Mapping[str, Any],
+    patch_size: int,
     progress: Progress | None,
     tell: Callable[[str], None],
-) -> tuple[Adapter, Patches]:
-    """Copy a model, find its adapter, write it, and say what was found; return it and the patches it was found by."""
+) -> Patches:
+    """Copy a model, find its adapter, write it, and say what was found; return the patches that it was found by."""
     try:
         stored = store_model(file, made)
         opened = open_model(stored)
         shape = find_shape(opened, dataset.channels, palette.names, settings)
-        size = patch_size_for(shape.height, shape.width, PATCH_SIZE)
+        size = patch_size_for(shape.height, shape.width, patch_size)
         read = in_classes_of(dataset, palette) or dataset
         patches = load_patches(read, size, progress, protocol, dataset.stretch)
         adapter, remarks = find_values(opened, shape, patches, settings)
@@ -126,7 +129,7 @@ def _write_model(
     write_adapter(adapter, made / ADAPTER)
     for remark in (f"{file.name}: {adapter.shape_words}", *remarks):
         tell(remark)
-    return adapter, patches
+    return patches
 
 
 def _write_config(made: Path, palette: Palette, patch_size: int, read: DatasetRecord) -> None:

@@ -36,6 +36,7 @@ class Engine(NamedTuple):
         forward: From (batch, *input_shape) uint8 to (batch, *output_shape) float32.
         any_size: Whether it also takes images twice as high and wide, and gives as many more probabilities.
         window: Side of the larger images that it takes best, where that is not twice its patches'; 0 if none is.
+        gives_probabilities: Whether it tells how probable each class is; what only names classes gives 1 and 0.
     """
 
     input_shape: tuple[int, ...]
@@ -43,6 +44,7 @@ class Engine(NamedTuple):
     forward: Callable[[np.ndarray], np.ndarray]
     any_size: bool = False
     window: int = 0
+    gives_probabilities: bool = True
 
 
 Check = Callable[[Engine], None]

@@ -37,6 +37,7 @@ class Predictor:
         patch_size: Side of its patches, in pixels.
         bands: Of the images that it sees, as the run's stretch has them read.
         classes: How many it knows.
+        gives_probabilities: Whether it tells how probable each class is, as a model that only names classes does not.
 
     Raises:
         RunError: If the file cannot be loaded as a model that maps square patches to class probabilities, or is not
@@ -49,6 +50,7 @@ class Predictor:
             engine = _engine(path, bfloat16)
         self.patch_size, _, self.bands = engine.input_shape
         self.classes = engine.output_shape[-1]
+        self.gives_probabilities = engine.gives_probabilities
         self._forward = engine.forward
         self._wide = WIDE * self.patch_size if engine.any_size else engine.window
         # One for all who predict: more batches at once would only take more memory.

@@ -1,6 +1,6 @@
 """What the JSON files of a run folder hold, each field declared once: metrics.json, config.json and status.json.
 
-A new score is one field of `Metrics`, and its value in `segmentation.evaluation.evaluate.summarize`: reading, checking,
+A new score is one field of `Metrics`, and its value in `segmentation.runs.scoring.summarize`: reading, checking,
 writing and the printed table follow from the field.
 """
 
@@ -172,6 +172,10 @@ class Metrics(Record):
     model_of: Annotated[str | None, text("The run whose model it is, where the folder holds its scores alone.")] = None
     dataset: Annotated[
         DatasetRecord | None, record(DatasetRecord, "What is scored, where the model was not trained on it.")
+    ] = None
+
+    findings: Annotated[
+        list[str] | None, several(text("What is odd about predictions from elsewhere, a sentence each."))
     ] = None
 
     def __post_init__(self) -> None:

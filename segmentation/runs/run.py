@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ from segmentation.runs.history import History, read_history
 from segmentation.runs.patch_table import confusion_matrices, read_patches, write_patches
 from segmentation.runs.records import DatasetRecord, Metrics, Network, RunConfig, State, Status, read_json
 
+if TYPE_CHECKING:
+    from segmentation.runs.recording import Recording
+
 CONFIG = "config.json"
 
 HISTORY = "history.csv"
@@ -41,6 +44,9 @@ METRICS = "metrics.json"
 PATCHES = "patches.csv"
 
 STATUS = "status.json"
+
+PREDICTIONS = "predictions"
+"""The folder of what a run without a model predicts: a PNG file of class indices for each scene."""
 
 LATEST = "latest"
 
@@ -81,6 +87,19 @@ class Run:
     """One run folder. Whatever file is missing or broken reads as None, and is named in `problems`."""
 
     folder: Path
+
+    @staticmethod
+    def create(name: str, dataset: Dataset, **how: Any) -> "Recording":  # noqa: ANN401 (as `Recording` takes them)
+        """Begin a run of predictions from anywhere: record each scene's, then finish it.
+
+        Args:
+            name: Of the run.
+            dataset: The scenes that are predicted.
+            how: ``runs``, ``protocol``, ``held_out_tile`` and ``patch_size``, as `Recording` takes them.
+        """
+        from segmentation.runs.recording import Recording
+
+        return Recording(name, dataset, **how)
 
     @property
     def name(self) -> str:
@@ -194,6 +213,17 @@ class Run:
         return (self.folder / ADAPTER).is_file()
 
     @property
+    def predictions(self) -> Path | None:
+        """Path of the folder of its predictions, if that is all there is of it: no model."""
+        folder = self.folder / PREDICTIONS
+        return folder if self.model is None and folder.is_dir() else None
+
+    @property
+    def why_no_model(self) -> str:
+        """Why there is no model, as the rest of a sentence."""
+        return f"{BEST} {self._fault(BEST)}" if self.predictions is None else "it holds predictions alone"
+
+    @property
     def status(self) -> Status:
         """What status.json says, with the state put right if the process behind it is silent or gone."""
         status = Status.from_dict(read_json(self.folder / STATUS))
@@ -219,7 +249,7 @@ class Run:
             METRICS: self.metrics,
             PATCHES: self.patches,
         }
-        if self.is_foreign:  # its training left nothing here
+        if self.is_foreign or self.predictions:  # no training here left anything
             del contents[HISTORY], contents[BEST]
         return [f"{name} {self._fault(name)}" for name, content in contents.items() if content is None]
 

@@ -242,4 +242,4 @@ def engine_of(opened: Opened, adapter: Adapter, patch_size: int) -> Engine:
     shape = (patch_size, patch_size, adapter.bands)
     output_shape = (patch_size, patch_size, len(adapter.classes))
     wide = window if window > patch_size else 0
-    return Engine(shape, output_shape, forward_of(opened, adapter), not window, wide)
+    return Engine(shape, output_shape, forward_of(opened, adapter), not window, wide, adapter.output != "classes")

@@ -1,0 +1,362 @@
+"""Predictions from anywhere as a run: recorded scene by scene, scored at once, and read again (no TensorFlow)."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from segmentation.data.images import decode
+from segmentation.data.labels import shows_a_class
+from segmentation.data.locate import runs_folder
+from segmentation.data.palette import VOID
+from segmentation.data.patches import PATCH_SIZE, cut, grid, image_statistics, patch_table, smaller_than_a_patch
+from segmentation.data.protocols import Protocol, apply_void_policy, held_out, passed_over
+from segmentation.data.scenes import Dataset, Scene, read_scene
+from segmentation.errors import ConfigurationError, ImageFileError, RunError
+from segmentation.files import replacing, scratch_folder, write_json, writing
+from segmentation.runs.records import DatasetRecord, RunConfig
+from segmentation.runs.run import CONFIG, PREDICTIONS, Run, check_run_name, write_scores, write_status
+from segmentation.runs.scoring import PatchScores, patch_rows, score_patches, summarize, without_unpredicted
+
+SUM = 0.02
+"""Probabilities of a pixel sum to one within this much: those of half precision do."""
+
+ROWS = 1 << 22
+"""Pixels of a prediction that are looked at at once."""
+
+
+class _Recorded(NamedTuple):
+    """What is kept in memory of a scene that was recorded: a few hundred bytes per patch."""
+
+    rows: pd.DataFrame
+    light: tuple[np.ndarray, np.ndarray]
+    scored: PatchScores
+    unlabelled: bool
+    resized: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """A prediction of one scene, read by rows.
+
+    Args:
+        values: (height, width) of class indices, or (height, width, classes) of numbers; perhaps on disk.
+        are_probabilities: Whether the numbers of a pixel are from 0 to 1 and sum to 1.
+    """
+
+    values: np.ndarray
+    are_probabilities: bool
+
+    def read(self, rows: slice) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return some rows: class indices (rows, width) uint8, and if known probabilities (rows, width, classes)."""
+        here = self.values[rows]
+        if here.ndim == 2:
+            return here.astype(np.uint8), None
+        return here.argmax(-1).astype(np.uint8), here.astype(np.float32) if self.are_probabilities else None
+
+
+class Recording:
+    """A run of predictions under way, of a notebook or any framework's training loop.
+
+    ::
+
+        run = segmentation.Run.create("mine", dataset)
+        run.record("tile-1/image_part_001", prediction)
+        run.finish()
+
+    Nothing of it is in the folder of runs before `finish`. In a ``with`` block what was not finished is removed at its
+    end, otherwise when the process ends.
+
+    Args:
+        name: Of the run.
+        dataset: The scenes that are predicted; its classes are the run's.
+        runs: Folder that holds the runs; by default this machine's.
+        protocol: What is scored: ``all``, or the part that a protocol holds out; the rest then counts as trained on.
+        held_out_tile: The tile to score under the tile protocol.
+        patch_size: Side of the patches that are scored, in pixels.
+
+    Raises:
+        RunError: If the name cannot be a run's or is taken.
+        ConfigurationError: If the protocol does not suit the data set.
+        StorageError: If nothing can be written there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dataset: Dataset,
+        runs: Path | None = None,
+        protocol: Protocol = "all",
+        held_out_tile: str | None = None,
+        patch_size: int = PATCH_SIZE,
+    ) -> None:
+        check_run_name(name)
+        if patch_size < 1:
+            raise ConfigurationError(f"A patch has at least one pixel a side. Received: {patch_size}")
+        self._target = (runs or runs_folder()) / name
+        if self._target.exists():
+            raise RunError(f"There is a run {name} already: choose another name.")
+        self._dataset, self._protocol, self._tile, self._size = dataset, protocol, held_out_tile, patch_size
+        over = passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol)
+        self._scenes = {scene.name: scene for scene in dataset.scenes if scene.name not in over}
+        if protocol != "patch":  # what does not suit is said before anything is recorded
+            places = [(scene.tile, scene.name, scene.split) for scene in self._scenes.values()]
+            held_out(pd.DataFrame(places, columns=["tile", "scene", "split"]), protocol, held_out_tile)
+        self._stretch = dataset.stretch_for(None)
+        self._recorded: dict[str, _Recorded] = {}
+        self._left_out: dict[str, str] = {}
+        self._notes: list[str] = []
+        self._unfinished = ExitStack()
+        with writing(self._target):
+            self._folder = self._unfinished.enter_context(scratch_folder(self._target.parent)) / name
+            self._folder.mkdir()
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """The names of the scenes that the protocol scores or counts as trained on."""
+        return tuple(self._scenes)
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The names of those recorded so far."""
+        return tuple(self._recorded)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unfinished.close()
+
+    def record(self, scene: Scene | str, prediction: Any) -> None:  # noqa: ANN401 (whatever NumPy makes an array of)
+        """Score the prediction of one scene and keep its classes. A scene recorded twice keeps the second.
+
+        Args:
+            scene: A scene of the data set, or its name.
+            prediction: (height, width) class indices of whole numbers, 255 where none is predicted; or
+                (height, width, classes) or (classes, height, width) floating-point numbers, the highest of which tells
+                the class. Where they sum to 1 at each pixel they are probabilities, and confidence is scored, too.
+
+        Raises:
+            RunError: If there is no such scene, or the prediction does not fit it.
+            ImageFileError: If the scene itself cannot be read.
+            StorageError: If it cannot be kept.
+        """
+        name = scene if isinstance(scene, str) else scene.name
+        if name not in self._scenes:
+            raise RunError(f"{name} is no scene of {self._dataset.root.name} that protocol {self._protocol} scores.")
+        image, mask = read_scene(self._scenes[name], self._dataset.palette, self._stretch)
+        pixels = _pixels(prediction, mask.shape, len(self._dataset.palette), name)
+        truth = apply_void_policy(mask, self._protocol, self._dataset.palette)
+        classes, parts = self._score(truth, pixels)
+        scored = PatchScores.joined(parts)
+        with replacing(kept_path(self._folder, name)) as temporary:
+            Image.fromarray(classes).save(temporary, compress_level=6)
+        rows, columns = grid(len(mask), mask.shape[1], self._size)
+        self._recorded[name] = _Recorded(
+            patch_table(name, self._scenes[name].tile, rows, columns),
+            image_statistics(cut(image, self._size)),
+            scored,
+            not shows_a_class(mask),
+            self._scenes[name].mask_size() != mask.shape,
+            tuple(_notes(name, classes, pixels)),
+        )
+
+    def _score(self, truth: np.ndarray, pixels: _Pixels) -> tuple[np.ndarray, list[PatchScores]]:
+        """Return a scene's class indices as predicted, (height, width) uint8, and the scores of each row of patches."""
+        classes, size, count = np.empty(truth.shape, np.uint8), self._size, len(self._dataset.palette)
+        none = np.empty((0, size, size), np.uint8)
+        parts = [score_patches(none, none, count)]
+        for top in range(0, len(truth), size):
+            rows = slice(top, min(top + size, len(truth)))
+            classes[rows], probabilities = pixels.read(rows)
+            true, seen = (cut(of, size) for of in without_unpredicted(truth[rows], classes[rows]))
+            if probabilities is None:
+                parts.append(score_patches(true, seen, count))
+            else:
+                of_patches = cut(probabilities, size)
+                parts.append(score_patches(true, seen, count, of_patches, of_patches.max(-1)))
+        return classes, parts
+
+    def leave_out(self, scene: str, why: str) -> None:
+        """Say why a scene is not recorded, for `finish` to keep."""
+        self._left_out[scene] = why
+
+    def note(self, sentence: str) -> None:
+        """Say what else the user should know, for `finish` to keep."""
+        self._notes.append(sentence)
+
+    def finish(self) -> Run:
+        """Score what was recorded, move the run into the folder of runs, and return it.
+
+        Scenes that were not recorded are left out of the scores, named in metrics.json and counted on the pages.
+
+        Raises:
+            RunError: If nothing was recorded that can be scored, or there is a run of this name by now.
+            StorageError: If it cannot be written.
+        """
+        palette = self._dataset.palette
+        patches, skipped = self._patches()
+        recorded = [self._recorded[name] for name in self._scenes if name in self._recorded]
+        if not any(len(one.rows) for one in recorded):
+            raise RunError(
+                f"No scene of {self._dataset.root.name} was recorded that gives a patch of {self._size} × {self._size} "
+                "pixels: record others, or choose a smaller patch size."
+            )
+        held = held_out(patches, self._protocol, self._tile)
+        test = held[patches["scene"].isin(self._recorded).to_numpy()]
+        if not test.any():
+            raise RunError(f"No patch that protocol {self._protocol} holds out was predicted: predict all scenes.")
+        scored = PatchScores.joined(one.scored for one in recorded)
+        light = tuple(np.concatenate(of) for of in zip(*(one.light for one in recorded), strict=True))
+        rows = pd.concat([one.rows for one in recorded], ignore_index=True)
+        notes = [*self._notes, *(note for one in recorded for note in one.notes)]
+        metrics = replace(
+            summarize(scored, test, palette, self._protocol),
+            findings=notes or None,
+            dataset=DatasetRecord(
+                name=self._dataset.root.resolve().name,
+                fingerprint=self._dataset.fingerprint(),
+                scenes=len(self._scenes),
+                skipped=skipped,
+                unlabelled=sum(one.unlabelled for one in recorded),
+                resized=sum(one.resized for one in recorded),
+                patches=len(test),
+                held_out=int(test.sum()),
+            ),
+        )
+        configuration = {"patch_size": self._size, "protocol": self._protocol, "held_out_tile": self._tile}
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        config = RunConfig(
+            configuration=configuration, dataset=DatasetRecord(), palette=palette, created=created
+        ).to_dict()
+        write_json(self._folder / CONFIG, config)
+        write_scores(self._folder, metrics, patch_rows(rows, (light[0], light[1]), test, scored, palette))
+        write_status(self._folder, "finished")
+        if self._target.exists():
+            raise RunError(f"There is a run {self._target.name} already: choose another name.")
+        with writing(self._target):
+            self._folder.rename(self._target)
+        self._unfinished.close()
+        return Run(self._target)
+
+    def _patches(self) -> tuple[pd.DataFrame, list[str]]:
+        """Return the rows of all patches that a model would be evaluated on, and why scenes are left out.
+
+        What a protocol holds out depends on all of them, whether they were recorded or not.
+        """
+        tables, skipped = [], []
+        for name, scene in self._scenes.items():
+            if name in self._recorded:
+                rows = self._recorded[name].rows
+                if rows.empty:
+                    height, width = scene.mask_size()
+                    skipped.append(f"{name}: {smaller_than_a_patch(height, width, self._size)}")
+            else:
+                skipped.append(f"{name}: {self._left_out.get(name, 'there is no prediction of it')}")
+                try:
+                    _, mask = read_scene(scene, self._dataset.palette, self._stretch)
+                except ImageFileError:
+                    continue
+                rows = patch_table(name, scene.tile, *grid(len(mask), mask.shape[1], self._size))
+            tables.append(rows.assign(split=scene.split))
+        return pd.concat(tables, ignore_index=True), skipped
+
+
+def kept_path(run: Path, scene: str) -> Path:
+    """Return where a run folder keeps the predicted classes of a scene."""
+    return run / PREDICTIONS / f"{scene}.png"
+
+
+def read_recorded(run: Run, scene: str, size: tuple[int, int]) -> np.ndarray:
+    """Return what a run of predictions predicts of a scene, (height, width) uint8 class indices, 255 for none.
+
+    Args:
+        run: A run with `Run.predictions`.
+        scene: The scene's name.
+        size: (height, width) of its image.
+
+    Raises:
+        RunError: If there is no prediction of it, or none that fits.
+    """
+    path = kept_path(run.folder, scene)
+    known = run.palette is not None and path.resolve().is_relative_to((run.folder / PREDICTIONS).resolve())
+    if not known or not path.is_file():
+        raise RunError(f"{run.name} has no prediction of {scene}: choose a run that has a model, or another scene.")
+    try:
+        image = decode(path, path.name, orient=False)
+    except ImageFileError as error:
+        raise RunError(f"The prediction of {scene} in {run.name} cannot be read: add the run again.") from error
+    classes = np.asarray(image)
+    if image.mode != "L" or (classes[classes != VOID] >= len(run.palette or ())).any():
+        raise RunError(f"The prediction of {scene} in {run.name} holds no class indices: add the run again.")
+    if classes.shape != size:
+        raise RunError(
+            f"The prediction of {scene} in {run.name} has {classes.shape[1]} × {classes.shape[0]} pixels, its image "
+            f"{size[1]} × {size[0]}: one of them has changed, so add the run again."
+        )
+    return classes
+
+
+def _pixels(prediction: Any, size: tuple[int, ...], classes: int, name: str) -> _Pixels:  # noqa: ANN401 (as `record`)
+    """Return a prediction as it can be read by rows.
+
+    Raises:
+        RunError: If it does not fit a scene of this (height, width) and so many classes.
+    """
+    try:
+        values = np.asanyarray(prediction)  # of a file on disk it remains one
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RunError(f"The prediction of {name} is no array: give NumPy's, from the CPU.") from error
+    if values.shape == (classes, *size) and values.shape != (*size, classes):
+        values = np.moveaxis(values, 0, -1)
+    numbers = values.dtype.kind == "f"
+    if values.shape != ((*size, classes) if numbers else size) or values.dtype.kind not in "buif":
+        shape = " × ".join(map(str, values.shape)) or "no"
+        raise RunError(
+            f"The prediction of {name} has {shape} values of type {values.dtype}, but the scene needs whole numbers of "
+            f"{size[0]} × {size[1]} pixels (height × width), or floating-point ones of {size[0]} × {size[1]} × "
+            f"{classes} classes."
+        )
+    parts = [values[rows] for rows in _strips(size)]
+    if numbers:
+        if not all(np.isfinite(part).all() for part in parts):
+            raise RunError(f"The prediction of {name} holds what is not a number: write it anew.")
+        return _Pixels(values, all(_are_probabilities(part) for part in parts))
+    for part in parts:
+        strange = part[(part != VOID) & ((part < 0) | (part >= classes))]
+        if strange.size:
+            raise RunError(
+                f"The prediction of {name} holds the class index {strange[0]}: the data set's are 0 to {classes - 1}, "
+                f"and {VOID} where none is predicted."
+            )
+    return _Pixels(values, are_probabilities=False)
+
+
+def _strips(size: tuple[int, ...]) -> Iterator[slice]:
+    step = max(1, ROWS // max(1, size[1]))
+    return (slice(top, top + step) for top in range(0, size[0], step))
+
+
+def _are_probabilities(part: np.ndarray) -> bool:
+    total = part.sum(-1, dtype=np.float32)
+    return bool(part.min() >= -SUM and part.max() <= 1 + SUM and np.abs(total - 1).max() <= SUM)
+
+
+def _notes(name: str, classes: np.ndarray, pixels: _Pixels) -> Iterator[str]:
+    """Say what is odd about a prediction that fits."""
+    void = np.count_nonzero(classes == VOID)
+    if void:
+        share = 100 * void / classes.size
+        yield f"{name}: {share:.2f} % of the prediction's pixels have no class and are left out of the scores"
+    if pixels.values.ndim == 3 and not pixels.are_probabilities:
+        yield f"{name}: its numbers do not sum to 1 at each pixel, so that only its classes count"
