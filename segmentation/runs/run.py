@@ -220,7 +220,9 @@ class Run:
 
     @property
     def why_no_model(self) -> str:
-        """Why there is no model, as the rest of a sentence."""
+        """Why there is no model that was trained here, as the rest of a sentence."""
+        if self.is_foreign:
+            return "its model comes from elsewhere"
         return f"{BEST} {self._fault(BEST)}" if self.predictions is None else "it holds predictions alone"
 
     @property

@@ -73,7 +73,8 @@ def find_shape(opened: Opened, bands: int, classes: tuple[str, ...], settings: M
     for layout in [settings["layout"]] if "layout" in settings else _layouts(opened, bands):
         axes = (2, 3) if layout == "nchw" else (1, 2)
         height, width = (opened.shape[axis] for axis in axes)
-        known = Adapter(layout=layout, bands=bands, classes=classes, height=height, width=width)
+        # Where one side alone is fixed, the other is taken to be as long.
+        known = Adapter(layout=layout, bands=bands, classes=classes, height=height or width, width=width or height)
         for size in _sizes(known, settings):
             side = size.pop("at", 160)
             adapter = replace(known, **size)
@@ -95,15 +96,21 @@ def _layouts(opened: Opened, bands: int) -> list[Layout]:
     Raises:
         RunError: If its images have other bands.
     """
-    places: dict[Layout, int] = {"nchw": opened.shape[1], "nhwc": opened.shape[3]}
-    able = [layout for layout, length in places.items() if length in (0, bands)]
+    _, *lengths = opened.shape
+    places: dict[Layout, int] = {"nchw": lengths[0], "nhwc": lengths[2]}
+    sides = {"nchw": lengths[1:], "nhwc": lengths[:2]}
+    able = [layout for layout, length in places.items() if length == bands]
+    # Of any number of bands: then height and width are both fixed, or neither.
+    able = able or [
+        layout for layout in places if not places[layout] and len({not side for side in sides[layout]}) == 1
+    ]
     if not able:
         shape = " × ".join(str(length or "any") for length in opened.shape)
         raise unusable(
             opened.file,
             f"it takes images of {shape}, and the data set's are read in {bands} bands: choose others in dataset.toml",
         )
-    return sorted(able, key=lambda layout: (places[layout] == 0, layout != opened.layout))
+    return sorted(able, key=lambda layout: layout != opened.layout)
 
 
 def _sizes(known: Adapter, settings: Mapping[str, Any]) -> Iterator[dict[str, int]]:
@@ -111,17 +118,10 @@ def _sizes(known: Adapter, settings: Mapping[str, Any]) -> Iterator[dict[str, in
     given = {name: settings[name] for name in ("height", "width", "divisor") if name in settings}
     if given:
         yield given
-    elif known.height and known.width:
+    elif known.height:
         yield {}
     else:
-        for size in SIZES:
-            # A side that is fixed stays so; the other is taken to be as long.
-            yield {**size} if not (known.height or known.width) else _square(known)
-
-
-def _square(known: Adapter) -> dict[str, int]:
-    side = known.height or known.width
-    return {"height": side, "width": side}
+        yield from map(dict, SIZES)
 
 
 def find_values(opened: Opened, shape: Adapter, patches: Patches, settings: Mapping[str, Any]) -> Finding:
