@@ -100,10 +100,8 @@ def _layouts(opened: Opened, bands: int) -> list[Layout]:
     places: dict[Layout, int] = {"nchw": lengths[0], "nhwc": lengths[2]}
     sides = {"nchw": lengths[1:], "nhwc": lengths[:2]}
     able = [layout for layout, length in places.items() if length == bands]
-    # Of any number of bands: then height and width are both fixed, or neither.
-    able = able or [
-        layout for layout in places if not places[layout] and len({not side for side in sides[layout]}) == 1
-    ]
+    if not able:  # of any number of bands: then height and width are both fixed, or neither
+        able = [layout for layout in places if not places[layout] and all(sides[layout]) == any(sides[layout])]
     if not able:
         shape = " × ".join(str(length or "any") for length in opened.shape)
         raise unusable(
