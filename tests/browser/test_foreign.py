@@ -38,8 +38,8 @@ def test_a_model_from_elsewhere_is_looked_at_as_ours_are(
     expect(page.locator("[data-testid=stMain]")).to_contain_text(f"{worst['mean_iou']:.3f}")
     page.screenshot(path=screenshots / "foreign-gallery-1440-light.png")
 
-    page.get_by_role("link", name=re.compile("explorer", re.IGNORECASE)).first.click()
-    expect(page.locator("h1")).to_have_text("Prediction explorer")
+    page.get_by_role("link", name="Explore", exact=True).first.click()
+    expect(page.get_by_text(f"{worst['patch']}, 160 × 160 px")).to_be_visible()
     wait_until_still(page)
     expect(page.locator(".viewer[data-state=shown] canvas").first).to_be_visible()
     # The patch has the score that the gallery ranks it by.
