@@ -13,7 +13,8 @@ from PIL import Image
 
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset
-from segmentation.errors import ConfigurationError, RunError
+from segmentation.errors import ConfigurationError, NotAllowedError, RunError
+from segmentation.evaluation.foreign import add_model
 from segmentation.inference.foreign.adapter import (
     DEVIATION,
     MEAN,
@@ -26,6 +27,7 @@ from segmentation.inference.foreign.computing import engine_of, enlarged, forwar
 from segmentation.inference.foreign.files import store_model
 from segmentation.inference.foreign.finding import Finding, find_shape, find_values
 from segmentation.inference.foreign.opened import open_model
+from segmentation.inference.predictor import Predictor
 from tests.brightness import MODELS, make_models, of_name, write_convolution, write_onnx, write_set, wrong
 from tests.memory import memory, reset_peak
 
@@ -261,6 +263,24 @@ def test_a_graph_that_asks_for_terabytes_is_one_sentence(tmp_path: Path) -> None
     with pytest.raises(RunError, match="it does not compute a batch of 1 × 3 × 160 × 160: "):
         opened.run(np.full((1, 3, 160, 160), 30, np.float32))
     assert memory("VmHWM") - before < 200
+
+
+def test_a_model_of_more_than_two_gigabytes_stays_where_it_is(
+    tmp_path: Path, sets: dict[str, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights end in zeros that take no room on the disk. Pages read it only if they may."""
+    (tmp_path / "large").mkdir()
+    file = external(tmp_path / "large", "weights.bin")
+    with (tmp_path / "large" / "weights.bin").open("r+b") as weights:
+        weights.truncate(1 << 31)
+    monkeypatch.setenv("SEGMENTATION_ALLOWED", str(tmp_path / "large"))
+    run = add_model(tmp_path / "runs" / "large", file, sets[THREE], tell=len)
+    assert run.metrics.accuracy > 0.98
+    assert not (run.folder / "model.onnx").exists()
+    assert read_adapter(run.model).file == str(file)
+    monkeypatch.setenv("SEGMENTATION_ALLOWED", str(tmp_path / "runs"))
+    with pytest.raises(NotAllowedError, match="SEGMENTATION_ALLOWED"):
+        Predictor(run.model)
 
 
 def external(folder: Path, location: str) -> Path:

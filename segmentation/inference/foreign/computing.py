@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segmentation.data.locate import allowed_folders, check_allowed
 from segmentation.errors import RunError
 from segmentation.inference.engine import Engine
 from segmentation.inference.foreign.adapter import Adapter, read_adapter
@@ -220,11 +221,14 @@ def foreign_engine(path: Path) -> Engine:
 
     Raises:
         RunError: If the adapter or the model cannot be read, or they and the run's classes do not belong together.
+        NotAllowedError: If the model was too large to be copied, and does not lie in a folder that may be read.
         BackendError: If it is a Keras file, and Keras cannot be loaded.
     """
     adapter, run = read_adapter(path), Run(path.parent)
     file = path.parent / adapter.file
-    if file.parent != path.parent and not Path(adapter.file).is_absolute():
+    if Path(adapter.file).is_absolute():  # one of more than 2 GB
+        check_allowed(file, allowed_folders(private=True))
+    elif file.parent != path.parent:
         raise unusable(file, f"{path.name} of {run.name} names it, and it does not lie beside that")
     opened = open_model(file)
     if sha256_of_model(file) != adapter.sha256:
