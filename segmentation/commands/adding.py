@@ -59,7 +59,7 @@ def add(
             from segmentation.evaluation.recorded import add_predictions
 
             run = add_predictions(name, predictions, dataset, runs, *how)
-        else:
+        elif model:
             check_run_name(name)
             from segmentation.evaluation.foreign import add_model
             from segmentation.inference.foreign.adapter import read_settings

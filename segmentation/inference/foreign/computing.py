@@ -58,9 +58,9 @@ def as_input(images: np.ndarray, adapter: Adapter, dtype: np.dtype) -> np.ndarra
         if adapter.scale == "-1-1":
             scaled -= 1
         if adapter.mean:
-            scaled -= np.float32(adapter.mean)
+            scaled -= np.array(adapter.mean, np.float32)
         if adapter.deviation:
-            scaled /= np.float32(adapter.deviation)
+            scaled /= np.array(adapter.deviation, np.float32)
         values = scaled.astype(dtype, copy=False)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if adapter.layout == "nchw" else values)
 

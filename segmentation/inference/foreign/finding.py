@@ -14,7 +14,7 @@ from segmentation.data.palette import VOID
 from segmentation.data.patches import Patches, class_counts
 from segmentation.data.stretch import COLORS
 from segmentation.errors import RunError
-from segmentation.inference.foreign.adapter import DEVIATION, IMAGENET, MEAN, Adapter, Layout
+from segmentation.inference.foreign.adapter import DEVIATION, IMAGENET, MEAN, Adapter, Layout, Output
 from segmentation.inference.foreign.computing import as_input, channels_last, compute, forward_of, no_map, window_of
 from segmentation.inference.foreign.files import unusable
 from segmentation.inference.foreign.opened import Opened
@@ -111,7 +111,7 @@ def _layouts(opened: Opened, bands: int) -> list[Layout]:
     return sorted(able, key=lambda layout: layout != opened.layout)
 
 
-def _sizes(known: Adapter, settings: Mapping[str, Any]) -> Iterator[dict[str, int]]:
+def _sizes(known: Adapter, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the sizes to try: those given, else the graph's own, else the usual ones."""
     given = {name: settings[name] for name in ("height", "width", "divisor") if name in settings}
     if given:
@@ -137,7 +137,7 @@ def find_values(opened: Opened, shape: Adapter, patches: Patches, settings: Mapp
     window = window_of(shape, *patches.images.shape[1:3])
     images, masks = _samples(patches, len(shape.classes), window[0] * window[1])
     ways = [replace(shape, **way) for way in _ways(opened, shape, settings)]
-    output = settings.get("output") or _output(opened, ways, images[:2])
+    output: Output = settings["output"] if "output" in settings else _output(opened, ways, images[:2])
     ways = [replace(way, output=output) for way in ways]
     if len(ways) == 1:
         return Finding(ways[0], [f"Input: {ways[0].input_words}, as given"] if settings else [])
@@ -183,7 +183,7 @@ def _ways(opened: Opened, shape: Adapter, settings: Mapping[str, Any]) -> Iterat
             yield {**way, "order": order}
 
 
-def _output(opened: Opened, ways: list[Adapter], images: np.ndarray) -> str:
+def _output(opened: Opened, ways: list[Adapter], images: np.ndarray) -> Output:
     """Tell what a model gives, by its values for a few images: those of logits leave 0–1 in one way at least."""
     least, most = np.inf, -np.inf
     for way in ways:
