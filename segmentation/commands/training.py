@@ -159,11 +159,11 @@ def export(run: str, format: Format, output: Path, runs: Path = RUNS) -> int:
         runs: Folder that holds the runs.
     """
     chosen = find_run(run, runs)
-    if chosen.model is None:
+    if chosen.trained_model is None:
         raise RunError(f"{chosen.name} cannot be exported: {', '.join(chosen.problems) or chosen.why_no_model}.")
     from segmentation.inference.export import export as write
 
-    write(chosen.model, format, output)
+    write(chosen.trained_model, format, output)
     print(f"{chosen.name} is in {output}")
     return DONE
 

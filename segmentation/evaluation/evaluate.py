@@ -59,18 +59,20 @@ def evaluate_run(
     if run.config is None or run.palette is None:
         raise RunError(f"It cannot be read how {run.name} was trained: choose another run.")
     trained_with = run.config.hyper_parameters
-    if protocol is None:
+    if protocol is None and run.is_foreign:
+        protocol = run.protocol
+    elif protocol is None:
         protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
     mapping = run.mapping if mapping is None else mapping
     fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
     in_its_classes = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
-    predictor = Predictor(run.folder / BEST, inference.bfloat16)
+    predictor = Predictor(run.model or run.folder / BEST, inference.bfloat16)
     stretch = in_its_classes.stretch_for(run.stretch)
     patches = load_patches(in_its_classes, predictor.patch_size, progress, protocol, stretch)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     for remark in patches.remarks(in_its_classes, protocol):
         tell(remark)
-    scored_on = _record(dataset, fingerprint, patches, test) if save_as else None
+    scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
     if not (save or test.all()):  # a copy of everything may be larger than memory
         table = patches.table[test].reset_index(drop=True)
         patches = replace(patches, images=patches.images[test], masks=patches.masks[test], table=table)
@@ -99,7 +101,7 @@ def _check_place(
     Returns:
         The data set's fingerprint where it had to be known: all its files are read for that.
     """
-    if save and protocol == "all":
+    if save and protocol == "all" and not run.is_foreign:
         raise RunError(f"{run.name} keeps the scores of its held-out part: save others by --save-as NAME.")
     if save_as and save_as.exists():
         raise RunError(f"There is a run {save_as.name} already: choose another name.")
@@ -107,10 +109,11 @@ def _check_place(
         return None
     fingerprint = dataset.fingerprint()
     trained_on = run.config.dataset.fingerprint if run.config else None
-    if save and trained_on not in (None, fingerprint):
+    kept = run.fingerprint if run.is_foreign else trained_on
+    if save and kept not in (None, fingerprint):
         raise RunError(
-            f"{run.name} was trained on other data than {dataset.root.name} holds, and keeps the scores of those: save "
-            "these as a new run, by --save-as NAME."
+            f"{run.name} was {'scored' if run.is_foreign else 'trained'} on other data than {dataset.root.name} holds, "
+            "and keeps the scores of those: save these as a new run, by --save-as NAME."
         )
     if protocol == "all" and trained_on == fingerprint:
         tell(f"{run.name} was trained on most of these scenes: its scores on new ones will be lower")
@@ -143,8 +146,15 @@ def _in_its_classes(
     return read
 
 
-def _record(dataset: Dataset, fingerprint: str | None, patches: Patches, test: np.ndarray) -> DatasetRecord:
-    """Return what is kept of a data set that a run is scored on."""
+def record_of(dataset: Dataset, fingerprint: str | None, patches: Patches, test: np.ndarray) -> DatasetRecord:
+    """Return what is kept of a data set that a run is scored on, but was not trained on here.
+
+    Args:
+        dataset: The data set.
+        fingerprint: Of its files.
+        patches: All that it gives.
+        test: (patches,) bool, true where held out.
+    """
     return DatasetRecord(
         name=dataset.root.resolve().name,
         fingerprint=fingerprint,
@@ -183,7 +193,8 @@ def evaluate(
     for probabilities in predictor.batches(patches.images, tta):
         truth = patches.masks[done : done + len(probabilities)]
         predicted, confidence = most_probable(probabilities)
-        parts.append(score_patches(truth, predicted, len(palette), probabilities, confidence))
+        known = (probabilities, confidence) if predictor.gives_probabilities else ()
+        parts.append(score_patches(truth, predicted, len(palette), *known))
         done += len(probabilities)
         if progress:
             progress(done, count)

@@ -20,6 +20,7 @@ from segmentation.inference.onnx_file import Network, open_network
 from segmentation.inference.onnx_graph import UnknownNetworkError
 
 if TYPE_CHECKING:
+    import keras
     import openvino
 
 CORES = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -34,12 +35,16 @@ class Engine(NamedTuple):
         output_shape: (height, width, classes) of its probabilities.
         forward: From (batch, *input_shape) uint8 to (batch, *output_shape) float32.
         any_size: Whether it also takes images twice as high and wide, and gives as many more probabilities.
+        window: Side of the larger images that it takes best, where that is not twice its patches'; 0 if none is.
+        gives_probabilities: Whether it tells how probable each class is; what only names classes gives 1 and 0.
     """
 
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     forward: Callable[[np.ndarray], np.ndarray]
     any_size: bool = False
+    window: int = 0
+    gives_probabilities: bool = True
 
 
 Check = Callable[[Engine], None]
@@ -182,6 +187,17 @@ def keras_engine(path: Path) -> Engine:
     input_shape, output_shape = (
         tuple(length or 0 for length in shape[1:]) for shape in (model.input_shape, model.output_shape)
     )
+    return Engine(input_shape, output_shape, keras_forward(model, backend, "uint8"))
+
+
+def keras_forward(model: "keras.Model", backend: str, dtype: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what computes a Keras model of one input, from any number of threads at once.
+
+    Args:
+        model: The model.
+        backend: What Keras computes with.
+        dtype: Of the images, (batch, height, width, bands).
+    """
     if backend != "tensorflow":
         lock = threading.Lock()  # Keras keeps a call's state in the model
 
@@ -189,13 +205,13 @@ def keras_engine(path: Path) -> Engine:
             with lock:
                 return model.predict_on_batch(batch)
 
-        return Engine(input_shape, output_shape, forward_alone)
+        return forward_alone
     import tensorflow as tf
 
     # One traced call costs milliseconds where `model.predict` costs a tenth of a second, and grows no memory.
     forward = tf.function(
         lambda images: model(images, training=False),
-        input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)],
+        input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), dtype)],
         autograph=False,  # there is no Python control flow to translate, and it warns of lambdas
     )
-    return Engine(input_shape, output_shape, lambda batch: forward(batch).numpy())
+    return lambda batch: forward(batch).numpy()

@@ -138,7 +138,7 @@ def check_network(path: Path, content: bytes) -> Network:
         ValueError: If it is nothing that `read_as_onnx` returns; what is broken raises what its readers raise.
         RunError: If its layers would take much memory.
     """
-    _bytes_beside_weights(memoryview(content), WEIGHTS_PLACE)
+    bytes_beside_weights(memoryview(content), WEIGHTS_PLACE)
     model = load_from_string(content)
     graph, notes = model.graph, {entry.key: entry.value for entry in model.metadata_props}
     if notes["translation"] != str(TRANSLATION):
@@ -158,15 +158,16 @@ def check_network(path: Path, content: bytes) -> Network:
     return Network(content, notes["source"], (height, width, channels), tuple(output_shape), any_size)
 
 
-def _bytes_beside_weights(content: memoryview, place: Sequence[int]) -> int:
+def bytes_beside_weights(content: memoryview, place: Sequence[int], most: int = MOST_BESIDE_WEIGHTS) -> int:
     """Return how many bytes of a protobuf message lie outside one field of its nested messages.
 
     Args:
         content: The message.
         place: The numbers of the fields, each in the one before.
+        most: How many they may be.
 
     Raises:
-        ValueError: If they are more than `MOST_BESIDE_WEIGHTS`, or it is no message of these.
+        ValueError: If they are more, or it is no message of these.
     """
     at = outside = 0
     while at < len(content):
@@ -175,13 +176,13 @@ def _bytes_beside_weights(content: memoryview, place: Sequence[int]) -> int:
         length, at = _varint(content, at)  # of what follows, or the value itself
         if key & 7 == 2:
             at += length
-        elif key & 7:
+        elif key & 7 or not key >> 3:
             raise ValueError("Expected messages, texts and whole numbers.")
         outside += at - begin
         if key == place[0] << 3 | 2:
-            inside = _bytes_beside_weights(content[at - length : at], place[1:]) if place[1:] else 0
+            inside = bytes_beside_weights(content[at - length : at], place[1:], most) if place[1:] else 0
             outside += inside - length
-        if outside > MOST_BESIDE_WEIGHTS:
+        if outside > most:
             raise ValueError("Expected weights, and little else.")
     return outside
 

@@ -12,11 +12,12 @@ import numpy as np
 from segmentation.data.stretch import COLORS
 from segmentation.errors import RunError
 from segmentation.inference.engine import CORES, Engine, bfloat16_engine, load_engine
+from segmentation.inference.foreign.computing import foreign_engine
 from segmentation.inference.model_file import check_probabilities, loading, refusal
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
-from segmentation.runs.run import CONFIG, Run
+from segmentation.runs.run import ADAPTER, CONFIG, Run
 
 BATCH = 4
 """Patches in a batch: larger ones are no faster on a CPU, and take more memory."""
@@ -29,13 +30,14 @@ class Predictor:
     """A network ready to predict.
 
     Args:
-        path: A ``.keras`` file of ours.
+        path: A run's model: a ``.keras`` file of ours, or the ``model.toml`` of one from elsewhere.
         bfloat16: Compute with numbers of 16 bits: faster and less exact, as `bfloat16_engine` says.
 
     Attributes:
         patch_size: Side of its patches, in pixels.
         bands: Of the images that it sees, as the run's stretch has them read.
         classes: How many it knows.
+        gives_probabilities: Whether it tells how probable each class is, as a model that only names classes does not.
 
     Raises:
         RunError: If the file cannot be loaded as a model that maps square patches to class probabilities, or is not
@@ -44,12 +46,13 @@ class Predictor:
     """
 
     def __init__(self, path: Path, bfloat16: bool = False) -> None:
-        check = partial(_check, path, tolerance=0.05 if bfloat16 else 0.01)
         with loading(path):
-            engine = bfloat16_engine(path, check) if bfloat16 else load_engine(path, check)
+            engine = _engine(path, bfloat16)
         self.patch_size, _, self.bands = engine.input_shape
         self.classes = engine.output_shape[-1]
-        self._forward, self._any_size = engine.forward, engine.any_size
+        self.gives_probabilities = engine.gives_probabilities
+        self._forward = engine.forward
+        self._wide = WIDE * self.patch_size if engine.any_size else engine.window
         # One for all who predict: more batches at once would only take more memory.
         self._pool = ThreadPoolExecutor(CORES)
 
@@ -113,7 +116,8 @@ class Predictor:
 
         Where windows overlap, predictions are averaged, each the less the nearer the pixel is to the window's edge;
         beyond the image they see its mirror image. Without overlap, and in an image no larger than a patch, they are
-        patches, as the article cuts them, else `WIDE` times as wide if the network allows. Memory holds a row of them.
+        patches, as the article cuts them, else `WIDE` times as wide if the network allows, or as wide as a model from
+        elsewhere wants them. Memory holds a row of them.
 
         Args:
             read: From the first row and the row after the last to those rows of the image, (rows, width, bands) uint8.
@@ -166,8 +170,9 @@ class Predictor:
         self, height: int, width: int, overlap: float
     ) -> tuple[int, float, Callable[[np.ndarray], np.ndarray], int]:
         """Return a window's side, its share in common with the next, what computes it, and how many at a time."""
-        if overlap and max(height, width) > self.patch_size and self._any_size:
-            return WIDE * self.patch_size, overlap / WIDE, self._forward, BATCH // WIDE**2
+        if overlap and max(height, width) > self.patch_size and self._wide:
+            larger = self._wide / self.patch_size
+            return self._wide, overlap / larger, self._forward, max(1, int(BATCH / larger**2))
         return self.patch_size, overlap, self._forward, BATCH
 
     def window(self, height: int, width: int, overlap: float) -> tuple[int, int]:
@@ -227,6 +232,16 @@ class Predictor:
                 of_classes[here] = np.where(strip < np.finfo(np.float16).tiny, 0, strip)
             done += len(strip)
         return Prediction(classes, confidence, of_classes)
+
+
+def _engine(path: Path, bfloat16: bool) -> Engine:
+    """Return what computes a run's model, once it has been looked at."""
+    if path.name == ADAPTER:
+        if bfloat16:
+            raise RunError(f"The model of {path.parent.name} cannot be computed in bfloat16: predict without it.")
+        return foreign_engine(path)
+    check = partial(_check, path, tolerance=0.05 if bfloat16 else 0.01)
+    return bfloat16_engine(path, check) if bfloat16 else load_engine(path, check)
 
 
 def _check(path: Path, engine: Engine, tolerance: float) -> None:

@@ -36,6 +36,9 @@ HISTORY = "history.csv"
 
 BEST, NETWORK = "best.keras", "best.onnx"
 
+ADAPTER, FOREIGN = "model.toml", ("model.onnx", "model.keras")
+"""What says how a model from elsewhere is applied, and what that model is called."""
+
 METRICS = "metrics.json"
 
 PATCHES = "patches.csv"
@@ -201,8 +204,18 @@ class Run:
 
     @property
     def model(self) -> Path | None:
-        """Path of the best epoch's model, if there is one."""
+        """Path of what a `Predictor` opens, if there is one: the best epoch's model, or the adapter of another's."""
+        return self.trained_model or (self.folder / ADAPTER if self.is_foreign else None)
+
+    @property
+    def trained_model(self) -> Path | None:
+        """Path of the best epoch's model, if there is one: what can be trained on, and written in other formats."""
         return self.folder / BEST if (self.folder / BEST).is_file() else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its model comes from elsewhere, and was not trained here."""
+        return (self.folder / ADAPTER).is_file()
 
     @property
     def predictions(self) -> Path | None:
@@ -212,7 +225,9 @@ class Run:
 
     @property
     def why_no_model(self) -> str:
-        """Why there is no model, as the rest of a sentence."""
+        """Why there is no model that was trained here, as the rest of a sentence."""
+        if self.is_foreign:
+            return "its model comes from elsewhere"
         return f"{BEST} {self._fault(BEST)}" if self.predictions is None else "it holds predictions alone"
 
     @property
@@ -237,11 +252,11 @@ class Run:
         contents = {
             CONFIG: self.config,
             HISTORY: self.history,
-            BEST: self.model,
+            BEST: self.trained_model,
             METRICS: self.metrics,
             PATCHES: self.patches,
         }
-        if self.predictions:  # which need neither
+        if self.is_foreign or self.predictions:  # no training here left anything
             del contents[HISTORY], contents[BEST]
         return [f"{name} {self._fault(name)}" for name, content in contents.items() if content is None]
 
@@ -335,7 +350,7 @@ def write_elsewhere(run: Run, folder: Path, metrics: Metrics, patches: pd.DataFr
     with writing(folder), scratch_folder(folder.parent) as scratch:
         made = scratch / folder.name
         made.mkdir()
-        for name in (CONFIG, HISTORY, BEST, NETWORK):
+        for name in (CONFIG, HISTORY, BEST, NETWORK, ADAPTER, *FOREIGN):
             if (run.folder / name).is_file():
                 shutil.copyfile(run.folder / name, made / name)
         write_scores(made, metrics, patches)

@@ -186,7 +186,7 @@ def _told_by_the_status(folder: Path) -> Iterator[None]:
 
 def _run_to_start_from(name: str, runs: Path) -> Run:
     """Return the run called `name`, which is in `runs` or comes with the project."""
-    run = next((run for run in find_runs(runs, SHIPPED) if run.name == name and run.model), None)
+    run = next((run for run in find_runs(runs, SHIPPED) if run.name == name and run.trained_model), None)
     if run is None:
         raise RunError(f"There is no run {name} with a model to start from in {runs.name} or among the shipped ones.")
     return run

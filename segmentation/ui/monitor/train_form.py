@@ -74,7 +74,7 @@ def _data_fields(cells: DeltaGenerator, dataset: Dataset) -> dict[str, Any]:
     )
     start_from = cells.selectbox(
         "Start from",
-        [run.name for run in known_runs() if run.model],
+        [run.name for run in known_runs() if run.trained_model],
         index=None,
         key="train-from",
         placeholder="Fresh weights",

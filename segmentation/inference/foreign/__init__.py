@@ -1,0 +1,1 @@
+"""Models from elsewhere: opened without running code of theirs, and applied as their adapter says."""
