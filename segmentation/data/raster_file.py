@@ -122,6 +122,7 @@ class Reader:
         driver = next((driver for mark, driver in DRIVERS.items() if begin.startswith(mark)), "GTiff")
         self._file = rasterio.open(NAME, driver=driver, opener=only_this)
         self.height, self.width = self._file.shape
+        self._tagged = _tagged_bands(self._file)  # now: of a system that PROJ refuses, GDAL would say so here
         self._chosen = Stretch(*cast("tuple", stretch)) if stretch else None
         self.channels = self._chosen.channels if self._chosen else COLORS
         self._bands, self._of_colors = self._bands_to_read(self._chosen.bands if self._chosen else ())
@@ -138,7 +139,7 @@ class Reader:
 
         A file that is grey, or whose values are indices of colours, has red, green and blue all the same.
         """
-        colors = _color_bands(self._file)
+        colors = self._tagged or ([1, 2, 3] if self._file.count >= 3 else [1])
         if not chosen:
             return colors, slice(None)
         if max(chosen) <= self._file.count and self._palette is None:
@@ -168,7 +169,7 @@ class Reader:
     def about(self) -> dict:
         """Return the image's size and where it lies: ``unplaced`` is why it does not say that, or None."""
         about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced()}
-        about |= {"channels": self.channels, "tagged": _tagged_bands(self._file)}
+        about |= {"channels": self.channels, "tagged": self._tagged}
         if about["unplaced"]:
             return about | {"crs": None, "transform": None, "system": None, "geographic": False}
         code = self._crs.to_epsg()
@@ -369,11 +370,6 @@ def _without_grids(part: object) -> object:
         if any(isinstance(parameter.get("value"), str) for parameter in parameters):
             return _without_grids(part["source_crs"])
     return {key: _without_grids(item) for key, item in part.items() if key != "remarks"}
-
-
-def _color_bands(file: rasterio.DatasetReader) -> list[int]:
-    """Return the numbers of the bands that are red, green and blue, or of the one that is grey, counted from 1."""
-    return _tagged_bands(file) or ([1, 2, 3] if file.count >= 3 else [1])
 
 
 def _tagged_bands(file: rasterio.DatasetReader) -> list[int]:
