@@ -114,7 +114,7 @@ def read_history(source: Path | bytes) -> History:
         RunError: If the file cannot be read, does not look like such a log, or is larger than one may be.
     """
     content = Content(content_of(source))
-    if not content.text.strip():
+    if content.is_blank:
         table = pd.DataFrame({"epoch": pd.Series(dtype=int)})
         return History(table, ("The log is empty: no epoch has ended yet.",))
     kind = format_of(content)

@@ -57,6 +57,11 @@ class Content:
 
     data: bytes
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is written yet but spaces, ends of lines, zeros and marks of an encoding."""
+        return not self.data.strip(b" \t\r\n\0\xef\xbb\xbf\xff\xfe")
+
     @cached_property
     def text(self) -> str:
         """The text; UTF-16, as Windows' PowerShell and Excel write it, has a mark at its begin."""
