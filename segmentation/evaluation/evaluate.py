@@ -59,24 +59,19 @@ def evaluate_run(
     if run.config is None or run.palette is None:
         raise RunError(f"It cannot be read how {run.name} was trained: choose another run.")
     trained_with = run.config.hyper_parameters
-    if protocol is None and run.is_foreign:
-        protocol = run.protocol
-    elif protocol is None:
-        protocol, held_out_tile = trained_with.protocol, trained_with.held_out_tile
+    if protocol is None:
+        protocol, held_out_tile = run.protocol if run.is_foreign else trained_with.protocol, trained_with.held_out_tile
     mapping = run.mapping if mapping is None else mapping
     fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
-    in_its_classes = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
+    scored = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
     predictor = Predictor(run.model or run.folder / BEST, inference.bfloat16)
-    stretch = in_its_classes.stretch_for(run.stretch)
-    patches = load_patches(in_its_classes, predictor.patch_size, progress, protocol, stretch)
+    patches = load_patches(scored, predictor.patch_size, progress, protocol, scored.stretch_for(run.stretch))
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
-    for remark in patches.remarks(in_its_classes, protocol):
+    for remark in patches.remarks(scored, protocol):
         tell(remark)
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
     if not (save or test.all()):  # a copy of everything may be larger than memory
-        table = patches.table[test].reset_index(drop=True)
-        patches = replace(patches, images=patches.images[test], masks=patches.masks[test], table=table)
-        test = test[test]
+        patches, test = _only(patches, test), test[test]
     fold = Fold(np.flatnonzero(~test), np.flatnonzero(test), protocol)
     metrics, table = evaluate(predictor, patches, fold, run.palette, progress, inference.tta)
     model_of = run.model_of if save_as else None
@@ -86,6 +81,11 @@ def evaluate_run(
     elif save:
         write_scores(run.folder, metrics, table)
     return metrics, table
+
+
+def _only(patches: Patches, chosen: np.ndarray) -> Patches:
+    table = patches.table[chosen].reset_index(drop=True)
+    return replace(patches, images=patches.images[chosen], masks=patches.masks[chosen], table=table)
 
 
 def _check_place(

@@ -116,8 +116,7 @@ class Predictor:
 
         Where windows overlap, predictions are averaged, each the less the nearer the pixel is to the window's edge;
         beyond the image they see its mirror image. Without overlap, and in an image no larger than a patch, they are
-        patches, as the article cuts them, else `WIDE` times as wide if the network allows, or as wide as a model from
-        elsewhere wants them. Memory holds a row of them.
+        patches, else `WIDE` times as wide if the network allows, or what a model from elsewhere wants.
 
         Args:
             read: From the first row and the row after the last to those rows of the image, (rows, width, bands) uint8.
@@ -145,10 +144,9 @@ class Predictor:
                 rows = mirrored(np.arange(top, top + size), height)
                 first = rows.min()
                 strip = read(first, rows.max() + 1)[rows - first]
-                for across in columns:
-                    yield strip[:, across]
+                yield from (strip[:, across] for across in columns)
 
-        total, done = len(down.starts) * len(lefts), 0
+        done = 0
         # What the windows of a row add up to, and those of the row before where the two overlap.
         sums = np.zeros((size, lefts[-1] + size, self.classes), np.float32)
         for batch in self._compute(forward, windows(), count, inference.tta):
@@ -164,7 +162,7 @@ class Predictor:
                     sums[: down.overlap] = sums[down.stride :]
                     sums[down.overlap :] = 0
             if progress:
-                progress(done, total)
+                progress(done, len(down.starts) * len(lefts))
 
     def _windows(
         self, height: int, width: int, overlap: float

@@ -68,7 +68,6 @@ def lite0_unet(
     looked_at = 32 * max(1, round(patch_size * enlarge / 32))
     if looked_at != patch_size:
         x = layers.Resizing(looked_at, looked_at, interpolation="bilinear", name="enlarge")(x)
-
     # Contracting path.
     x = _convolution(x, 32, 3, strides=2, name="stem")
     skips, block = [], 0
@@ -85,7 +84,6 @@ def lite0_unet(
         x = layers.Concatenate(name=f"join{level}")([x, skip])
         for turn in "ab":
             x = _convolution(x, width, 3, name=f"decoder{level}{turn}")
-
     x = layers.Conv2D(classes, 1, name="logits")(x)
     if looked_at == patch_size:
         x = layers.UpSampling2D(interpolation="bilinear", name="full_size")(x)

@@ -84,9 +84,8 @@ def show_card(
     """
     run, palette, dataset = evaluated.run, evaluated.palette, evaluated.dataset
     place = row["patch"].rsplit("/", 1)[1]
-    number = f"**{row['rank']}.** " if "rank" in row else ""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(number + code(row["patch"]))
+        st.markdown((f"**{row['rank']}.** " if "rank" in row else "") + code(row["patch"]))
         with st.container(horizontal=True, width="content", vertical_alignment="center", gap="small"):
             if st.button(
                 "Context",
@@ -119,13 +118,12 @@ def show_card(
     with st.container(key=f"pixels-{row['patch']}"):
         alt = f"Patch {row['patch']}: image, ground truth and {'prediction' if len(pictures) == 3 else 'predictions'}"
         st.image(png_bytes(in_a_row(pictures)), width="stretch", output_format="PNG", alt=alt)
-    by_class = ", ".join(
-        f"{plain(name)} {row[f'iou_{name}']:.3f}" for name in palette.names if pd.notna(row[f"iou_{name}"])
-    )
+    by_class = {plain(name): row[f"iou_{name}"] for name in palette.names}
+    shown = ", ".join(f"{name} {iou:.3f}" for name, iou in by_class.items() if pd.notna(iou))
     facts = _facts(row, filters)
     bold = facts.pop(ranked_by) if isinstance(ranked_by, str) else ranked_by(row)
     st.markdown(" · ".join([f"**{bold}**", *facts.values()]))
-    st.caption(f"IoU: {by_class}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")
+    st.caption(f"IoU: {shown}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")
 
 
 def _pixels(count: int, kind: str) -> str:
