@@ -22,6 +22,8 @@ from segmentation.runs.run import SHIPPED
 
 SIZE, CLASSES = 16, 4
 
+WHAT_LOADS = "what loads is a .keras file of Keras 3 without code of its own, from square RGB patches to probabilities"
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -338,15 +340,27 @@ def write_two_inputs(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "write", [write_dense, write_oblong, write_grey, write_any_size, write_halving, write_two_inputs]
+    ("write", "why"),
+    [
+        (write_dense, WHAT_LOADS),
+        (write_oblong, "it maps 32 × 16 × 3 to 32 × 16 × 3, not square RGB patches to probabilities of the same size"),
+        (write_grey, "it maps 16 × 16 × 1 to 16 × 16 × 3, not square RGB patches to probabilities of the same size"),
+        (
+            write_any_size,
+            "it maps any × any × 3 to any × any × 3, not square RGB patches to probabilities of the same size",
+        ),
+        (write_halving, "it maps 16 × 16 × 3 to 8 × 8 × 3, not square RGB patches to probabilities of the same size"),
+        (write_two_inputs, WHAT_LOADS),
+    ],
 )
 def test_a_model_that_maps_no_square_patches_to_classes_is_refused(
-    tmp_path: Path, write: Callable[[Path], None]
+    tmp_path: Path, write: Callable[[Path], None], why: str
 ) -> None:
     (tmp_path / "other").mkdir()
     write(tmp_path / "other" / "best.keras")
-    with pytest.raises(RunError, match=r"^best\.keras of other cannot be loaded: .*\.$"):
+    with pytest.raises(RunError) as refusal:
         Predictor(tmp_path / "other" / "best.keras")
+    assert str(refusal.value) == f"best.keras of other cannot be loaded: {why}."
 
 
 def write_lambda(path: Path, marker: Path) -> None:
@@ -379,7 +393,7 @@ def test_a_model_that_brings_code_runs_none_of_it(tmp_path: Path, write: Callabl
     write(path, marker)
     if marker.exists():  # it was called when it was made
         marker.unlink()
-    with pytest.raises(RunError, match=r"^best\.keras of foreign cannot be loaded: .*\.$"):
+    with pytest.raises(RunError, match=f"^best.keras of foreign cannot be loaded: {WHAT_LOADS}\\.$"):
         Predictor(path)
     assert not marker.exists()
     if write is write_lambda:  # it would have
@@ -393,14 +407,15 @@ def test_a_file_that_cannot_be_loaded_is_named_with_its_run(tmp_path: Path, cont
     path.parent.mkdir()
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(RunError, match=r"^best\.keras of tiny cannot be loaded: .*\.$"):
+    why = "it is not there" if content is None else WHAT_LOADS
+    with pytest.raises(RunError, match=f"^best.keras of tiny cannot be loaded: {why}\\.$"):
         Predictor(path)
 
 
 def test_half_a_model_file_cannot_be_loaded(path: Path, tmp_path: Path) -> None:
     half = tmp_path / "best.keras"
     half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(RunError, match="cannot be loaded"):
+    with pytest.raises(RunError, match=f"cannot be loaded: {WHAT_LOADS}\\.$"):
         Predictor(half)
 
 
