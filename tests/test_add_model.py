@@ -80,6 +80,8 @@ def test_a_run_of_a_model_is_complete(runs: Path, sets: dict[str, Dataset], name
     assert set(run.patches["part"]) == {"test"}
     # What names classes alone says nothing of how sure it is.
     assert (run.metrics.calibration_error is None) == (output == "classes")
+    prediction = Predictor(run.model).scene(np.asarray(Image.open(dataset.scenes[0].image)))
+    assert (prediction.confidence is None) == (prediction.probabilities is None) == (output == "classes")
 
 
 @pytest.mark.slow

@@ -219,12 +219,16 @@ class Predictor:
         """
         height, width = image.shape[:2]
         classes = np.empty((height, width), np.uint8)
-        confidence = np.empty((height, width), np.float32 if with_probabilities else np.float16)
-        of_classes = np.empty((height, width, self.classes), np.float16) if with_probabilities else None
+        confidence = of_classes = None
+        if self.gives_probabilities:
+            confidence = np.empty((height, width), np.float32 if with_probabilities else np.float16)
+            of_classes = np.empty((height, width, self.classes), np.float16) if with_probabilities else None
         done = 0
         for strip in self.strips(lambda top, end: image[top:end], height, width, inference, progress=progress):
             here = slice(done, done + len(strip))
-            classes[here], confidence[here] = most_probable(strip)
+            classes[here], sure = most_probable(strip)
+            if confidence is not None:
+                confidence[here] = sure
             if of_classes is not None:
                 # Half precision has slow numbers below its smallest normal one: those are 0 here.
                 of_classes[here] = np.where(strip < np.finfo(np.float16).tiny, 0, strip)

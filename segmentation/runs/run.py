@@ -151,10 +151,10 @@ class Run:
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol of its training, or of its scores elsewhere; ``scene``, which leaves void out, if unknown."""
+        """The protocol of its training, or of scores of other data; ``scene``, which leaves void out, if unknown."""
         if self.config is None:
             return "scene"
-        elsewhere = self.metrics.protocol if self.metrics and self.metrics.model_of else None
+        elsewhere = self.metrics.protocol if self.metrics and self.metrics.dataset else None
         return cast("Protocol", elsewhere or self.config.configuration.get("protocol") or "scene")
 
     @property
