@@ -454,7 +454,8 @@ def test_the_command_names_what_does_not_fit_and_the_run_says_that_it_has_no_mod
         ("export", "--run", "mine", "--runs", tmp_path / "runs", "--format", "onnx", "--output", tmp_path / "m.onnx"),
     ):
         assert run_command(*command, code=1).stderr.strip().endswith("it holds predictions alone.")
-    assert run_command("add", "other", *where, code=1).stderr.strip() == "Say what to add: --predictions FOLDER."
+    said = run_command("add", "other", *where, code=1).stderr.strip()
+    assert said == "Say what to add: --predictions FOLDER or --model FILE."
 
 
 def test_a_recording_refuses_what_does_not_fit(small_dataset: Dataset, predicted: Predicted, tmp_path: Path) -> None:
