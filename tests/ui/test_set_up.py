@@ -156,6 +156,60 @@ def test_bands_and_limits_are_chosen(set_up: Open, tmp_path: Path) -> None:
     assert np.abs(image[..., 0] - np.clip((deep[4] - 1000.0) * 0.255, 0, 255)).max() <= 1
 
 
+def label_of(at: AppTest, label: str) -> object:
+    """The select box, multiselect or toggle with a label."""
+    return next(widget for widget in (*at.selectbox, *at.multiselect, *at.toggle) if widget.label == label)
+
+
+def eight_bands(root: Path) -> np.ndarray:
+    """Give both scenes images of eight bands of 8 bits, and return what they hold."""
+    bands = np.random.default_rng(2).integers(0, 255, (8, *VALUES.shape), np.uint8)
+    for name in ("a", "b"):
+        (root / f"images/{name}.png").unlink()
+        place = root / f"images/{name}.tif"
+        with rasterio.open(place, "w", driver="GTiff", dtype="uint8", height=80, width=120, count=8) as file:
+            file.write(bands)
+    return bands
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "bands = [4, 3, 2, 8]\n",
+        "bands = [4, 3, 2, 8]\nshow_bands = [8, 4, 3]\n",
+        "bands = [1, 2, 3, 4, 5, 6]\nshow_bands = [5]\n",
+        "bands = [7, 2]\n",
+        "bands = [6]\n",
+        "bands = [4, 3, 2, 8]\nstretch = [[0, 100], [1, 101], [2, 102], [3, 103]]\n",
+    ],
+)
+def test_what_is_said_of_bands_is_kept_where_nobody_changes_it(set_up: Open, tmp_path: Path, said: str) -> None:
+    root = write(tmp_path / "city")
+    eight_bands(root)
+    (root / "dataset.toml").write_text(said)
+    before = find_dataset(root)
+    at = set_up(root)
+    assert not at.exception
+    save(at)
+    after = find_dataset(root)
+    assert (after.bands, after.shown, after.stretch) == (before.bands, before.shown, before.stretch)
+
+
+def test_further_bands_are_trained_on_and_others_shown(set_up: Open, tmp_path: Path) -> None:
+    root = write(tmp_path / "city")
+    bands = eight_bands(root)
+    at = set_up(root)
+    label_of(at, "Choose from 8 bands").set_value(True).run()
+    label_of(at, "Red is band").set_value(8).run()
+    label_of(at, "Further bands").set_value([5, 6]).run()
+    assert not at.exception
+    save(at)
+    dataset = find_dataset(root)
+    assert (dataset.bands, dataset.shown) == ((8, 2, 3, 5, 6), (8, 2, 3))
+    image, _ = read_scene(dataset.scenes[0], dataset.palette, dataset.stretch)
+    assert np.array_equal(image, np.moveaxis(bands[[7, 1, 2, 4, 5]], 0, -1))
+
+
 def test_patterns_say_what_names_do_not(set_up: Open, tmp_path: Path) -> None:
     root = write(tmp_path / "city")
     (root / "images").rename(root / "one")

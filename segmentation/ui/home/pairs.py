@@ -15,6 +15,7 @@ from segmentation.data.encodings import Encoding
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.scenes import Dataset, mask_choices
+from segmentation.data.stretch import COLORS, MOST_BANDS
 from segmentation.errors import ImageFileError, printable
 from segmentation.ui.loaders.scenes import load_small
 from segmentation.ui.pictures import overlay
@@ -111,31 +112,52 @@ def choose_bands(found: Dataset, said: Declaration, key: str) -> Declaration:
     Returns:
         `said` with what was chosen.
     """
-    count = 3
+    count = COLORS
     with suppress(ImageFileError):  # its picture says it
         count = band_count(found.scenes[0].image)
-    if count > 3 or said.bands:
+    if count > COLORS or said.bands:
         chosen = st.toggle(
             f"Choose from {count} bands",
             bool(said.bands),
             key=f"bands-{key}",
             help="Which bands are shown and trained on. Without a choice, those that files tag, or the first three.",
         )
-        bands = said.bands or (1, 2, 3)
-        numbers = list(range(1, max(count, *bands) + 1))
-        names = ("Red", "Green", "Blue") if len(bands) == 3 else ("Grey",)
-        if chosen:
-            bands = tuple(
-                column.selectbox(f"{name} is band", numbers, numbers.index(band), key=f"{name}-{key}")
-                for column, name, band in zip(st.columns(3), names, bands, strict=False)
-            )
-        said = replace(said, bands=bands if chosen else (), stretch=said.stretch if bands == said.bands else ())
+        bands, shown = _choose_from(count, said, key) if chosen else ((), ())
+        said = replace(said, bands=bands, shown=shown, stretch=said.stretch if bands == said.bands else ())
     return _choose_stretch(found, said, key)
+
+
+def _choose_from(count: int, said: Declaration, key: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the bands that are chosen, and which of them are shown, as `Declaration` has them."""
+    bands = said.bands or (1, 2, 3)
+    colors = said.shown or (bands[:COLORS] if len(bands) >= COLORS else bands[:1])
+    further = tuple(band for band in bands if band not in colors)
+    numbers = list(range(1, max(count, *bands) + 1))
+    names = ("Red", "Green", "Blue") if len(colors) == COLORS else ("Grey",)
+    now = tuple(
+        column.selectbox(f"{name} is band", numbers, numbers.index(band), key=f"{name}-{key}")
+        for column, name, band in zip(st.columns(COLORS), names, colors, strict=False)
+    )
+    others = tuple(
+        st.multiselect(
+            "Further bands",
+            numbers,
+            further,
+            max_selections=MOST_BANDS - len(now),
+            key=f"further-{key}",
+            placeholder="None",
+            help="Trained on after those, and not shown, such as near infrared.",
+        )
+    )
+    if (now, others) == (colors, further):
+        return bands, said.shown if said.bands else ()
+    others = tuple(band for band in others if band not in now)
+    return (*now, *others), now if others else ()
 
 
 def _choose_stretch(found: Dataset, said: Declaration, key: str) -> Declaration:
     with st.spinner("Reading a sample of the images …"):
-        sampled = replace(found, bands=said.bands, limits=()).stretch
+        sampled = replace(found, bands=said.bands, shown=said.shown, limits=()).stretch
     if sampled is None:
         return replace(said, stretch=())
     chosen = st.toggle(
@@ -148,14 +170,16 @@ def _choose_stretch(found: Dataset, said: Declaration, key: str) -> Declaration:
     if not chosen:
         return replace(said, stretch=())
     starts = said.stretch or tuple(zip(sampled.low, sampled.high, strict=True))
-    names = ("red", "green", "blue") if len(starts) == 3 else ("grey",)
-    limits = []
-    for column, name, start in zip(st.columns(len(starts)), names, starts, strict=True):
+    colors = {1: ("grey",), COLORS: ("red", "green", "blue")}
+    names = colors.get(len(starts)) or tuple(f"band {band}" for band in sampled.bands)
+    cells, limits = st.grid(min(len(starts), 4), min_column_width=150), []
+    for name, start in zip(names, starts, strict=True):
         of = f"{name}-{said.bands}-{key}"
-        low, high = (
-            column.number_input(f"{what} of {name}", value=float(value), key=f"{what}-{of}", format="%.6g")
-            for what, value in zip(("Black", "White"), start, strict=True)
-        )
+        with cells.cell():
+            low, high = (
+                st.number_input(f"{what} of {name}", value=float(value), key=f"{what}-{of}", format="%.6g")
+                for what, value in zip(("Black", "White"), start, strict=True)
+            )
         if not low < high:
             st.warning(f"Black of {name} is to be below its white: the values of the sample are used.")
             low, high = start

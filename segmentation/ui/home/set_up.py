@@ -130,7 +130,7 @@ def _correct(found: Dataset, said: Declaration, rows: Sequence[ClassRow], key: s
         )
         said = replace(said, nearest=nearest)
     changed, trouble = edited(rows, f"classes-{key}"), None
-    dataset = replace(found, bands=said.bands, limits=said.stretch)
+    dataset = replace(found, bands=said.bands, shown=said.shown, limits=said.stretch)
     if said.classes or changed != rows:
         dataset = replace(dataset, guessed=False)
     try:
