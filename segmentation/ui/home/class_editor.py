@@ -81,13 +81,13 @@ def edit_classes(rows: Sequence[ClassRow], changed: Sequence[ClassRow], meaning:
             "Drawn": column.ImageColumn(width=50, help="How its pixels are drawn; a cross where they are void."),
             "In masks": column.TextColumn(width=68, help="The value or colour in the masks, or the outlines' name."),
             "Share, %": column.NumberColumn(width=66, format="%.1f", help="Of the pixels of a sample of the masks."),
-            NAME: column.TextColumn(width=112, help="The class's name. Rows of the same name are one class."),
+            NAME: column.TextColumn(width=100, help="The class's name. Rows of the same name are one class."),
             COLOR: column.TextColumn(
                 width=84, validate="^#[0-9a-fA-F]{6}$", help="The colour to draw it in, such as #3c1098."
             ),
             MERGE: column.SelectboxColumn(
-                width=80, options=list(names), help="Merge it into this class. Empty for a class of its own."
+                width=78, options=list(names), help="Merge it into this class. Empty for a class of its own."
             ),
-            IGNORE: column.CheckboxColumn(width=70, help="Its pixels are void: left out of losses and scores."),
+            IGNORE: column.CheckboxColumn(width=80, help="Its pixels are void: left out of losses and scores."),
         },
     )
