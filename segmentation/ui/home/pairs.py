@@ -7,13 +7,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from segmentation.data.band_count import band_count
 from segmentation.data.class_table import ClassRow, row_classes, row_encoding
 from segmentation.data.declaration import Declaration, checked_pattern, own_declaration
 from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import Encoding
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
+from segmentation.data.raster_header import band_count
 from segmentation.data.scenes import Dataset, mask_choices
 from segmentation.data.stretch import COLORS, MOST_BANDS
 from segmentation.errors import ImageFileError, printable
@@ -29,6 +29,9 @@ SHOWN = 5
 
 LONGEST = 360
 """Of their pictures, in pixels."""
+
+MOST_OFFERED = 1 << 10
+"""More bands than this are not offered."""
 
 PLACES = Palette(("Rows of the table",), ((0, 0, 0),))
 """Stands for the classes where masks are read as places in the table of what they hold."""
@@ -132,7 +135,7 @@ def _choose_from(count: int, said: Declaration, key: str) -> tuple[tuple[int, ..
     bands = said.bands or (1, 2, 3)
     colors = said.shown or (bands[:COLORS] if len(bands) >= COLORS else bands[:1])
     further = tuple(band for band in bands if band not in colors)
-    numbers = list(range(1, max(count, *bands) + 1))
+    numbers = list(range(1, max(min(count, MOST_OFFERED), *bands) + 1))
     names = ("Red", "Green", "Blue") if len(colors) == COLORS else ("Grey",)
     now = tuple(
         column.selectbox(f"{name} is band", numbers, numbers.index(band), key=f"{name}-{key}")
