@@ -32,7 +32,9 @@ MODELS = {
 """By each model's file what its maker says of it, and the side of the patches that it is scored by."""
 MODELS["nhwc-uint8.onnx"] = ("nhwc", *MODELS["nhwc-uint8.onnx"][1:])
 
-LIMITS = {"dark, middle, light": (85, 170), "dark, light": (85,)}
+THREE, TWO = "dark, middle, light", "dark, light"
+
+LIMITS = {THREE: (85, 170), TWO: (85,)}
 """Names of classes, and where the next begins."""
 
 
@@ -47,7 +49,7 @@ def make_models(folder: Path) -> Path:
 
 def of_name(model: str) -> str:
     """The classes of one of the models."""
-    return "dark, light" if model.startswith("binary") else "dark, middle, light"
+    return TWO if model.startswith("binary") else THREE
 
 
 def brightness(image: np.ndarray) -> np.ndarray:

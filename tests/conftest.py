@@ -177,6 +177,23 @@ def real_dataset() -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models that people bring."""
+    from tests.brightness import make_models
+
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
+    """A data set of three classes by brightness, and one of two."""
+    from tests.brightness import THREE, TWO, write_set
+
+    root = tmp_path_factory.mktemp("sets")
+    return {names: write_set(root / str(number), names) for number, names in enumerate((THREE, TWO))}
+
+
+@pytest.fixture(scope="session")
 def real_counts(real_dataset: Dataset) -> dict[str, np.ndarray]:
     """Pixels of every mask of the real set by scene name: six classes, then black, then any other colour."""
     keys = [red << 16 | green << 8 | blue for red, green, blue in [*COLORS, (0, 0, 0)]]

@@ -15,22 +15,7 @@ from segmentation.errors import RunError
 from segmentation.inference.options import SEAMLESS, Inference
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import Run
-from tests.brightness import MODELS, make_models, of_name, write_convolution, write_set, wrong
-
-THREE = "dark, middle, light"
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models that people bring."""
-    return make_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
-    """A data set of three classes by brightness, and one of two."""
-    root = tmp_path_factory.mktemp("sets")
-    return {names: write_set(root / str(number), names) for number, names in enumerate((THREE, "dark, light"))}
+from tests.brightness import MODELS, THREE, of_name, write_convolution, write_set, wrong
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:

@@ -15,7 +15,7 @@ from segmentation.data.images import is_deep, read_image, read_size
 from segmentation.data.packed import pack, unpacked
 from segmentation.data.patches import load_patches
 from segmentation.data.raster import Raster
-from segmentation.data.raster_header import read_header
+from segmentation.data.raster_header import band_count, read_header
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.data.stretch import Stretch, as_colors
 from segmentation.errors import ImageFileError
@@ -229,6 +229,20 @@ def test_a_header_that_leads_nowhere_says_nothing(tmp_path: Path, content: bytes
         assert read_header(file) is None
     with pytest.raises(ImageFileError, match=r"^a\.jp2 is not an image that can be read"):
         read_image(tmp_path / "a.jp2")
+
+
+def test_bands_are_counted_by_the_header(tmp_path: Path) -> None:
+    """Transparency is none of them; what says nothing has three."""
+    colors = VALUES[:4].astype(np.uint8)
+    assert band_count(write(tmp_path / "twelve.tif", VALUES)) == 12
+    assert band_count(write(tmp_path / "one.tif", VALUES[:1])) == 1
+    assert band_count(write(tmp_path / "big.tif", VALUES[:7], BIGTIFF="YES")) == 7
+    assert band_count(write(tmp_path / "alpha.tif", colors, ALPHA="YES", PHOTOMETRIC="RGB")) == 3
+    assert band_count(write_jpeg_2000(tmp_path / "five.jp2", VALUES[:5])) == 5
+    Image.fromarray(np.moveaxis(colors, 0, -1)).save(tmp_path / "a.png")
+    assert band_count(tmp_path / "a.png") == 3
+    (tmp_path / "broken.tif").write_bytes((tmp_path / "twelve.tif").read_bytes()[:20])
+    assert band_count(tmp_path / "broken.tif") == 3
 
 
 def test_jpeg_2000_names_no_other_file(tmp_path: Path) -> None:

@@ -28,23 +28,8 @@ from segmentation.inference.foreign.files import store_model
 from segmentation.inference.foreign.finding import Finding, find_shape, find_values
 from segmentation.inference.foreign.opened import open_model
 from segmentation.inference.predictor import Predictor
-from tests.brightness import MODELS, make_models, of_name, write_convolution, write_onnx, write_set, wrong
+from tests.brightness import MODELS, THREE, of_name, write_convolution, write_onnx, write_set, wrong
 from tests.memory import memory, reset_peak
-
-THREE = "dark, middle, light"
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models that people bring."""
-    return make_models(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="session")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
-    """A data set of three classes by brightness, and one of two."""
-    root = tmp_path_factory.mktemp("sets")
-    return {names: write_set(root / str(number), names) for number, names in enumerate((THREE, "dark, light"))}
 
 
 def found(file: Path, dataset: Dataset, size: int = 160, **settings: object) -> Finding:
