@@ -90,6 +90,23 @@ def test_a_model_that_nothing_suits_is_taken_with_a_word(tmp_path: Path, sets: d
     assert "--adapter scale=" in remarks[1]
 
 
+def test_a_scale_at_which_half_precision_overflows_is_not_the_models(tmp_path: Path, sets: dict[str, Dataset]) -> None:
+    """It computes with 16 bits, in which 255 times what it wants is more than there is."""
+    kernel = (np.outer([0, 1, 2], np.ones(3)) * 255 / 3).astype(np.float16)[..., None, None]
+    convolution = helper.make_node("Conv", ["x", "kernel", "bias"], ["y"])
+    constants = {"kernel": kernel, "bias": np.float16([0, -85, -255])}
+    file = write_onnx(tmp_path / "half.onnx", [convolution], constants)
+    model = load(file)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    save(model, file)
+    adapter, (said, *_) = found(file, sets[THREE])
+    assert (adapter.scale, adapter.mean, adapter.output) == ("0-1", (), "logits")
+    assert "Input: 0–1, RGB: accuracy 0.9" in said or "Input: 0–1, RGB: accuracy 1.0" in said
+    with pytest.raises(RunError, match=r"half\.onnx cannot be used as a model: it gives values that are no numbers"):
+        forward_of(open_model(file), replace(adapter, scale="0-255"))(np.full((1, 64, 64, 3), 255, np.uint8))
+
+
 def test_what_is_given_by_hand_is_not_looked_for(models: Path, sets: dict[str, Dataset]) -> None:
     settings = read_settings(["scale = 0-255", "order=BGR", "divisor=64", "output=logits", "layout=nchw"])
     adapter, remarks = found(models / "smp.onnx", sets[THREE], **settings)

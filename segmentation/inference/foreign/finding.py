@@ -141,7 +141,14 @@ def find_values(opened: Opened, shape: Adapter, patches: Patches, settings: Mapp
     ways = [replace(way, output=output) for way in ways]
     if len(ways) == 1:
         return Finding(ways[0], [f"Input: {ways[0].input_words}, as given"] if settings else [])
-    scored = [(_accuracy(forward_of(opened, way)(images), masks), way) for way in ways]
+    scored, failure = [], None
+    for way in ways:
+        try:
+            scored.append((_accuracy(forward_of(opened, way)(images), masks), way))
+        except RunError as error:  # half precision overflows where values are scaled otherwise than it wants them
+            failure = failure or error
+    if failure and not scored:
+        raise failure
     return _winner(scored, masks)
 
 
@@ -195,7 +202,8 @@ def _output(opened: Opened, ways: list[Adapter], images: np.ndarray) -> Output:
             raise no_map(opened, way, output)
         if output.dtype.kind in "iu" or (turned.shape[-1] == 1 and (output % 1 == 0).all() and output.max() > 1):
             return "classes"
-        least, most = min(least, output.min()), max(most, output.max())
+        if np.isfinite(output).all():
+            least, most = min(least, output.min()), max(most, output.max())
     return "probabilities" if least >= -0.001 and most <= 1.001 else "logits"
 
 
