@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segmentation.runs.logs.hugging_face import is_trainer_state, read_trainer_state
+from segmentation.runs.logs.json_lines import is_json_lines, read_json_lines
 from segmentation.runs.logs.keras_tuner import is_trial, read_trial
 from segmentation.runs.logs.mmengine import is_mmengine, read_mmengine
 from segmentation.runs.logs.nnunet import is_nnunet, read_nnunet
@@ -58,6 +59,7 @@ FORMATS = (
     Format("Hugging Face's trainer_state.json", ("trainer_state.json",), is_trainer_state, read_trainer_state),
     Format("Keras Tuner's trial.json", ("trial.json",), is_trial, read_trial),
     Format("mmengine's JSON lines", ("scalars.json", "*.log.json"), is_mmengine, read_mmengine),
+    Format("lines of JSON", ("metrics.json", "log.txt"), is_json_lines, read_json_lines),
     Format("nnU-Net's training log", ("training_log_*.txt",), is_nnunet, read_nnunet),
     Format("W&B's CSV export", ("wandb_export_*.csv",), is_export, read_export),
     Format("Lightning's metrics.csv", ("metrics.csv",), _is_lightning, read_table),

@@ -18,7 +18,12 @@ def is_mmengine(content: Content) -> bool:
     if not content.text.startswith("{"):
         return False
     lines = content.text[: 1 << 20].split("\n", FIRST_LINES)[:FIRST_LINES]
-    return any(_mode(line) is not None for text in lines if isinstance(line := parsed(text), dict))
+    return any(_is_its_own(line) for text in lines if isinstance(line := parsed(text), dict))
+
+
+def _is_its_own(line: dict) -> bool:
+    """Tell whether no other trainer writes such a line: many say their step."""
+    return _mode(line) is not None and not {"mode", "iter", "data_time"}.isdisjoint(line)
 
 
 def _mode(line: dict) -> str | None:

@@ -182,9 +182,9 @@ def _what_instead(lines: Sequence[str]) -> str:
     if not _is_text(lines[0].replace("\t", " ")):
         return "it is not plain text"
     if lines[0].startswith("{") and len(lines) > 1 and lines[1].startswith("{"):
-        return "it holds JSON lines, and of such logs mmengine's are read, which say the step or the mode"
+        return "it holds JSON lines, and of such logs those are read which say the step or the epoch"
     if lines[0].startswith(("{", "[")):
-        return "it holds JSON, and of such logs trainer_state.json, trial.json and mmengine's are read, if whole"
+        return "it holds JSON, and of such logs trainer_state.json, trial.json and lines of JSON are read, if whole"
     if lines[0].startswith("<"):
         return "it is a web page or XML, perhaps in place of a file that could not be fetched"
     return "its first line should name columns such as epoch,accuracy,loss"

@@ -284,7 +284,7 @@ def test_decimal_commas_are_read(separator: str) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b'{"epoch": 0, "loss": 1.0}\n{"epoch": 1, "loss": 0.5}\n', "JSON lines"),
+        (b'{"when": "now", "loss": 1.0}\n{"when": "then", "loss": 0.5}\n', "JSON lines"),
         (b'{"loss": [1, 2], "accuracy": [3, 4]}', "JSON,"),
         (b'[{"epoch": 0, "loss": 1.0}]', "JSON,"),
         (b"<!DOCTYPE html><html><body>404, not found</body></html>", "a web page"),

@@ -136,6 +136,12 @@ KERAS_TUNER = json.dumps(
     }
 ).encode()
 
+DETECTRON2 = (
+    b'{"data_time": 0.01, "iteration": 19, "lr": 0.001, "total_loss": 1.5}\n'
+    b'{"data_time": 0.01, "iteration": 39, "lr": 0.001, "sem_seg/mIoU": 40.5, "total_loss": 1.0}\n'
+    b'{"data_time": 0.01, "iteration": 59, "lr": 0.001, "sem_seg/mIoU": 45.25, "total_loss": 0.75}\n'
+)
+
 WANDB = (
     b'"Step","deep-sun-2 - val_loss","deep-sun-2 - val_loss__MIN","deep-sun-2 - val_loss__MAX",'
     b'"calm-sea-1 - val_loss","calm-sea-1 - val_loss__MIN","calm-sea-1 - val_loss__MAX"\n'
@@ -156,6 +162,7 @@ LOGS = {
     "fastai's history.csv": (FASTAI, "epoch", [0, 1, 2], ("train_loss", "valid_loss"), ("foreground_acc", 1)),
     "Hugging Face's trainer_state.json": (HUGGING_FACE, "epoch", [1, 2], ("loss", "eval_loss"), ("eval_mean_iou", 2)),
     "mmengine's JSON lines": (MMENGINE, "step", [50, 100, 150, 200], None, ("val/aAcc", 200)),
+    "lines of JSON": (DETECTRON2, "step", [19, 39, 59], None, ("sem_seg/mIoU", 59)),
     "nnU-Net's training log": (NNUNET, "epoch", [0, 1], ("train_loss", "val_loss"), ("val_pseudo_dice", 0)),
     "Keras Tuner's trial.json": (KERAS_TUNER, "epoch", [4], ("loss", "val_loss"), ("val_accuracy", 4)),
     "W&B's CSV export": (WANDB, "step", [0, 1], None, ("val_loss", 1)),
@@ -194,6 +201,18 @@ def test_a_log_of_each_format_is_read_or_refused_wherever_it_is_cut(kind: str) -
         assert table.iloc[:, 0].is_monotonic_increasing
         read += 1
     assert read or kind in ("Hugging Face's trainer_state.json", "Keras Tuner's trial.json")
+
+
+@pytest.mark.parametrize("key", ["epoch", "step", "global_step", "iter"])
+def test_lines_of_json_count_by_what_they_say(key: str) -> None:
+    """DETR's and many scripts' logs: lists and texts among the values are passed over, half a line as well."""
+    lines = [{key: at, "train_loss": 2.0 / (at + 1), "test_loss": [1, 2], "n": "x"} for at in range(1, 4)]
+    content = "\n".join(map(json.dumps, lines)) + '\n{"' + key + '": 4, "tra'
+    history = read_history(content.encode())
+    assert history.axis == ("epoch" if key == "epoch" else "step")
+    assert history.table[history.axis].tolist() == [1, 2, 3]
+    assert history.table["train_loss"].tolist() == [1.0, 2 / 3, 0.5]
+    assert "1 line left out" in history.notes[0]
 
 
 def test_every_format_is_tested() -> None:
