@@ -16,6 +16,7 @@ from segmentation.data.locate import PROJECT
 from segmentation.data.palette import VOID
 from segmentation.data.scenes import find_dataset, read_scene
 from segmentation.runs.run import Run
+from tests.browser.driver import wait_until_still
 
 pytestmark = pytest.mark.browser
 
@@ -58,7 +59,8 @@ def add(page: Page, folder: Path, button: str = "Set it up first") -> None:
 
 
 def cell(page: Page, row: int, column: str) -> None:
-    """Select a cell of the table by the keyboard, from the first one on."""
+    """Select a cell of the table by the keyboard, from the first one on, once the page stands still."""
+    wait_until_still(page)
     table = page.locator("[data-testid=stDataFrame] .dvn-scroller")  # lies over the canvas
     table.click(position={"x": 20, "y": 52})
     expect(page.locator("#glide-cell-0-0")).to_have_attribute("aria-selected", "true")
@@ -76,6 +78,7 @@ def type_into(page: Page, row: int, column: str, text: str) -> None:
     page.wait_for_function("() => ['INPUT', 'TEXTAREA'].includes(document.activeElement.tagName)")
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type(text)
+    expect(page.locator(":focus")).to_have_value(text)  # the cell takes what it shows
     page.keyboard.press("Enter")
 
 
