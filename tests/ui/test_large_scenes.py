@@ -1,4 +1,4 @@
-"""A scene of a hundred megapixels is examined, browsed and explored within a gigabyte beyond what is imported."""
+"""A scene of a hundred megapixels is browsed, explored and cut for training within a gigabyte beyond the imports."""
 
 import json
 import os
@@ -89,3 +89,28 @@ def test_a_scene_of_a_hundred_megapixels_takes_less_than_a_gigabyte(
     told = json.loads(run.stdout.splitlines()[-1])
     assert told["kilobytes"] < GIGABYTE
     assert offered is None or offered in told["buttons"]
+
+
+PREPARED = """
+import json, os
+from pathlib import Path
+from segmentation.data.patches import load_patches
+from segmentation.data.scenes import find_dataset
+from tests.memory import memory, reset_peak
+
+load_patches(find_dataset(Path(os.environ["SMALL"])))
+before = reset_peak()
+patches = load_patches(find_dataset(Path(os.environ["LARGE"])))
+print(json.dumps({"kilobytes": 1024 * (memory("VmHWM") - before), "patches": len(patches.masks)}))
+"""
+
+
+def test_it_is_prepared_for_training_and_scoring_within_a_gigabyte(folders: dict[str, str]) -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the most memory of a process can be seen on Linux only")
+    command = [sys.executable, "-c", PREPARED]
+    run = subprocess.run(command, cwd=PROJECT, env={**os.environ, **folders}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told["patches"] == (SIDE // 160) ** 2
+    assert told["kilobytes"] < GIGABYTE
