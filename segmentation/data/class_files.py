@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from segmentation.data.layouts.listing import Listing
+from segmentation.data.layouts.listing import Listing, is_picture
 from segmentation.data.palette import CLASS_FILE, Color, Palette, color_of_hex
 
 MOST_BYTES = 1 << 20
@@ -45,7 +45,8 @@ def find_class_file(listing: Listing, folders: Iterable[str]) -> ClassFile | Non
         PaletteError: If a ``class_dict.csv`` is unusable.
     """
     for folder in dict.fromkeys(folders):
-        for name in sorted(listing.folders.get(folder, ()), key=lambda name: (name != CLASS_FILE, name)):
+        names = [name for name in listing.folders.get(folder, ()) if not is_picture(name)]
+        for name in sorted(names, key=lambda name: (name != CLASS_FILE, name)):
             path = listing.root / folder / name
             if name == CLASS_FILE:
                 palette = Palette.from_csv(path)

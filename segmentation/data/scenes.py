@@ -20,6 +20,7 @@ from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks, resized, same_shape
 from segmentation.data.images import read_image, read_size
 from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
+from segmentation.data.layouts.listing import stem_of
 from segmentation.data.layouts.names import spread
 from segmentation.data.layouts.questions import kinds_of_masks, the_reading
 from segmentation.data.locate import check_allowed, check_links
@@ -330,7 +331,8 @@ def _scenes(root: Path, base: str, found: Found, encoding: Encoding | Outlines) 
         if tiles_seen[prefix] > 1:  # "Tile 1" and "tile-1" side by side
             prefix = f"{prefix}~{tiles_seen[prefix]}"
         names_seen: Counter[str] = Counter()
-        for stem, pair in sorted(((Path(p.image).stem, p) for p in by_tile[tile]), key=lambda e: natural_key(e[0])):
+        named = [(stem_of(pair.image.rpartition("/")[2]), pair) for pair in by_tile[tile]]
+        for stem, pair in sorted(named, key=lambda entry: natural_key(entry[0])):
             name = f"{prefix}/{slug(stem)}"
             names_seen[name] += 1
             if names_seen[name] > 1:
