@@ -13,6 +13,7 @@ LAYERS = (
     ("files", "tables", "log", "backend"),
     ("data",),
     ("scores", "configuration"),
+    ("intervals",),
     ("model", "runs"),
     ("inference",),
     ("evaluation",),
