@@ -7,10 +7,17 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from segmentation.data.palette import Palette
+from segmentation.intervals import Interval
 from segmentation.ui.charts.style import QUIET, literal
 
 
-def class_bars(values: Sequence[float] | np.ndarray, palette: Palette, axis: str, share: bool) -> go.Figure:
+def class_bars(
+    values: Sequence[float] | np.ndarray,
+    palette: Palette,
+    axis: str,
+    share: bool,
+    intervals: Sequence[Interval] | None = None,
+) -> go.Figure:
     """Draw one horizontal bar a class, in its colour, with its value.
 
     Args:
@@ -18,6 +25,7 @@ def class_bars(values: Sequence[float] | np.ndarray, palette: Palette, axis: str
         palette: The classes.
         axis: What the values are.
         share: Print per cent with one decimal, else a score with three.
+        intervals: One a class, drawn over its bar.
     """
     texts = ["–" if np.isnan(v) else f"{100 * v:.1f} %" if share else f"{v:.3f}" for v in values]
     shown = [0 if np.isnan(v) else 100 * v if share else v for v in values]
@@ -33,6 +41,8 @@ def class_bars(values: Sequence[float] | np.ndarray, palette: Palette, axis: str
             hovertemplate="%{y}: %{text}<extra></extra>",
         )
     )
+    if intervals:
+        _add_intervals(figure, intervals)
     figure.update_layout(
         xaxis={"title": literal(axis), "range": [0, 115 if share else 1.15], "showgrid": True},
         yaxis={"autorange": "reversed"},
@@ -41,6 +51,29 @@ def class_bars(values: Sequence[float] | np.ndarray, palette: Palette, axis: str
         showlegend=False,
     )
     return figure
+
+
+def _add_intervals(figure: go.Figure, intervals: Sequence[Interval]) -> None:
+    """Draw a whisker over each bar that has an interval, and write the values behind the whiskers."""
+    (bars,) = figure.data
+    values, ends = np.array(bars.x, float), np.array(intervals, float)
+    known = np.isfinite(ends).all(1, keepdims=True)
+    low, high = np.where(known, ends, values[:, None]).T
+    figure.add_scatter(
+        x=high,
+        y=bars.y,
+        text=[f" {text}" for text in bars.text],
+        mode="text",
+        textposition="middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+    bars.update(
+        error_x={"array": high - values, "arrayminus": values - low, "color": QUIET, "thickness": 1.5},
+        textposition="none",
+        customdata=[f", 95 % interval {a:.3f} – {b:.3f}" if b > a else "" for a, b in zip(low, high, strict=True)],
+        hovertemplate="%{y}: %{text}%{customdata}<extra></extra>",
+    )
 
 
 def tile_shares(

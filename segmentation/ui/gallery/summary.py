@@ -10,9 +10,10 @@ from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure
 from segmentation.ui.gallery.evaluated import EvaluatedRun, evaluate_command
+from segmentation.ui.loaders.intervals import load_intervals
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.run import say_other_files
-from segmentation.ui.shell.words import SCORED, plain, protocol_line, score
+from segmentation.ui.shell.words import INTERVAL, SCORED, between, drawn_line, plain, protocol_line, score
 
 
 def check_evaluated(dataset: Dataset | None, run: Run | None) -> EvaluatedRun | None:
@@ -43,12 +44,16 @@ def summary(evaluated: EvaluatedRun) -> None:
     metrics, palette = evaluated.run.metrics, evaluated.palette
     if not metrics:
         return
+    intervals = load_intervals(evaluated.run)
+    by_name = intervals.by_name if intervals else {}
     figures = st.grid(4, min_column_width=200)
     for name in ("accuracy", "jaccard", "mean_iou", "mean_iou_without_unlabeled"):
         kind, value = Metrics.kinds[name], getattr(metrics, name)
         if value is not None or not evaluated.run.predictions:  # without probabilities there is no soft score
-            figures.metric(kind.heading, score(value), help=f"{kind.meaning} {SCORED}")
-    st.caption(f"{protocol_line(metrics)} · {_scored(evaluated.run, metrics)}")
+            spread = between(by_name.get(name))
+            meaning = f"{kind.meaning} {SCORED}" + (f" {INTERVAL}" if spread else "")
+            figures.metric(kind.heading, score(value), spread, "off", delta_arrow="off", help=meaning)
+    st.caption(f"{protocol_line(metrics)} · {_scored(evaluated.run, metrics)} · {drawn_line(intervals)}")
     _show_findings(metrics)
     # Charts that nobody sees are not drawn: each costs the browser a twentieth of a second.
     more = st.expander(
@@ -57,7 +62,8 @@ def summary(evaluated: EvaluatedRun) -> None:
     if more.open:
         halves = more.grid(2, min_column_width=380, gap="medium")
         by_class = [np.nan if value is None else value for value in metrics.iou.values()]
-        halves.plotly_chart(class_bars(by_class, display_palette(palette), "IoU", share=False), key="class-iou")
+        of_classes = list(intervals.iou.values()) if intervals else None
+        halves.plotly_chart(class_bars(by_class, display_palette(palette), "IoU", False, of_classes), key="class-iou")
         halves.plotly_chart(confusion_figure(np.array(metrics.confusion_matrix), palette), key="confusion")
     if metrics.calibration:
         more = st.expander(

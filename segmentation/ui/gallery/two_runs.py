@@ -5,13 +5,28 @@ import streamlit as st
 
 from segmentation.evaluation import diagnosis
 from segmentation.evaluation.ranking import rank
+from segmentation.intervals import Gain
+from segmentation.runs.records import Metrics
+from segmentation.runs.run import Run
 from segmentation.ui.charts.evaluation import scatter_figure
 from segmentation.ui.gallery.actions import offer_actions
 from segmentation.ui.gallery.cards import show_cards
 from segmentation.ui.gallery.evaluated import EvaluatedRun
-from segmentation.ui.gallery.filters import COUNTED, PARTS, choose_least, choose_order, choose_patches, hidden_line
+from segmentation.ui.gallery.filters import (
+    COUNTED,
+    PARTS,
+    Filters,
+    choose_least,
+    choose_order,
+    choose_patches,
+    hidden_line,
+)
+from segmentation.ui.loaders.intervals import load_gains
 from segmentation.ui.shell.run import other_runs
-from segmentation.ui.shell.words import plain
+from segmentation.ui.shell.words import plain, signed
+
+MOST_UNITS = 100_000
+"""Of scenes that would show a gain: where it takes more, there is none worth the word."""
 
 
 def two_runs(evaluated: EvaluatedRun) -> None:
@@ -49,6 +64,7 @@ def two_runs(evaluated: EvaluatedRun) -> None:
     meaning = plain(f"{name} less {run.name}, by patch.")
     gained = plain(title[0].lower() + title[1:]) if class_name is None else plain(title)
     figures.metric(f"Mean gain of {gained}", f"{both['gain'].mean():+.3f}", help=meaning)
+    _say_what_is_real(evaluated.run, other, filters)
     st.plotly_chart(
         scatter_figure(
             both[column],
@@ -71,3 +87,50 @@ def two_runs(evaluated: EvaluatedRun) -> None:
     caption += hidden_line(hidden, least, run, class_name)
     show_cards(evaluated, filters, ranked, caption, ("two runs", name, worst_first, least), other, gain)
     offer_actions(evaluated, ranked)
+
+
+def _say_what_is_real(run: Run, other: Run, filters: Filters) -> None:
+    """Say whether the other run's gain is more than chance, and by class in a table.
+
+    It is that on all patches of the part and the tiles chosen: those without a class are where it may be invented.
+    """
+    class_name = filters.class_name
+    gains = load_gains(run, other, PARTS[filters.part], filters.tiles)
+    if gains is None:
+        st.caption("Whether a gain is real takes two scenes or more, and confusion matrices by patch of both runs.")
+        return
+    by_name, by_class = gains
+    if class_name:
+        st.markdown(_sentence(by_class[class_name], f"IoU of {plain(class_name)}", other))
+    else:
+        for name in ("accuracy", "mean_iou"):
+            heading = Metrics.kinds[name].heading
+            st.markdown(_sentence(by_name[name], heading[0].lower() + heading[1:], other))
+    more = st.expander("Gain by class", key="gains", bind="query-params", icon=":material/balance:")
+    if more.open:
+        rows = {
+            "Class": list(by_class),
+            "Gain of IoU": [gain.gain for gain in by_class.values()],
+            "95 % interval": [signed(gain.interval) for gain in by_class.values()],
+            "Verdict": ["real" if gain.real else "not shown" for gain in by_class.values()],
+        }
+        number = st.column_config.NumberColumn(format="%+.3f")
+        more.dataframe(rows, hide_index=True, key="class-gains", column_config={"Gain of IoU": number})
+        more.caption(
+            f"Intervals are wider than for one class alone, so that of {len(by_class)} classes of which nothing is "
+            "to be shown, some would be called real in one comparison of twenty at most (Bonferroni)."
+        )
+
+
+def _sentence(gain: Gain, score: str, other: Run) -> str:
+    """Say what a gain is worth."""
+    units = f"{gain.units:,} {gain.unit}s"
+    by = f"{abs(gain.gain):.3f} of {score} ({signed(gain.interval)})"
+    if gain.real:
+        return f":material/check: {plain(other.name)} is {'better' if gain.gain > 0 else 'worse'} by {by}: **real**"
+    if not gain.gain:
+        return f":material/remove: Both runs have the same {score}"
+    few = f"{units} are too few to tell {abs(gain.gain):.3f} apart"
+    needed = f"; about {gain.units_needed:,} would" if gain.units_needed < MOST_UNITS else ""
+    found = f"A gain of {gain.gain:+.3f} of {score} ({signed(gain.interval)})"
+    return f":material/question_mark: {found} is **not shown**: {few}{needed}"

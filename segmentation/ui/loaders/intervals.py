@@ -1,22 +1,60 @@
-"""The intervals of a run's scores, computed once."""
+"""The intervals of runs' scores and of what one gains on another, computed once."""
 
-from segmentation.intervals import Intervals, find_intervals
+from segmentation.intervals import Gain, Intervals, find_gains, find_intervals
 from segmentation.runs.run import PATCHES, Run
 from segmentation.ui.loaders.caching import remembered
+
+Mark = tuple[str, int, int]
 
 
 def load_intervals(run: Run) -> Intervals | None:
     """Return the intervals of the scores of a run's held-out patches; None if it has none, or too few scenes."""
+    mark = _mark(run)
+    return _intervals(run, mark) if mark else None
+
+
+def load_gains(
+    run: Run, other: Run, part: str, tiles: tuple[str, ...]
+) -> tuple[dict[str, Gain], dict[str, Gain]] | None:
+    """Return what another run gains on a run, as `find_gains`, on the patches that both have in a part.
+
+    Args:
+        run: A run.
+        other: Another, of the same classes in the same order.
+        part: ``test`` or ``train``.
+        tiles: Only patches of these; all if there is none.
+    """
+    mark, other_mark = _mark(run), _mark(other)
+    return _gains(run, other, part, tiles, (mark, other_mark)) if mark and other_mark else None
+
+
+def _mark(run: Run) -> Mark | None:
     try:
         status = (run.folder / PATCHES).stat()
     except OSError:
         return None
-    return _load(run, (status.st_mtime_ns, status.st_size))
+    return str(run.folder), status.st_mtime_ns, status.st_size
 
 
-@remembered(256, key=lambda run, mark: (run.folder, mark))
-def _load(run: Run, mark: tuple) -> Intervals | None:
+@remembered(256, key=lambda run, mark: mark)
+def _intervals(run: Run, mark: Mark) -> Intervals | None:
     if run.patches is None or run.palette is None or run.confusion_matrices is None:
         return None
     test = (run.patches["part"] == "test").to_numpy()
     return find_intervals(run.patches[test], run.confusion_matrices[test], run.palette)
+
+
+@remembered(256, key=lambda run, other, part, tiles, marks: (part, tiles, marks))
+def _gains(
+    run: Run, other: Run, part: str, tiles: tuple[str, ...], marks: tuple[Mark, Mark]
+) -> tuple[dict[str, Gain], dict[str, Gain]] | None:
+    pairs = []
+    for one in (run, other):
+        if one.patches is None or one.palette is None or one.confusion_matrices is None:
+            return None
+        chosen = one.patches["part"] == part
+        if tiles:
+            chosen &= one.patches["tile"].isin(tiles)
+        pairs.append((one.patches[chosen], one.confusion_matrices[chosen.to_numpy()], one.palette))
+    (table, matrices, palette), (other_table, other_matrices, _) = pairs
+    return find_gains((table, matrices), (other_table, other_matrices), palette)

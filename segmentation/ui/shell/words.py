@@ -3,10 +3,16 @@
 import re
 
 from segmentation.data.palette import VOID_NAME
+from segmentation.intervals import FEW, Interval, Intervals
 from segmentation.runs.records import Metrics
 
 SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
 """Which pixels scores are of, on every page."""
+
+INTERVAL = (
+    "Below it is its 95 % interval: scenes are drawn anew, with replacement, as many as there are, and 95 % of the "
+    "scores lie within it. It says how far other scenes of the kind may score from these."
+)
 
 
 def plain(text: object) -> str:
@@ -41,3 +47,23 @@ def score(value: float | None) -> str:
 def in_classes(count: float) -> str:
     """Say over how many classes a mean is."""
     return "1 class" if count == 1 else f"{int(count)} classes"
+
+
+def between(interval: Interval | None) -> str | None:
+    """Show an interval; None where there is none."""
+    if interval is None or interval.low != interval.low:
+        return None
+    return f"{interval.low:.3f} – {interval.high:.3f}"
+
+
+def signed(interval: Interval) -> str:
+    """Show the interval of a difference."""
+    return f"{interval.low:+.3f} to {interval.high:+.3f}"
+
+
+def drawn_line(intervals: Intervals | None) -> str:
+    """Say what intervals come from, and how far they can be trusted themselves."""
+    if intervals is None:
+        return "One scene alone tells no interval"
+    line = f"Below each score its 95 % interval, from {intervals.units:,} {intervals.unit}s drawn anew"
+    return line + (": so few that it is uncertain itself" if intervals.units < FEW else "")
