@@ -284,6 +284,8 @@ def compile_model(model: keras.Model, configuration: Configuration) -> None:
         loss=SegmentationLoss(configuration.loss_terms, configuration.class_weights or [1.0] * classes),
         metrics=training_metrics(classes),
     )
+    # Otherwise the first step makes its variables, and TensorFlow traces the step twice: seconds for a deep network.
+    model.optimizer.build(model.trainable_variables)
 
 
 def _optimizer(configuration: Configuration) -> keras.optimizers.Optimizer:
