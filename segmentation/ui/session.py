@@ -48,8 +48,8 @@ class Session:
 
     runs_shown: tuple[str, dict[str, RunNote]] = field(default_factory=lambda: ("", {}))
     """Key of the table of runs, and what is said about them as far as this visit to it has read and changed that."""
-    runs_ticked: set[str] = field(default_factory=set)
-    """Names of the runs that are ticked there, to be compared."""
+    runs_ticked: list[str] = field(default_factory=list)
+    """Names of the runs that are ticked there, to be compared, in the order in which they were."""
 
     started: tuple[str, Popen] | None = None
     """Name and process of a training that was started from a page and has not shown up yet."""

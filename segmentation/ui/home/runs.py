@@ -38,9 +38,9 @@ TICKED, TAGS, NOTE, HIDDEN = "ticked", "tags", "note", "hidden"
 """The columns that can be edited."""
 
 HEADINGS = {
-    **{name: Metrics.kinds[name].heading.replace("Mean IoU without", "mIoU without") for name in HIGHER},
     "dataset": "Data set",
     "protocol": "Protocol",
+    **{name: Metrics.kinds[name].heading.replace("Mean IoU without", "mIoU w/o") for name in HIGHER},
     "parameters": "Parameters",
     "model_bytes": "Model, MB",
     "epochs": "Epochs",
@@ -72,7 +72,8 @@ def runs_view() -> None:
         st.subheader("Runs", anchor=False)
         st.page_link(HOME, label="Back", icon=":material/arrow_back:", query_params=link({}), width="content")
     notes = _read()
-    table = summary_table({run.name: load_summary(run) for run in reversed(known_runs())}.values())
+    runs = {run.name: run for run in reversed(known_runs())}  # of two of one name this machine's
+    table = summary_table(map(load_summary, runs.values()))
     if table.empty:
         return
     table = _with_notes(table, notes or {})
@@ -128,7 +129,9 @@ def _edit(rows: pd.DataFrame, notes: dict[str, RunNote] | None) -> None:
         disabled=["run", *HEADINGS],
         column_config=_columns(table),
     )
-    session().runs_ticked = (ticked - set(names)) | set(edited["run"][edited[TICKED]])
+    now = edited["run"][edited[TICKED]].tolist()
+    kept = [name for name in ticked if name in now or name not in names]  # in the order in which they were ticked
+    session().runs_ticked = [*kept, *(name for name in now if name not in ticked)]
     if notes is None:
         return
     changed = False
@@ -146,7 +149,7 @@ def _edit(rows: pd.DataFrame, notes: dict[str, RunNote] | None) -> None:
 def _styled(table: pd.DataFrame, noted: bool) -> "pd.io.formats.style.Styler":
     """Return the columns that are shown, in their order, with the best values marked."""
     best = best_values(table)
-    columns = [TICKED, "run", *HIGHER, *([TAGS, NOTE, HIDDEN] if noted else [])]
+    columns = [TICKED, "run", "dataset", "protocol", *HIGHER, *([TAGS, NOTE, HIDDEN] if noted else [])]
     columns += [name for name in HEADINGS if name not in columns]
     styled = table.reset_index(drop=True)[columns].style.format(dict(FORMATS), na_rep="–")
     for name in best:
@@ -163,16 +166,19 @@ def _columns(table: pd.DataFrame) -> dict:
     column = st.column_config
     used = sorted({tag for tags in table[TAGS] for tag in tags})
     return {
-        TICKED: column.CheckboxColumn("Compare", width=70, pinned=True, help="Two or more are compared below."),
-        "run": column.TextColumn("Run", width=150, pinned=True),
-        **{name: column.NumberColumn(HEADINGS[name], width=95, help=Metrics.kinds[name].meaning) for name in HIGHER},
+        TICKED: column.CheckboxColumn("Compare", width=95, pinned=True, help="Two or more are compared below."),
+        "run": column.TextColumn("Run", width=125, pinned=True),
+        "dataset": column.TextColumn(HEADINGS["dataset"], width=120, help="What its scores are of."),
+        "protocol": column.TextColumn(HEADINGS["protocol"], width=85, help="What was held out, and so is scored."),
+        **{
+            name: column.NumberColumn(HEADINGS[name], width=140 if "w/o" in HEADINGS[name] else 85, help=kind.meaning)
+            for name, kind in ((name, Metrics.kinds[name]) for name in HIGHER)
+        },
         TAGS: column.MultiselectColumn(
             "Tags", width=130, options=used, accept_new_options=True, help="Words to find it by: choose or type."
         ),
-        NOTE: column.TextColumn("Note", width=190, max_chars=LONGEST_NOTE, help="What to remember about it."),
-        HIDDEN: column.CheckboxColumn("Hide", width=60, help="Leave it out of this table."),
-        "dataset": column.TextColumn(HEADINGS["dataset"], width=150, help="What its scores are of."),
-        "protocol": column.TextColumn(HEADINGS["protocol"], width=90, help="What was held out, and so is scored."),
+        NOTE: column.TextColumn("Note", width=180, max_chars=LONGEST_NOTE, help="What to remember about it."),
+        HIDDEN: column.CheckboxColumn("Hide", width=75, help="Leave it out of this table."),
         "parameters": column.NumberColumn(HEADINGS["parameters"], width=95, help="Weights of its network."),
         "model_bytes": column.NumberColumn(HEADINGS["model_bytes"], width=90, help="Size of its model's file."),
         "epochs": column.NumberColumn(HEADINGS["epochs"], width=70, help="Lines of its log."),
@@ -194,9 +200,9 @@ def _say_best(rows: pd.DataFrame) -> None:
 
 def _offer_ways(table: pd.DataFrame, rows: pd.DataFrame) -> None:
     """Offer to compare the runs that are ticked, and the table as a file."""
-    ticked = table[table["run"].isin(session().runs_ticked)]
-    names = ticked["run"].tolist()
+    names = [name for name in session().runs_ticked if name in set(table["run"])]
     first, *others = names or [""]
+    ticked = table[table["run"].isin(names)]
     alike = ticked["classes"].nunique() == 1
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(
