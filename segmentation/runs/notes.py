@@ -13,6 +13,11 @@ LONGEST_NOTE, LONGEST_TAG, MOST_TAGS = 2_000, 40, 20
 MOST_RUNS = 10_000
 """Runs whose notes are read."""
 
+READ_RUNS = "SELECT CAST(name AS TEXT), CAST(note AS TEXT), hidden FROM run WHERE name NOTNULL LIMIT ?"
+
+READ_TAGS = "SELECT CAST(run AS TEXT), CAST(tag AS TEXT) FROM run_tag WHERE tag NOTNULL ORDER BY tag LIMIT ?"
+# As text: a file that somebody prepared may hold numbers and bytes.
+
 
 @dataclass(frozen=True)
 class RunNote:
@@ -41,10 +46,8 @@ def read_notes(runs: Path) -> dict[str, RunNote]:
     with reading(runs) as connection:
         if connection is None:
             return {}
-        said = connection.execute("SELECT name, note, hidden FROM run LIMIT ?", (MOST_RUNS,)).fetchall()
-        tagged = connection.execute(
-            "SELECT run, tag FROM run_tag ORDER BY tag LIMIT ?", (MOST_RUNS * MOST_TAGS,)
-        ).fetchall()
+        said = connection.execute(READ_RUNS, (MOST_RUNS,)).fetchall()
+        tagged = connection.execute(READ_TAGS, (MOST_RUNS * MOST_TAGS,)).fetchall()
     tags: dict[str, list[str]] = {}
     for name, tag in tagged:
         tags.setdefault(name, []).append(tag)

@@ -95,9 +95,8 @@ def summary_table(summaries: Iterable[RunSummary]) -> pd.DataFrame:
     table = pd.DataFrame([asdict(summary) for summary in summaries], columns=columns).astype(TYPES)
     names = table.sort_values("dataset", key=lambda names: names.str.len()).groupby("fingerprint")["dataset"].last()
     created = pd.to_datetime(table["created"], errors="coerce", utc=True, format="ISO8601")
-    return table.assign(
-        dataset=table["fingerprint"].map(names).fillna(table["dataset"]), created=created.dt.tz_localize(None)
-    )
+    named = table["fingerprint"].map(names).astype("str").fillna(table["dataset"])
+    return table.assign(dataset=named, created=created.dt.tz_localize(None))
 
 
 def best_values(table: pd.DataFrame) -> pd.DataFrame:

@@ -46,8 +46,9 @@ class Session:
     download_error: str = ""
     """One sentence that says why the last download failed."""
 
-    runs_shown: tuple[str, dict[str, RunNote]] = field(default_factory=lambda: ("", {}))
-    """Key of the table of runs, and what is said about them as far as this visit to it has read and changed that."""
+    runs_shown: tuple[str, dict[str, RunNote] | None] = ("", None)
+    """Key of the table of runs, and what is said about them as far as this visit has read and changed that, if it
+    could be read."""
     runs_ticked: list[str] = field(default_factory=list)
     """Names of the runs that are ticked there, to be compared, in the order in which they were."""
 

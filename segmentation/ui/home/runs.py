@@ -89,12 +89,14 @@ def runs_view() -> None:
 
 
 def _read() -> dict[str, RunNote] | None:
-    """Return what is said about runs; None, after a sentence, if that cannot be read."""
+    """Return what is said about runs; if that cannot be read, after a sentence, what was when it could, or None."""
     with show_errors():
         check_allowed(runs_folder() / DATABASE, readable())
         return read_notes(runs_folder())
-    st.caption("The table is shown without notes, tags and hidden runs.")
-    return None
+    before = session().runs_shown[1]
+    if before is None:
+        st.caption("The table is shown without notes, tags and hidden runs.")
+    return before
 
 
 def _with_notes(table: pd.DataFrame, notes: Mapping[str, RunNote]) -> pd.DataFrame:
@@ -114,10 +116,10 @@ def _edit(rows: pd.DataFrame, notes: dict[str, RunNote] | None) -> None:
     names = rows["run"].tolist()
     key = "runs-" + sha256(repr((names, notes is None)).encode(errors="replace")).hexdigest()[:16]
     if session().runs_shown[0] != key:
-        session().runs_shown = key, dict(notes or {})
+        session().runs_shown = key, None if notes is None else dict(notes)
     shown = session().runs_shown[1]
     ticked = session().runs_ticked
-    table = _with_notes(rows, shown).assign(ticked=rows["run"].isin(ticked))
+    table = _with_notes(rows, shown or {}).assign(ticked=rows["run"].isin(ticked))
     edited = st.data_editor(
         _styled(table, notes is not None),
         key=key,
@@ -132,7 +134,7 @@ def _edit(rows: pd.DataFrame, notes: dict[str, RunNote] | None) -> None:
     now = edited["run"][edited[TICKED]].tolist()
     kept = [name for name in ticked if name in now or name not in names]  # in the order in which they were ticked
     session().runs_ticked = [*kept, *(name for name in now if name not in ticked)]
-    if notes is None:
+    if shown is None:
         return
     changed = False
     for name, tags, note, hidden in edited[["run", TAGS, NOTE, HIDDEN]].itertuples(index=False):
