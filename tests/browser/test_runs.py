@@ -99,3 +99,33 @@ def test_runs_are_sorted_tagged_found_again_and_compared(
     expect(page.get_by_text("worse is better on")).to_be_visible()
     page.go_back()
     expect(page.get_by_text("4 of 10 runs")).to_be_visible()
+
+
+def test_up_to_four_runs_stand_side_by_side_linked_with_one_another(
+    address: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{address}/Prediction_explorer?run=demo-unet&with=worse", width=900)
+    for name in ("worst", "better"):
+        choose(page, "Compare with", name)
+        page.keyboard.press("Escape")
+        wait_until_still(page)
+    page.get_by_role("button", name="Errors", exact=True).click()
+    names = ("demo-unet", "worse", "worst", "better")
+    expected = ["Image", *(f"Prediction of {name}" for name in names), "Ground truth"]
+    expected += [f"Errors of {name}: what wrong pixels are predicted as" for name in names]
+    captions = page.locator(".viewer[data-state=shown] figcaption")
+    expect(captions).to_have_text(expected)
+    boxes = [canvas.bounding_box() for canvas in page.locator(".viewer canvas").all()]
+    assert all(box["width"] >= 160 for box in boxes)
+    assert len({round(box["y"]) for box in boxes}) == 4
+    overflow = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    page.locator(".viewer canvas").nth(3).hover()
+    reading = page.locator(".viewer .reading")
+    for name in ("Prediction", *names[1:]):
+        expect(reading).to_contain_text(f"{name}: ")
+    shared = page.url
+    assert [shared.count(f"with={name}") for name in names[1:]] == [1, 1, 1]
+    other = open_page(shared)
+    expect(other.locator(".viewer[data-state=shown] figcaption")).to_have_text(expected)
+    expect(other.locator(".st-key-runs-scored [data-testid=stDataFrame]")).to_be_visible()
