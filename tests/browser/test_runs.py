@@ -128,4 +128,6 @@ def test_up_to_four_runs_stand_side_by_side_linked_with_one_another(
     assert [shared.count(f"with={name}") for name in names[1:]] == [1, 1, 1]
     other = open_page(shared)
     expect(other.locator(".viewer[data-state=shown] figcaption")).to_have_text(expected)
-    expect(other.locator(".st-key-runs-scored [data-testid=stDataFrame]")).to_be_visible()
+    scores = other.locator("[data-testid=stDataFrame]").first
+    for row, name in enumerate(names):
+        expect(scores.locator(f"#glide-cell-0-{row}")).to_have_text(name)
