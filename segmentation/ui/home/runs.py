@@ -47,7 +47,7 @@ HEADINGS = {
     "created": "Date",
 }
 
-FORMATS: Mapping[str, Callable[[object], str]] = {
+FORMATS: Mapping[str, Callable[..., str]] = {
     **dict.fromkeys(HIGHER, "{:.3f}".format),
     "parameters": "{:,}".format,
     "model_bytes": lambda size: f"{size / 1e6:,.1f}",
