@@ -9,6 +9,7 @@ if __name__ != "__main__":  # the server imports this file once, and runs it as 
 else:
     from segmentation.ui.home.adding import add_dataset
     from segmentation.ui.home.cards import dataset_card, health_line, run_card
+    from segmentation.ui.home.runs import runs_view, viewing_runs
     from segmentation.ui.home.set_up import set_up, setting_up
     from segmentation.ui.home.way import next_steps, pipeline
     from segmentation.ui.shell.dataset import choose_dataset, choose_folder
@@ -22,6 +23,9 @@ else:
             st.stop()
         dataset = choose_dataset()
         run = choose_run(dataset)
+        if viewing_runs():
+            runs_view()
+            st.stop()
 
         cards = st.grid(2, min_column_width=380, gap="medium")
         with cards.cell():

@@ -23,6 +23,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.data.stretch import Stretch
 from segmentation.errors import RunError
 from segmentation.files import scratch_folder, write_json, writing
+from segmentation.runs.database import DATABASE
 from segmentation.runs.logs.history import History, read_history
 from segmentation.runs.patch_table import confusion_matrices, read_patches, write_patches
 from segmentation.runs.records import DatasetRecord, Metrics, Network, RunConfig, State, Status, read_json
@@ -56,7 +57,7 @@ SELECTION = "selection.csv"
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 """The runs that come with the project, read only."""
 
-RESERVED = {"log", "reviews"}
+RESERVED = {"log", "reviews", DATABASE}
 """What else is kept in a folder of runs."""
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from segmentation.data.encodings import Key
 from segmentation.data.recognition import Way
+from segmentation.runs.notes import RunNote
 
 KEY = "session"
 """Where Streamlit's session state holds the `Session`."""
@@ -44,6 +45,12 @@ class Session:
     """The process that downloads the real set, and its log, while it runs."""
     download_error: str = ""
     """One sentence that says why the last download failed."""
+
+    runs_shown: tuple[str, dict[str, RunNote] | None] = ("", None)
+    """Key of the table of runs, and what is said about them as far as this visit has read and changed that, if it
+    could be read."""
+    runs_ticked: list[str] = field(default_factory=list)
+    """Names of the runs that are ticked there, to be compared, in the order in which they were."""
 
     started: tuple[str, Popen] | None = None
     """Name and process of a training that was started from a page and has not shown up yet."""

@@ -15,15 +15,15 @@ from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.scores import show_scores, show_shares
 from segmentation.ui.explorer.sources import Subject
 from segmentation.ui.explorer.view import (
-    ALWAYS,
     CONFIDENCE,
-    DIFFERENCE,
+    DIFFERENCES,
     ENTROPY,
     ERRORS,
+    FURTHER,
+    FURTHER_ERRORS,
     IMAGE,
     PREDICTION,
     PROBABILITY,
-    SECOND,
     TRUTH,
     View,
 )
@@ -46,15 +46,19 @@ def compare(subject: Subject, model: Model, view: View) -> None:
     rows, columns = nearest(height, width, LONGEST)
     image = fit(subject.image, LONGEST, smooth=True)
     classes = None if truth is None else truth[np.ix_(rows, columns)]
-    models = [of for of in (model, view.second) if of]
+    models = [model, *view.others]
     if height * width > LARGE and any(of.path for of in models) and not _is_requested(subject, model, view):
         panes = [Pane(IMAGE, image, smooth=True)]
         if classes is not None:
             panes.append(Pane(TRUTH, overlay(image, classes, display_palette(palette), view.opacity), view.opacity < 1))
         viewer(subject.name, panes, [], key="viewer", size=(height, width))
         return
+    # Probabilities are drawn of the run in use alone: of four runs they are kept where they take no more than of two.
+    full = height * width * len(models) <= 2 * LARGE
     predictions = {
-        of.run.name: predict_by(of.run, partial(subject.seen_by, of.run), subject.place, view.inference)
+        of.run.name: predict_by(
+            of.run, partial(subject.seen_by, of.run), subject.place, view.inference, full or of is model
+        )
         for of in models
     }
     small = {name: prediction.at(rows, columns) for name, prediction in predictions.items()}
@@ -72,7 +76,7 @@ def compare(subject: Subject, model: Model, view: View) -> None:
 
 def _is_requested(subject: Subject, model: Model, view: View) -> bool:
     """Offer to predict a large scene, which takes long; tell whether that was asked for, now or earlier."""
-    wanted = (subject.name, model.run.name, view.second and view.second.run.name, view.inference)
+    wanted = (subject.name, model.run.name, *(of.run.name for of in view.others), view.inference)
     if session().requested == wanted:
         # A click on it ends this run of the page at the next step of the bar.
         if not st.button("Show it without prediction", icon=":material/cancel:", key="cancel-scene", type="tertiary"):
@@ -111,11 +115,11 @@ def _pictures(
     Args:
         image: (height, width, 3) uint8.
         truth: (height, width) uint8 class indices, if there is ground truth.
-        predictions: That of the run in use by its name, and that of the second run if there is one.
+        predictions: That of the run in use by its name, and those of further runs.
         palette: The classes.
         view: How the pictures are to be drawn.
     """
-    (run, prediction), *others = predictions.items()
+    (_, prediction), *others = predictions.items()
     colors = display_palette(palette)
 
     def masked(title: str, classes: np.ndarray) -> Pane:
@@ -135,22 +139,24 @@ def _pictures(
         probability = probabilities[..., palette.names.index(name)]
         return Pane(f"Probability of {name}: blue 0, yellow 1", heat(probability))
 
-    pictures = {IMAGE: lambda: Pane(IMAGE, image, smooth=True)}
+    def wrong(name: str, of: Prediction, truth: np.ndarray) -> Pane:
+        errors = error_map(image, truth, of.classes, colors)
+        return Pane(f"Errors of {name}: what wrong pixels are predicted as", errors)
+
+    def different(name: str, of: Prediction) -> Pane:
+        return Pane(f"Where {name} differs: what it says", error_map(image, prediction.classes, of.classes, colors))
+
+    pictures: dict[str, Callable[[], Pane]] = {IMAGE: lambda: Pane(IMAGE, image, smooth=True)}
+    ground_truth = {} if truth is None else {TRUTH: partial(masked, TRUTH, truth)}
+    if len(others) < 2:
+        pictures |= ground_truth
+    for key, name, of in zip((PREDICTION, *FURTHER), predictions, predictions.values(), strict=False):
+        pictures[key] = partial(predicted, name, of)
+    pictures |= ground_truth  # with several runs it begins a row, in which errors stand below their predictions
+    pictures |= {key: partial(different, *other) for key, other in zip(DIFFERENCES, others, strict=False)}
     if truth is not None:
-        pictures[TRUTH] = lambda: masked(TRUTH, truth)
-    pictures[PREDICTION] = lambda: predicted(run, prediction)
-    if others:
-        ((name, second),) = others
-        pictures[SECOND] = lambda: predicted(name, second)
-        pictures[DIFFERENCE] = lambda: Pane(
-            f"Where {name} differs: what it says",
-            error_map(image, prediction.classes, second.classes, colors),
-        )
-    if truth is not None:
-        pictures[ERRORS] = lambda: Pane(
-            f"Errors of {run}: what wrong pixels are predicted as",
-            error_map(image, truth, prediction.classes, colors),
-        )
+        for key, name, of in zip((ERRORS, *FURTHER_ERRORS), predictions, predictions.values(), strict=False):
+            pictures[key] = partial(wrong, name, of, truth)
     confidence = prediction.confidence
     if confidence is not None:
         pictures[CONFIDENCE] = lambda: Pane("Confidence: blue 0, yellow 1", heat(confidence))
@@ -168,18 +174,24 @@ def _choose_pictures(pictures: dict[str, Callable[[], Pane]]) -> tuple[list[str]
         "Wipe", key="wipe", bind="query-params", help="Two pictures in one place, with a slider between them."
     ):
         left, right = st.columns(2)
-        compared = [name for name in (PREDICTION, SECOND if SECOND in names else TRUTH, IMAGE) if name in names]
+        compared = [name for name in (PREDICTION, FURTHER[0] if FURTHER[0] in names else TRUTH, IMAGE) if name in names]
         one = left.selectbox("Left of the slider", names, names.index(compared[1]), key="left", bind="query-params")
         other = right.selectbox("Right of the slider", names, names.index(PREDICTION), key="right", bind="query-params")
         return [one, other], True
     sure = [CONFIDENCE, ENTROPY, PROBABILITY] if CONFIDENCE in names else []
+    several = FURTHER[1] in names
     chosen = st.pills(
         "Pictures",
-        [IMAGE, TRUTH, PREDICTION, ERRORS, *sure],
+        [IMAGE, TRUTH, PREDICTION, ERRORS, *DIFFERENCES[: int(several)], *sure],
         selection_mode="multi",
         default=[IMAGE, TRUTH, PREDICTION],
         key="show",
         bind="query-params",
         help="What to see; ground truth and errors need a mask. The cursor reads them in all.",
     )
-    return [name for name in names if name in chosen or name in ALWAYS] or [IMAGE], False
+    shown = {*chosen, *FURTHER}
+    if ERRORS in chosen:
+        shown.update(FURTHER_ERRORS)
+    if not several or DIFFERENCES[0] in chosen:  # of one further run the difference is what one looks for
+        shown.update(DIFFERENCES)
+    return [name for name in names if name in shown] or [IMAGE], False

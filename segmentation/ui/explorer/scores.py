@@ -30,18 +30,22 @@ def show_scores(mask: np.ndarray, truth: np.ndarray, predictions: dict[str, Pred
     """
     run, palette = model.run, model.palette
     table = pd.DataFrame({"class": palette.names})
-    matrices = {}
+    matrices, edges = {}, {}
     for name, prediction in predictions.items():
         matrix, at_edges = scores.picture_matrices(*without_unpredicted(truth, prediction.classes), len(palette), EDGE)
-        matrices[name] = matrix
-        if len(predictions) > 1:
+        matrices[name], edges[name] = matrix, at_edges
+        if len(predictions) == 2:
             st.markdown(f"**{plain(name)}**")
-        _show_figures(matrix, at_edges, mask, prediction, palette)
+        if len(predictions) <= 2:
+            _show_figures(matrix, at_edges, mask, prediction, palette)
         of = f" of {name}" if len(predictions) > 1 else ""
         table[f"IoU{of}"] = scores.iou(matrix)
         table[f"pixels predicted{of}"] = matrix.sum(0)
         table[f"pixels in both{of}"] = np.diagonal(matrix)
     table.insert(1, "pixels in the mask", matrix.sum(1))
+    table = table[sorted(table, key=lambda name: table.columns.get_loc(name) > 1 and not name.startswith("IoU"))]
+    if len(predictions) > 2:
+        _show_figures_of_several(matrices, edges, predictions, palette)
     void = (
         "void counts as Unlabeled" if run.protocol == "patch" and palette.unlabeled is not None else "void is left out"
     )
@@ -110,6 +114,42 @@ def _show_figures(
         "Labelled pixels",
         f"{(mask != VOID).sum():,}",
         help=f"Pixels of the mask that have a class; {matrix.sum():,} are scored. {SCORED}",
+    )
+
+
+def _show_figures_of_several(
+    matrices: dict[str, np.ndarray],
+    edges: dict[str, np.ndarray],
+    predictions: dict[str, Prediction],
+    palette: Palette,
+) -> None:
+    """Show what the confusion matrices of several runs give in one table, a row for each."""
+    meanings = {
+        "Accuracy": f"Share of scored pixels that are right. {SCORED}",
+        "Mean IoU": "Mean over the classes in mask or prediction.",
+        "Accuracy at edges": f"Of the scored pixels up to {EDGE} px from an edge between two classes.",
+        "Confidence": "Mean probability of the class shown.",
+    }
+    figures = pd.DataFrame({"Run": list(matrices)})
+    figures["Accuracy"] = [float(scores.accuracy(matrix)) for matrix in matrices.values()]
+    figures["Mean IoU"] = [float(scores.mean_iou(matrix)) for matrix in matrices.values()]
+    if palette.unlabeled is not None:
+        name = f"Mean IoU without {palette.names[palette.unlabeled]}"
+        figures[name] = [float(scores.mean_iou(of, without=palette.unlabeled)) for of in matrices.values()]
+        meanings[name] = "Mean over the other classes in mask or prediction."
+    figures["Accuracy at edges"] = [float(scores.accuracy(at_edges)) for at_edges in edges.values()]
+    figures["Confidence"] = [
+        np.nan if of.confidence is None else float(of.confidence.mean(dtype=np.float64)) for of in predictions.values()
+    ]
+    st.dataframe(
+        figures,
+        hide_index=True,
+        key="runs-scored",
+        placeholder="–",
+        column_config={
+            name: st.column_config.NumberColumn(plain(name), format="%.3f", help=meaning)
+            for name, meaning in meanings.items()
+        },
     )
 
 

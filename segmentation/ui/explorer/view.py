@@ -12,12 +12,15 @@ from segmentation.ui.shell.run import other_runs
 
 IMAGE, TRUTH, PREDICTION, ERRORS = "Image", "Ground truth", "Prediction", "Errors"
 
-SECOND, DIFFERENCE = "Second run", "Where they differ"
+FURTHER = ("Second run", "Third run", "Fourth run")
+"""What further runs predict: whoever chooses one wants to see it."""
+
+DIFFERENCES = ("Where they differ", "Where the third differs", "Where the fourth differs")
+"""Where each differs from the run in use."""
+
+FURTHER_ERRORS = ("Errors of the second", "Errors of the third", "Errors of the fourth")
 
 CONFIDENCE, ENTROPY, PROBABILITY = "Confidence", "Entropy", "One class"
-
-ALWAYS = (SECOND, DIFFERENCE)
-"""Whoever chooses a second run wants to see it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class View:
         classes: The class indices to draw; None for all.
         least_confidence: Below it, a prediction is drawn as void.
         inference: How to predict.
-        second: Another run's model to compare with.
+        others: Up to three other runs' models to compare with.
     """
 
     opacity: float
@@ -38,7 +41,7 @@ class View:
     classes: list[int] | None
     least_confidence: float
     inference: Inference
-    second: Model | None
+    others: tuple[Model, ...]
 
 
 def choose_view(model: Model, subject: Subject) -> View:
@@ -46,20 +49,20 @@ def choose_view(model: Model, subject: Subject) -> View:
     sidebar = st.sidebar
     sidebar.subheader("View", anchor=False)
     others = other_runs(model.run, lambda other: bool(other.model or (subject.place and other.predictions)))
-    second = sidebar.selectbox(
+    names = sidebar.multiselect(
         "Compare with",
         list(others),
-        index=None,
+        max_selections=len(FURTHER),
         key="with",
         bind="query-params",
         placeholder="No other run",
-        help="A second run on the same picture, and where the two differ.",
+        help="Up to three further runs on the same picture, and where they differ from this one.",
     )
     with sidebar:
         opacity = choose_opacity(100)
         outlined, classes = choose_mask_style(model.palette)
-    compared = Model.of(others[second]) if second in others else None
-    if not any(of and of.path for of in (model, compared)):  # recorded: without confidence, and not to be predicted
+    compared = tuple(filter(None, (Model.of(others[name]) for name in names)))
+    if not any(of.path for of in (model, *compared)):  # recorded: without confidence, and not to be predicted
         return View(opacity, outlined, classes, 0, PLAIN, compared)
     least = sidebar.slider(
         "Least confidence, %",

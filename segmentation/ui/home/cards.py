@@ -12,6 +12,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import printable
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
+from segmentation.ui.home.runs import link_to_runs
 from segmentation.ui.home.set_up import link_to_set_up
 from segmentation.ui.loaders.health import load_health
 from segmentation.ui.loaders.scenes import load_tile_table
@@ -102,7 +103,10 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         reason = f": {plain(status.reason)}" if status.reason else ""
         problems = f" · {plain(', '.join(run.problems))}" if run.problems else ""
         left_out = f" · {plain(run.left_out)}" if run.left_out else ""
-        st.markdown(f"{STATE_ICONS.get(status.state, '')} Health: {plain(status.state)}{reason}{left_out}{problems}")
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            icon = STATE_ICONS.get(status.state, "")
+            st.markdown(f"{icon} Health: {plain(status.state)}{reason}{left_out}{problems}", width="content")
+            link_to_runs("Compare all runs")
         st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
     if dataset and run.palette and not run.knows(dataset.palette):
         st.warning("This run was trained on other classes than this data set has: its scores say nothing about it.")

@@ -28,7 +28,7 @@ PREDICTION = 48 * MEGABYTE
 """What a prediction takes at most of the memory for them: that of a scene of 2.9 megapixels and six classes."""
 
 
-@remembered(2, key=lambda path, modified_ns, bfloat16: (path, modified_ns, bfloat16))
+@remembered(4, key=lambda path, modified_ns, bfloat16: (path, modified_ns, bfloat16))
 def _predictor(path: Path, modified_ns: int, bfloat16: bool) -> "Predictor":
     from segmentation.inference.predictor import Predictor  # half a second, only where needed
 
@@ -60,9 +60,9 @@ def prepare_predictor(path: Path) -> None:
 
 
 @remembered(
-    3 * PREDICTION,
+    4 * PREDICTION,
     key=lambda path, modified_ns, digest, inference, full, image: (path, modified_ns, digest, inference, full),
-    # Those of two runs are always kept, however large: a page that shows both would make them at every click.
+    # Those of four runs are always kept, however large: a page that shows them would make them at every click.
     size=lambda prediction: min(prediction.nbytes, PREDICTION),
 )
 def _predict(
@@ -80,7 +80,7 @@ def _predict(
     return prediction
 
 
-def predict(path: Path, image: np.ndarray, inference: Inference = PLAIN) -> Prediction:
+def predict(path: Path, image: np.ndarray, inference: Inference = PLAIN, full: bool = True) -> Prediction:
     """Predict an image (height, width, bands) uint8 with the model at `path`, with a bar, by turns with other sessions.
 
     Of one of more than `LARGE` pixels the classes' probabilities are not kept.
@@ -89,18 +89,19 @@ def predict(path: Path, image: np.ndarray, inference: Inference = PLAIN) -> Pred
         path: A run's model.
         image: As the run's stretch has it read.
         inference: How; not in bfloat16.
+        full: Keep the probabilities of all classes, if it is not too large for that.
 
     Raises:
         RunError: If the model cannot be loaded, or sees another number of bands.
         BusyError: If too many predictions are under way.
     """
     digest = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest() + str(image.shape)
-    full = image.shape[0] * image.shape[1] <= LARGE
+    full = full and image.shape[0] * image.shape[1] <= LARGE
     return _predict(path, path.stat().st_mtime_ns, digest, inference, full, image)
 
 
 def predict_by(
-    run: Run, image: Callable[[], np.ndarray], place: Place | None, inference: Inference = PLAIN
+    run: Run, image: Callable[[], np.ndarray], place: Place | None, inference: Inference = PLAIN, full: bool = True
 ) -> Prediction:
     """Return what a run sees in a picture: its model predicts it, or else it was recorded.
 
@@ -109,6 +110,7 @@ def predict_by(
         image: Returns the picture as the run's stretch has it read, (height, width, bands) uint8.
         place: Where it is from; None for an upload.
         inference: How a model predicts; not in bfloat16.
+        full: Keep the probabilities of all classes, if it is not too large for that.
 
     Raises:
         RunError: If it is an upload and the run has no model, or the model cannot be loaded.
@@ -116,7 +118,7 @@ def predict_by(
         BusyError: If too many predictions are under way.
     """
     if run.model:
-        return predict(run.model, image(), inference)
+        return predict(run.model, image(), inference, full)
     if place is None or run.predictions is None:
         raise RunError(no_model(run))
     height, width = image().shape[:2]
