@@ -6,7 +6,7 @@ import runpy
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,9 @@ from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.evaluation.foreign import add_model
 from segmentation.inference.foreign.adapter import DEVIATION, MEAN, read_adapter, read_settings
 from segmentation.inference.predictor import Predictor
+
+if TYPE_CHECKING:
+    import torch
 
 EXPORT, WRAP = (
     block
@@ -61,15 +64,15 @@ def one_scene(real_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -
     return find_dataset(root)
 
 
-def run_lines(lines: str, file: Path, model: Any) -> Any:
-    """Run lines of docs/models.md as a file of their own, with the network that they speak of; return what it is then."""
+def run_lines(lines: str, file: Path, model: "torch.nn.Module") -> "torch.nn.Module":
+    """Run lines of docs/models.md as a file of their own, with the model that they speak of; return what it is then."""
     import torch
 
     file.write_text(lines, encoding="utf-8")
     return runpy.run_path(str(file), {"torch": torch, "model": model})["model"]
 
 
-def check_same_classes(model: Any, bias: Any, dataset: Dataset, folder: Path) -> None:
+def check_same_classes(model: "torch.nn.Module", bias: "torch.Tensor", dataset: Dataset, folder: Path) -> None:
     """Export a network, add it as a run, and compare what both say of every patch of a scene.
 
     Args:
