@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.evaluation.foreign import add_model
@@ -53,10 +54,15 @@ def export(folder: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(("make", "output"), [(save, "logits"), (export, "probabilities")], ids=["TensorFlow", "Keras"])
 def test_a_saved_model_is_added_as_onnx(
-    tmp_path: Path, sets: dict[str, Dataset], make: Callable[[Path], Path], output: str
+    tmp_path: Path,
+    sets: dict[str, Dataset],
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path], Path],
+    output: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     said: list[str] = []
-    run = add_model(tmp_path / "runs" / "run", make(tmp_path / "net.v2"), sets[THREE], tell=said.append)
+    run = add_model(Path("runs", "run"), make(Path("net.v2")), sets[THREE], tell=said.append)
     adapter = read_adapter(run.model)
     assert (adapter.file, adapter.layout, adapter.scale, adapter.output) == ("model.onnx", "nhwc", "0-255", output)
     assert said[0] == f"net.v2: NHWC, any size; gives {output} of 3 classes"
@@ -167,7 +173,7 @@ def test_a_hostile_model_is_one_sentence_and_leaves_nothing(
     with pytest.raises(RunError, match=f"^net cannot be used as a model: {said}"):
         add_model(runs / "run", folder, sets[THREE], tell=len)
     assert list(runs.iterdir()) == []
-    assert not list(Path.cwd().glob("written*"))
+    assert not (PROJECT / "written").exists()
 
 
 def linked(file: Path) -> None:

@@ -49,7 +49,7 @@ def translate_saved_model(folder: Path, target: Path) -> None:
             _copy(folder, scratch)
         except ValueError as error:
             raise _refusal(target, str(error)) from error
-        command = [sys.executable, "-m", TRANSLATOR, str(scratch), str(target)]
+        command = [sys.executable, "-m", TRANSLATOR, str(scratch.resolve()), str(target.resolve())]
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
         try:
             done = subprocess.run(  # noqa: S603 (no word is a user's)
