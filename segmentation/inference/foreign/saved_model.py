@@ -11,6 +11,7 @@ from pathlib import Path
 from segmentation.data.locate import PROJECT
 from segmentation.errors import RunError
 from segmentation.files import scratch_folder
+from segmentation.inference.foreign.saved_model_translator import UNTRANSLATED
 from segmentation.inference.model_file import LARGEST
 
 GRAPH = "saved_model.pb"
@@ -63,7 +64,7 @@ def translate_saved_model(folder: Path, target: Path) -> None:
         except subprocess.TimeoutExpired as error:
             raise _refusal(target, f"to translate it to ONNX took more than {MOST_SECONDS // 60} minutes") from error
     if done.returncode or not target.is_file():
-        *_, why = done.stdout.decode(errors="replace").splitlines() or ["TensorFlow and tf2onnx fail to translate it"]
+        *_, why = done.stdout.decode(errors="replace").splitlines() or [UNTRANSLATED]
         raise _refusal(target, why)
 
 

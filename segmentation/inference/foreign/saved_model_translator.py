@@ -49,6 +49,8 @@ OBJECTS = {"user_object", "function", "variable", "constant", "bare_concrete_fun
 
 SIGNATURE = "serving_default"
 
+UNTRANSLATED = "TensorFlow and tf2onnx do not translate it to ONNX; docs/models.md shows how to bring its predictions"
+
 
 class RefusedError(Exception):
     """A model that is not translated; the text says why."""
@@ -128,9 +130,7 @@ def translate(folder: Path, target: Path) -> None:
     try:
         convert.main()
     except (Exception, SystemExit) as error:
-        raise RefusedError(
-            "TensorFlow and tf2onnx do not translate it to ONNX: export it otherwise, or save it anew"
-        ) from error
+        raise RefusedError(UNTRANSLATED) from error
 
 
 if __name__ == "__main__":
