@@ -169,7 +169,7 @@ def enormous(logits: tf.Tensor) -> tf.Tensor:
     [
         (EFFECTS["writes a file"][0], "its graph has WriteFile, which may do more than compute"),
         (restored, "TensorFlow and tf2onnx do not translate it"),
-        (enormous, "TensorFlow and tf2onnx do not translate it"),
+        (enormous, "it does not compute a batch"),
     ],
     ids=["a file", "another's weights", "40 TB"],
 )
