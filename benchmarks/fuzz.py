@@ -1,12 +1,12 @@
-"""Damaged maps, logs and run folders, at random: none may crash, hang or take much memory.
+"""Damaged maps, logs, predictions and run folders, at random: none may crash, hang or take much memory.
 
 Good files are made, and something in each is changed where it hurts: the tags, values and pixels of a GeoTIFF, the
-cells and lines of a log, the values of a run's JSON and CSV files. Each is then read as the pages and commands read it.
-Whatever is raised but a sentence for the user is a failure, and so is a case of more than 20 seconds, a child of more
-than 1.5 GB, or growth of this process by more than 400 MB. A case is known by the seed, its kind and its number.
+cells, lines, values and records of a log, the values of a run's JSON and CSV files, the headers and bytes of a
+prediction. Each is then read as the pages and commands read it. Whatever is raised but a sentence for the user is a
+failure, and so is a case of more than 20 seconds, a child of more than 1.5 GB, or growth of this process by more than
+400 MB. A case is known by the seed, its kind and its number.
 """
 
-import copy
 import json
 import os
 import re
@@ -19,20 +19,28 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import rasterio
 import rasterio.shutil
 import tyro
 
+from benchmarks.damage import NUMBERS, change_value, cut, damaged_table, overwrite, turn_bits
+from benchmarks.fuzz_foreign import (
+    base_logs,
+    base_predictions,
+    damaged_log,
+    damaged_prediction,
+    look,
+    read_log,
+    read_prediction,
+)
 from benchmarks.measuring import megabytes, print_header, print_row
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.raster import Raster
 from segmentation.errors import SegmentationError
-from segmentation.runs.logs.history import read_history
 from segmentation.runs.run import SHIPPED, Run, check_run_allowed, find_runs
 
 PATIENCE, CHILD, GROWTH = 20, 1500, 400
@@ -41,56 +49,8 @@ PATIENCE, CHILD, GROWTH = 20, 1500, 400
 MAPPED = 250_000
 """Pixels, a side of less than a patch counted as one: larger maps are looked at but not predicted."""
 
-SHARES = {"maps": 8, "runs": 2, "logs": 1}
+SHARES = {"maps": 8, "runs": 2, "logs": 2, "predictions": 2}
 """Parts of the time for each kind."""
-
-NUMBERS = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    7,
-    8,
-    16,
-    32,
-    255,
-    256,
-    32_767,
-    32_768,
-    65_535,
-    1 << 24,
-    (1 << 31) - 1,
-    1 << 31,
-    (1 << 32) - 1,
-)
-
-VALUES = (
-    *(None, True, False, "", "x", "nan", "1", "\ud800", "\0", "x" * 70_000, [], {}, [[]], {"": {}}),
-    *(0, -1, 0.5, 2**31, 2**63, 10**400, -(10**40), 1e308, float("nan"), float("inf"), float("-inf")),
-)
-"""What takes the place of a value in JSON."""
-
-CELLS = (
-    "",
-    " ",
-    "NA",
-    "nan",
-    "inf",
-    "-1e999",
-    "1e308",
-    "9" * 400,
-    "0x1",
-    "1_0",
-    "epoch",
-    "loss",
-    '"',
-    "'",
-    "=1+1",
-    "é\u2028",
-    "1,5",
-)
-"""What takes the place of a cell in CSV."""
 
 
 class Hang(BaseException):
@@ -164,7 +124,7 @@ def damaged_map(content: bytes, random: np.random.Generator) -> bytes:
     """Return a GeoTIFF (classic, little-endian) in which one to four things are changed."""
     content = bytearray(content)
     for _ in range(random.integers(1, 5)):
-        way = random.choice([_change_entry] * 5 + [_change_values] * 3 + [_turn_bits, _overwrite, _cut])
+        way = random.choice([_change_entry] * 5 + [_change_values] * 3 + [turn_bits, overwrite, cut])
         content = way(content, random)
     return bytes(content)
 
@@ -205,26 +165,6 @@ def _change_values(content: bytearray, random: np.random.Generator) -> bytearray
         if count * sizes[kind] > 4 and at + sizes[kind] <= len(content):
             content[at : at + sizes[kind]] = value[: sizes[kind]]
     return content
-
-
-def _turn_bits(content: bytearray, random: np.random.Generator) -> bytearray:
-    for at in random.integers(0, len(content), 8):
-        content[at] ^= 1 << int(random.integers(8))
-    return content
-
-
-def _overwrite(content: bytearray, random: np.random.Generator) -> bytearray:
-    length = int(random.integers(1, 200))
-    at = int(random.integers(len(content)))
-    noise = random.bytes(length) if random.random() < 0.5 else bytes([int(random.choice([0, 255]))]) * length
-    content[at : at + length] = noise
-    return content
-
-
-def _cut(content: bytearray, random: np.random.Generator) -> bytearray:
-    return (
-        content[: max(12, int(random.integers(len(content))))] if random.random() < 0.5 else content + random.bytes(99)
-    )
 
 
 reader_megabytes = [0.0]
@@ -270,65 +210,6 @@ def _model() -> tuple:
     return Predictor(run.model), run.palette
 
 
-def base_logs() -> list[bytes]:
-    """Return good logs."""
-    epochs = np.arange(30)
-    table = pd.DataFrame({"epoch": epochs, "loss": 1 / (1 + epochs), "val_loss": 1.1 / (1 + epochs), "accuracy": 0.5})
-    rows = table.to_csv(index=False)
-    shipped = [(run.folder / "history.csv").read_bytes() for run in find_runs(SHIPPED)]
-    return [
-        *shipped,
-        rows.encode(),
-        (rows + rows).encode(),
-        table.to_csv(index=False, sep=";").encode(),
-        b"epoch,loss\n",
-    ]
-
-
-def damaged_table(content: bytes, random: np.random.Generator) -> bytes:
-    """Return a CSV file in which one to six cells, lines or bytes are changed."""
-    rows = [line.split(b",") for line in content.split(b"\n")]
-    for _ in range(random.integers(1, 7)):
-        row = int(random.integers(len(rows))) if random.random() < 0.7 else 0
-        column = int(random.integers(len(rows[row])))
-        way = random.integers(9)
-        if way <= 2:
-            rows[row][column] = CELLS[random.integers(len(CELLS))].encode()
-        elif way == 3:
-            rows.insert(row, list(rows[random.integers(len(rows))]))
-        elif way == 4 and len(rows) > 1:
-            del rows[row]
-        elif way == 5:
-            rows[row] = rows[row][: column + 1] * int(random.choice([0, 1, 2, 50]) or 1)
-        elif way == 6:
-            rows.insert(row, list(rows[0]))
-        elif way == 7:
-            rows[row][column] = random.bytes(int(random.integers(1, 9)))
-        else:
-            rows = [cells[:column] + cells[column + 1 :] or [b""] for cells in rows]
-    content = b"\n".join(b",".join(cells) for cells in rows)
-    way = random.integers(12)
-    if way == 0:
-        return content.decode("utf-8", "replace").encode("utf-16")
-    if way == 1:
-        return content[: int(random.integers(len(content) + 1))]
-    if way == 2:
-        return content.replace(b",", [b";", b"\t", b"|", b" "][random.integers(4)])
-    return bytes(_turn_bits(bytearray(content), random)) if way == 3 and content else content
-
-
-def read_log(content: bytes, folder: Path) -> None:
-    """Read a log, and all that is known of it."""
-    _look(read_history(content))
-
-
-def _look(subject: object) -> None:
-    """Ask for every property."""
-    for name, kind in vars(type(subject)).items():
-        if isinstance(kind, property | cached_property):
-            getattr(subject, name)
-
-
 def base_runs() -> list[dict[str, bytes]]:
     """Return the files of the shipped runs, models left out."""
     names = ("config.json", "metrics.json", "status.json", "history.csv", "patches.csv")
@@ -352,29 +233,9 @@ def damaged_run(files: dict[str, bytes], random: np.random.Generator) -> dict[st
         else:
             content = json.loads(files[name])
             for _ in range(random.integers(1, 5)):
-                _change_value(content, random)
+                change_value(content, random)
             files[name] = json.dumps(content).encode()
     return files
-
-
-def _change_value(content: dict | list, random: np.random.Generator) -> None:
-    """Change one value, or take one out, somewhere in what a JSON file holds."""
-    while content:
-        place = int(random.integers(len(content)))
-        key = list(content)[place] if isinstance(content, dict) else place
-        if isinstance(content[key], dict | list) and content[key] and random.random() < 0.8:
-            content = content[key]
-            continue
-        way = random.random()
-        if way < 0.15:
-            del content[key]
-        elif way < 0.25 and isinstance(content, dict):
-            content[str(VALUES[random.integers(len(VALUES))])] = content.pop(key)
-        elif way < 0.35 and isinstance(content, list):
-            content += content[:1] * int(random.choice([1, 5000]))
-        else:
-            content[key] = copy.deepcopy(VALUES[random.integers(len(VALUES))])  # it may be changed in its turn
-        return
 
 
 def read_run(files: dict[str, bytes | str], folder: Path) -> None:
@@ -395,7 +256,7 @@ def read_run(files: dict[str, bytes | str], folder: Path) -> None:
             path.write_bytes(b"{}")
             path.chmod(0)
     for run in find_runs(folder):
-        _look(run)
+        look(run)
         json.dumps(run.status.to_dict())
         str(run.problems).encode()
         check_run_allowed(run, [folder])
@@ -403,8 +264,9 @@ def read_run(files: dict[str, bytes | str], folder: Path) -> None:
 
 KINDS: dict[str, tuple[Callable, Callable, Callable]] = {
     "maps": (base_maps, damaged_map, read_map),
-    "logs": (base_logs, damaged_table, read_log),
+    "logs": (base_logs, damaged_log, read_log),
     "runs": (base_runs, damaged_run, read_run),
+    "predictions": (base_predictions, damaged_prediction, read_prediction),
 }
 """For each kind what makes good ones, what damages one, and what reads it."""
 
@@ -439,7 +301,7 @@ def main(minutes: float = 20, seed: int = 0, kinds: tuple[str, ...] = tuple(KIND
     Args:
         minutes: How long.
         seed: Of the first case and all others: the same seed gives the same cases.
-        kinds: Of maps, logs and runs.
+        kinds: Of maps, logs, runs and predictions.
         only: Read only the case of this number of each kind, to look into a failure.
     """
     signal.signal(signal.SIGALRM, hang)

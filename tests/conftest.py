@@ -45,6 +45,7 @@ SIZES = {("Tile 1", 1): (65, 97), ("Tile 1", 2): (66, 97), ("Tile 2", 1): (65, 1
 SLOW = (
     *("browser", "corpus", "ui", "evaluation/test_shipped.py", "training", "inference/test_engine.py"),
     *("inference/test_predictor.py", "inference/test_export.py", "inference/test_maps.py", "inference/test_batch.py"),
+    "inference/test_exported.py",
     *("data/test_packed.py", "data/test_demo.py", "data/test_raster.py", "data/test_health.py", "model"),
     *("test_backend.py", "test_command_line.py", "test_package.py", "test_house.py"),
 )

@@ -38,7 +38,7 @@ def add(
         name: Name of the new run.
         predictions: Folder of predictions, a file for each scene, called as its image or its mask; also what predict
             has written.
-        model: ONNX or Keras file (.onnx, .keras).
+        model: ONNX or Keras file (.onnx, .keras), or the folder of a TensorFlow SavedModel.
         data: Folder of the data set, or a packed one; by default SEGMENTATION_DATA, data/ or the demo set.
         runs: Folder that holds the runs.
         protocol: What is scored: all scenes, or what another protocol holds out; the others count as trained on.

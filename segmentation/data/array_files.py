@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -116,5 +117,5 @@ def _in_one_sentence(path: Path) -> Iterator[None]:
     # Whatever NumPy and zipfile trip over, encrypted and oddly packed archives included.
     except (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ImageFileError(f"{path.name} is no array that can be read: save it again with numpy.save.") from error
-    except (SyntaxError, TypeError, KeyError, OverflowError, MemoryError) as error:
+    except (SyntaxError, TokenError, TypeError, KeyError, OverflowError, MemoryError) as error:
         raise ImageFileError(f"{path.name} has a broken header: save it again with numpy.save.") from error

@@ -19,7 +19,7 @@ from segmentation.evaluation.evaluate import evaluate, record_of
 from segmentation.files import scratch_folder, write_json, writing
 from segmentation.inference.foreign.adapter import write_adapter
 from segmentation.inference.foreign.computing import patch_size_for
-from segmentation.inference.foreign.files import sha256_of_model, store_model, unusable
+from segmentation.inference.foreign.files import sha256_of_model, store_model, stored_name, unusable
 from segmentation.inference.foreign.finding import find_shape, find_values
 from segmentation.inference.foreign.opened import open_model
 from segmentation.inference.predictor import Predictor
@@ -42,7 +42,7 @@ def add_model(
 
     Args:
         folder: The new run's folder.
-        file: An ONNX or Keras file. One of more than 2 GB stays where it is.
+        file: An ONNX or Keras file, or the folder of a SavedModel. A file of more than 2 GB stays where it is.
         dataset: What it is scored on, and what its adapter is found by.
         settings: What of the adapter is given by hand, as `read_settings` returns it.
         protocol: What of that is scored; by default all.
@@ -123,7 +123,7 @@ def _write_model(
         patches = load_patches(read, size, progress, protocol, dataset.stretch)
         adapter, remarks = find_values(opened, shape, patches, settings)
     except RunError as error:  # by the name that the user knows it by
-        raise RunError(str(error).replace(f"model{file.suffix.lower()}", file.name, 1)) from error
+        raise RunError(str(error).replace(stored_name(file), file.name, 1)) from error
     where = stored.name if stored.parent == made else str(stored)
     adapter = replace(adapter, file=where, sha256=sha256_of_model(stored))
     write_adapter(adapter, made / ADAPTER)

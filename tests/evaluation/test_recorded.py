@@ -301,6 +301,7 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     ),
     "not an array": (".npy", b"\x93NUMPY", "is no array that can be read"),
     "not an archive": (".npz", b"PK\x03\x04", "is no array that can be read"),
+    "a shape without an end": (".npy", header_of("((65"), "has a broken header"),
     "cut short": (".npz", archive_of(header_of("(65, 97, 6)")), "is no array that can be read"),
     "cut short on disk": (".npy", header_of("(65, 97, 6)"), "is no array that can be read"),
     "immense": (".npy", header_of("(1000000000, 1000000000, 6)"), "but the scene needs one of 65 × 97"),

@@ -10,6 +10,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from segmentation.errors import RunError
+from segmentation.inference.foreign.saved_model import translate_saved_model
 from segmentation.inference.model_file import LARGEST
 from segmentation.inference.onnx_file import WEIGHTS_PLACE, bytes_beside_weights
 
@@ -25,7 +26,7 @@ TORCH = "it is PyTorch's, and such files run code when they are loaded: export t
 WAYS_OUT = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pkl", ".jit", ".torchscript"), TORCH),
     **dict.fromkeys((".h5", ".hdf5"), "it is of an early Keras: save it by Keras 3 as .keras, or export ONNX"),
-    **dict.fromkeys((".pb", ""), "a SavedModel runs what its graph says: export ONNX from it, by tf2onnx"),
+    ".pb": "it is part of a SavedModel: give the whole folder, which is loaded",
     ".tflite": "it is LiteRT's: export ONNX from the model that it was made of",
     ".engine": "it is TensorRT's: export ONNX from the model that it was made of",
 }
@@ -40,18 +41,21 @@ def unusable(path: Path, why: str) -> RunError:
 def store_model(file: Path, folder: Path) -> Path:
     """Copy a model into a run folder, with weights that lie in files beside it; return where it is to be opened.
 
-    A model of more than 2 GB stays where it is.
+    A model of more than 2 GB stays where it is. A SavedModel is translated to ONNX.
 
     Args:
-        file: An ONNX or Keras file.
+        file: An ONNX or Keras file, or the folder of a SavedModel.
         folder: Of the run.
 
     Raises:
         RunError: If it is none, or its weights lie anywhere but beside it.
         OSError: If a file cannot be read or written.
     """
+    target = folder / stored_name(file)
+    if file.is_dir():
+        translate_saved_model(file, target)
+        return target
     check_kind(file)
-    target = folder / f"model{file.suffix.lower()}"
     if target.suffix == KERAS:
         shutil.copyfile(file, target)
         return target
@@ -63,6 +67,11 @@ def store_model(file: Path, folder: Path) -> Path:
         return target
     target.write_bytes(_with_its_weights(file))
     return target
+
+
+def stored_name(file: Path) -> str:
+    """Return what a model is called in a run folder."""
+    return f"model{ONNX if file.is_dir() else file.suffix.lower()}"
 
 
 def _with_its_weights(file: Path) -> bytes:
@@ -94,7 +103,7 @@ def check_kind(file: Path) -> None:
     """
     suffix = file.suffix.lower()
     if suffix not in (ONNX, KERAS):
-        reason = WAYS_OUT.get(suffix, "what loads is an .onnx or a .keras file")
+        reason = WAYS_OUT.get(suffix, "what loads is an .onnx or a .keras file, or a SavedModel")
         raise unusable(file, f"{reason}; {ELSEWHERE}")
     if not file.is_file():  # a pipe would be waited for
         raise unusable(file, "it is no file" if file.exists() else "it is not there")
