@@ -206,7 +206,8 @@ def find_readings(matched: Matched, dataset: Dataset) -> Readings:
     for (kind, has_table), group in groups.items():
         readings = list(_readings(kind, has_table, own, dataset.palette))
         encoding, words = _settled(looks([file.path for file in group]), readings, dataset.palette)
-        remarks.append(f"{len(group):,} predictions are read as {words}")
+        which = "1 prediction is" if len(group) == 1 else f"{len(group):,} predictions are"
+        remarks.append(f"{which} read as {words}")
         encodings.update(dict.fromkeys(group, encoding))
     return Readings(encodings, tuple(remarks))
 

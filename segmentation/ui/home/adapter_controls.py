@@ -39,16 +39,16 @@ SIZES = {
 """Label, largest value and help of whole numbers."""
 
 TEXTS = {
-    "mean": ("Mean", "0.485, 0.456, 0.406", "Taken off after the scale: one number for each channel."),
-    "deviation": ("Deviation", "0.229, 0.224, 0.225", "Divided by after the mean: one number for each channel."),
+    "mean": ("Mean", OPEN, "Taken off after the scale, one number per channel, such as 0.485, 0.456, 0.406."),
+    "deviation": ("Deviation", OPEN, "Divided by after the mean, one number per channel, such as 0.229, 0.224, 0.225."),
     "classes": (
-        "Classes",
-        "Background, Building, Road",
-        "The model's own, in its order, separated by commas, where they are not the data set's. They are matched by "
-        "name.",
+        "Classes of the model",
+        "The data set's",
+        "Where they are others or in another order: their names in the model's order, separated by commas, such as "
+        "Background, Building, Road. They are matched with the data set's by name.",
     ),
 }
-"""Label, example and help of lists."""
+"""Label, what stands for nothing, and help of lists."""
 
 
 def choose_adapter(key: str) -> dict[str, Any]:
@@ -60,7 +60,8 @@ def choose_adapter(key: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: If something that is said cannot be.
     """
-    cells, said = st.grid(3, min_column_width=150), {}
+    cells = st.grid(3, min_column_width=150)
+    said: dict[str, object] = {}
     for name, (label, choices, about) in CHOICES.items():
         said[name] = cells.selectbox(
             label,
@@ -73,6 +74,6 @@ def choose_adapter(key: str) -> dict[str, Any]:
         )
     for name, (label, most, about) in SIZES.items():
         said[name] = cells.number_input(label, 1, most, None, key=f"{name}-{key}", placeholder=OPEN, help=about)
-    for name, (label, example, about) in TEXTS.items():
-        said[name] = cells.text_input(label, key=f"{name}-{key}", placeholder=f"Such as {example}", help=about)
+    for name, (label, nothing, about) in TEXTS.items():
+        said[name] = cells.text_input(label, key=f"{name}-{key}", placeholder=nothing, help=about)
     return read_settings(f"{name}={value}" for name, value in said.items() if value)

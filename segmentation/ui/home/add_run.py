@@ -5,14 +5,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
-from segmentation.data.protocols import DESCRIPTIONS, PROTOCOLS, Protocol
+from segmentation.data.protocols import DESCRIPTIONS, Protocol
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.evaluation.zipped import MOST_BYTES, unpack_predictions
@@ -111,8 +111,8 @@ def add_run(dataset: Dataset | None) -> None:
             )
             return
         halves = st.grid(2, min_column_width=380, gap="medium")
-        settings, pictures = halves.cell(), halves.cell()
-        with settings, show_errors():
+        controls, pictures = halves.cell(), halves.cell()
+        with controls, show_errors():
             trial, make = (_try_predictions if source.path.is_dir() else _try_model)(name, source, dataset)
             with pictures:
                 show_samples(trial)
@@ -142,7 +142,7 @@ def _choose_source() -> tuple[str, Source | None]:
             type=["zip"],
             key="add-upload",
             help=f"An image of classes or an array for each scene, called as the scene is; up to {MOST_BYTES >> 30} GB "
-            "unpacked. Forgotten when this page is closed.",
+            "unpacked. It counts before a path, and is forgotten when this page is closed.",
         )
         st.caption("Models are not uploaded, since their files may run code: give the path of one on this machine.")
     if upload:
@@ -176,7 +176,7 @@ def _unpacked(upload: UploadedFile) -> Source:
 def _choose_scoring(dataset: Dataset) -> Scoring:
     """Let the user choose how a run is scored."""
     cells = st.grid(3, min_column_width=150)
-    protocols = [name for name in PROTOCOLS if name != "given" or dataset.splits]
+    protocols: list[Protocol] = [name for name in get_args(Protocol) if name != "given" or dataset.splits]
     protocol = cells.selectbox(
         "Protocol",
         protocols,
@@ -260,12 +260,16 @@ def _offer_to_add(name: str, source: Source, make: Make) -> None:
             st.caption(plain(trouble))
             return
         place = st.empty()
-        with place.container():
-            # A click on it ends this run of the page at the next step of the bar; what was begun is removed.
-            st.button("Cancel", icon=":material/cancel:", key="cancel-add")
-            with taking_turns("Adding it, step …") as progress:
-                remove_unfinished(runs_folder())  # of a server that was killed
-                run = make(progress)
+        try:
+            with place.container():
+                # A click on it ends this run of the page at the next step of the bar; what was begun is removed.
+                st.button("Cancel", icon=":material/cancel:", key="cancel-add")
+                with taking_turns("Adding the run, step …") as progress:
+                    remove_unfinished(runs_folder())  # of a server that was killed
+                    run = make(progress)
+        except Exception:
+            place.empty()
+            raise
         event("run added", run=run.name)
         st.toast(f"Added {code(run.name)}", icon=":material/check:")
         if source.uploaded:

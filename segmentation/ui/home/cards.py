@@ -29,6 +29,9 @@ STATE_ICONS = {
 }
 
 
+WORST = ":material/crisis_alert:"
+
+
 def dataset_card(dataset: Dataset | None) -> tuple[DeltaGenerator, DeltaGenerator] | None:
     """Show the data set in use and its size; return the places for its patches and for its health in one line."""
     st.subheader("Data set", anchor=False)
@@ -109,13 +112,9 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         st.markdown(f"{STATE_ICONS.get(status.state, '')} Health: {plain(status.state)}{reason}{left_out}{problems}")
         st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
         with st.container(horizontal=True, horizontal_alignment="distribute"):
-            st.page_link(
-                GALLERY,
-                label="Its worst patches",
-                icon=":material/crisis_alert:",
-                query_params=link_to(GALLERY),
-                width="content",
-            )
+            if metrics:
+                worst = link_to(GALLERY)
+                st.page_link(GALLERY, label="Its worst patches", icon=WORST, query_params=worst, width="content")
             link_to_add_run()
     if dataset and run.palette and not run.knows(dataset.palette):
         st.warning("This run was trained on other classes than this data set has: its scores say nothing about it.")

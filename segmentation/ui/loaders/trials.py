@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import streamlit as st
 
 from segmentation.data.images import read_size
 from segmentation.data.palette import Palette
@@ -102,7 +103,7 @@ def _try_model(
     from segmentation.inference.foreign.computing import forward_of
 
     palette, stretch = palette_of_model(file, dataset.palette, settings), dataset.stretch
-    with taking_turns("Trying the model, scenes …") as progress:
+    with st.spinner("Trying the model …"), taking_turns("Reading scenes …") as progress:
         opened = _open(file, mark)
         (adapter, remarks), patches = find_adapter(
             *(opened, dataset, palette, settings, patch_size),
