@@ -7,6 +7,7 @@ if __name__ != "__main__":  # the server imports this file once, and runs it as 
 
     app = st.App(__file__, lifespan=started)
 else:
+    from segmentation.ui.home.add_run import add_run, adding_run
     from segmentation.ui.home.adding import add_dataset
     from segmentation.ui.home.cards import dataset_card, health_line, run_card
     from segmentation.ui.home.runs import runs_view, viewing_runs
@@ -22,6 +23,9 @@ else:
             set_up(choose_folder())
             st.stop()
         dataset = choose_dataset()
+        if adding_run():
+            add_run(dataset)
+            st.stop()
         run = choose_run(dataset)
         if viewing_runs():
             runs_view()

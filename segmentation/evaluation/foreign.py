@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from segmentation.files import scratch_folder, write_json, writing
 from segmentation.inference.foreign.adapter import write_adapter
 from segmentation.inference.foreign.computing import patch_size_for
 from segmentation.inference.foreign.files import sha256_of_model, store_model, stored_name, unusable
-from segmentation.inference.foreign.finding import find_shape, find_values
-from segmentation.inference.foreign.opened import open_model
+from segmentation.inference.foreign.finding import Finding, find_shape, find_values
+from segmentation.inference.foreign.opened import Opened, open_model
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.records import DatasetRecord, RunConfig
 from segmentation.runs.run import ADAPTER, CONFIG, Run, write_scores, write_status
@@ -66,7 +67,7 @@ def add_model(
     with writing(folder), scratch_folder(folder.parent) as scratch:
         made = scratch / folder.name
         made.mkdir()
-        palette = _palette(file, dataset.palette, settings)
+        palette = palette_of_model(file, dataset.palette, settings)
         patches = _write_model(made, file, dataset, palette, protocol, settings, patch_size, progress, tell)
         test = held_out(patches.table, protocol, held_out_tile)
         for remark in patches.remarks(dataset, protocol):
@@ -81,8 +82,13 @@ def add_model(
     return Run(folder)
 
 
-def _palette(file: Path, palette: Palette, settings: Mapping[str, Any]) -> Palette:
+def palette_of_model(file: Path, palette: Palette, settings: Mapping[str, Any]) -> Palette:
     """Return a model's classes: the data set's, unless they are named, with the data set's colours where it has them.
+
+    Args:
+        file: The model's.
+        palette: The data set's classes.
+        settings: What of the adapter is given by hand.
 
     Raises:
         RunError: If none of those named is a class of the data set.
@@ -102,6 +108,34 @@ def _palette(file: Path, palette: Palette, settings: Mapping[str, Any]) -> Palet
     return Palette(names, tuple(drawn))
 
 
+def find_adapter(
+    opened: Opened,
+    dataset: Dataset,
+    palette: Palette,
+    settings: Mapping[str, Any],
+    patch_size: int,
+    load: Callable[[Dataset, int], Patches],
+) -> tuple[Finding, Patches]:
+    """Find out how a model is applied, and return the labelled patches that it was found by, too.
+
+    Args:
+        opened: The model.
+        dataset: What it is to predict.
+        palette: The model's classes.
+        settings: What of the adapter is given by hand.
+        patch_size: Side of the patches in pixels, unless the model takes one square size only.
+        load: From scenes in the model's classes and the side of a patch to their patches, read with the stretch of
+            `dataset`.
+
+    Raises:
+        RunError: If the model does not compute such images, or gives no map of the classes.
+        ConfigurationError: If a setting contradicts the model, or the scenes give no labelled patch.
+    """
+    shape = find_shape(opened, dataset.channels, palette.names, settings)
+    patches = load(in_classes_of(dataset, palette) or dataset, patch_size_for(shape.height, shape.width, patch_size))
+    return find_values(opened, shape, patches, settings), patches
+
+
 def _write_model(
     made: Path,
     file: Path,
@@ -116,12 +150,8 @@ def _write_model(
     """Copy a model, find its adapter, write it, and say what was found; return the patches that it was found by."""
     try:
         stored = store_model(file, made)
-        opened = open_model(stored)
-        shape = find_shape(opened, dataset.channels, palette.names, settings)
-        size = patch_size_for(shape.height, shape.width, patch_size)
-        read = in_classes_of(dataset, palette) or dataset
-        patches = load_patches(read, size, progress, protocol, dataset.stretch)
-        adapter, remarks = find_values(opened, shape, patches, settings)
+        load = partial(load_patches, progress=progress, protocol=protocol, stretch=dataset.stretch)
+        (adapter, remarks), patches = find_adapter(open_model(stored), dataset, palette, settings, patch_size, load)
     except RunError as error:  # by the name that the user knows it by
         raise RunError(str(error).replace(stored_name(file), file.name, 1)) from error
     where = stored.name if stored.parent == made else str(stored)

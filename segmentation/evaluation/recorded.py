@@ -1,6 +1,7 @@
 """A folder of predictions, made by anything, as a run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from segmentation.data.protocols import Protocol
 from segmentation.data.raster import RASTER_SUFFIXES, Raster
 from segmentation.data.scenes import Dataset, Scene
 from segmentation.errors import ImageFileError, RunError
-from segmentation.evaluation.predicted_files import PredictedFile, match_files
-from segmentation.runs.recording import Recording
+from segmentation.evaluation.predicted_files import Matched, PredictedFile, match_files
+from segmentation.runs.recording import Recording, predicted_classes
 from segmentation.runs.run import Run
 
 MOST_NUMBERS = 1 << 26
@@ -63,13 +64,15 @@ def add_predictions(
         matched = match_files(folder, dataset, within)
         for finding in matched.findings:
             recording.note(finding)
-        encodings = _encodings(matched.files, dataset, tell)
+        readings = find_readings(matched, dataset)
+        for remark in readings.remarks:
+            tell(remark)
         problem = ""
         scenes = [scene for scene in dataset.scenes if scene.name in recording.scenes]
         for done, scene in enumerate(scenes, 1):
             if file := matched.files.get(scene.name):
                 try:
-                    recording.record(scene, _read(file, scene, dataset.palette, encodings))
+                    recording.record(scene, _read(file, scene, dataset.palette, readings.encodings))
                 except (ImageFileError, RunError) as error:
                     problem = problem or str(error)
                     recording.leave_out(scene.name, str(error))
@@ -164,22 +167,49 @@ def _in_place(predicted: np.ndarray, path: Path, image: Path) -> np.ndarray:
         return here
 
 
-def _encodings(
-    files: dict[str, PredictedFile], dataset: Dataset, tell: Callable[[str], None]
-) -> dict[PredictedFile, Encoding]:
-    """Return how each picture says a class: alike for all of a kind, since one alone may be read in two ways."""
+@dataclass(frozen=True)
+class Readings:
+    """How the predictions in a folder are read.
+
+    Args:
+        encodings: How each picture says a class; arrays need none.
+        remarks: A sentence for each kind of them.
+    """
+
+    encodings: dict[PredictedFile, Encoding]
+    remarks: tuple[str, ...]
+
+    def classes(self, file: PredictedFile, scene: Scene, palette: Palette) -> np.ndarray:
+        """Return the class indices that a file predicts of a scene, (height, width) uint8, 255 for none.
+
+        Raises:
+            ImageFileError: If it cannot be read, or does not fit the scene.
+            RunError: Likewise.
+        """
+        predicted = _read(file, scene, palette, self.encodings)
+        return predicted_classes(predicted, read_size(scene.image), len(palette), scene.name)
+
+
+def find_readings(matched: Matched, dataset: Dataset) -> Readings:
+    """Find out how pictures say their classes: alike for all of a kind, since one alone may be read in two ways.
+
+    Args:
+        matched: The predictions of a folder.
+        dataset: The scenes that they are of.
+    """
     groups: dict[tuple[str, bool], list[PredictedFile]] = {}
-    for file in files.values():
+    for file in matched.files.values():
         if file.path.suffix.lower() not in ARRAY_SUFFIXES:
             groups.setdefault((file.kind, _has_table(file.path)), []).append(file)
     own = next((scene.encoding for scene in dataset.scenes if isinstance(scene.encoding, Encoding)), None)
-    found = {}
+    encodings, remarks = {}, []
     for (kind, has_table), group in groups.items():
         readings = list(_readings(kind, has_table, own, dataset.palette))
         encoding, words = _settled(looks([file.path for file in group]), readings, dataset.palette)
-        tell(f"{len(group):,} predictions are read as {words}")
-        found.update(dict.fromkeys(group, encoding))
-    return found
+        which = "1 prediction is" if len(group) == 1 else f"{len(group):,} predictions are"
+        remarks.append(f"{which} read as {words}")
+        encodings.update(dict.fromkeys(group, encoding))
+    return Readings(encodings, tuple(remarks))
 
 
 def _has_table(path: Path) -> bool:

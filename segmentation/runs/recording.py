@@ -307,6 +307,22 @@ def read_recorded(run: Run, scene: str, size: tuple[int, int]) -> np.ndarray:
     return classes
 
 
+def predicted_classes(prediction: Any, size: tuple[int, int], classes: int, name: str) -> np.ndarray:  # noqa: ANN401
+    """Return the classes of a prediction as `Recording.record` takes it, (height, width) uint8, 255 for none.
+
+    Args:
+        prediction: Class indices, or a number for each class.
+        size: (height, width) of the scene.
+        classes: How many.
+        name: Of the scene.
+
+    Raises:
+        RunError: If it does not fit the scene.
+    """
+    pixels = _pixels(prediction, size, classes, name)
+    return np.concatenate([pixels.read(rows)[0] for rows in _strips(size)])
+
+
 def _pixels(prediction: Any, size: tuple[int, ...], classes: int, name: str) -> _Pixels:  # noqa: ANN401 (as `record`)
     """Return a prediction as it can be read by rows.
 

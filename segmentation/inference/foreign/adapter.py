@@ -128,6 +128,13 @@ class Adapter:
         return f"{scale}, {self.order.upper()}" if self.bands == 3 else scale
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All of it as `read_settings` returns what is given by hand, so that nothing is left to be found out."""
+        sizes = ("height", "width") if self.height else ("divisor",)
+        names = ("layout", "order", "scale", "mean", "deviation", *sizes, "output", "classes")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def shape_words(self) -> str:
         """How it wants images and what it gives, in words."""
         any_size = "any size" if self.divisor == 1 else f"sizes divisible by {self.divisor}"

@@ -171,7 +171,7 @@ def no_map(opened: Opened, adapter: Adapter, output: np.ndarray) -> RunError:
     return unusable(
         opened.file,
         f"it gives {shape} values, no map of the {len(adapter.classes)} classes {', '.join(adapter.classes)}: name its "
-        "own classes, in its order, by --adapter classes=…",
+        "own classes, in its order (on the command line by --adapter classes=…)",
     )
 
 

@@ -237,8 +237,8 @@ def _winner(scored: list[tuple[float, Adapter]], masks: np.ndarray) -> Finding:
     remarks = ["; ".join(said)]
     if (others and best - following < CLEAR) or best <= guessing:
         remarks.append(
-            "No way of scaling its images is clearly the right one: if that is wrong, add the model again with "
-            f"--adapter scale=0-255, 0-1, -1-1 or {IMAGENET}, and --adapter order=rgb or bgr"
+            "No way of scaling its images is clearly the right one: if the predictions are wrong, say scale and order, "
+            f"on the command line by --adapter scale=0-255, 0-1, -1-1 or {IMAGENET}, and --adapter order=rgb or bgr"
         )
     return Finding(top, remarks)
 

@@ -14,7 +14,7 @@ from segmentation.files import scratch_folder
 from segmentation.inference.foreign.saved_model_translator import UNTRANSLATED
 from segmentation.inference.model_file import LARGEST
 
-GRAPH = "saved_model.pb"
+SAVED_MODEL = "saved_model.pb"
 
 LARGEST_GRAPH = 16 << 20
 """Bytes of the graph and of the list of weights: those of large networks take two million."""
@@ -78,7 +78,7 @@ def _copy(folder: Path, to: Path) -> None:
     Raises:
         ValueError: If one is missing, is no plain file, or is larger than those of any network. It says which.
     """
-    variables, names = Path("variables"), [Path(GRAPH)]
+    variables, names = Path("variables"), [Path(SAVED_MODEL)]
     if (folder / variables).is_dir():
         weights = sorted(path.name for path in (folder / variables).iterdir() if WEIGHTS.fullmatch(path.name))
         names += [variables / name for name in ("variables.index", *weights)]

@@ -12,10 +12,13 @@ from segmentation.data.scenes import Dataset
 from segmentation.errors import printable
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
+from segmentation.ui.address import link_to
+from segmentation.ui.home.add_run import link_to_add_run
 from segmentation.ui.home.runs import link_to_runs
 from segmentation.ui.home.set_up import link_to_set_up
 from segmentation.ui.loaders.health import load_health
 from segmentation.ui.loaders.scenes import load_tile_table
+from segmentation.ui.shell.pages import GALLERY
 from segmentation.ui.shell.words import SCORED, code, plain, protocol_line, score
 
 STATE_ICONS = {
@@ -25,6 +28,9 @@ STATE_ICONS = {
     "failed": ":material/error:",
     "stalled": ":material/warning:",
 }
+
+
+WORST = ":material/crisis_alert:"
 
 
 def dataset_card(dataset: Dataset | None) -> tuple[DeltaGenerator, DeltaGenerator] | None:
@@ -90,7 +96,8 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
     """Show the run in use, its scores, and its health in one line."""
     st.subheader("Run", anchor=False)
     if run is None:
-        st.info("No run is here yet. Train one: `python -m segmentation train --name first`")
+        st.info("No run is here yet. Train one: `python -m segmentation train --name first`, or add what you have.")
+        link_to_add_run()
         return
     with st.container(border=True):
         metrics = run.metrics
@@ -103,10 +110,13 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         reason = f": {plain(status.reason)}" if status.reason else ""
         problems = f" · {plain(', '.join(run.problems))}" if run.problems else ""
         left_out = f" · {plain(run.left_out)}" if run.left_out else ""
-        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            icon = STATE_ICONS.get(status.state, "")
-            st.markdown(f"{icon} Health: {plain(status.state)}{reason}{left_out}{problems}", width="content")
-            link_to_runs("Compare all runs")
+        st.markdown(f"{STATE_ICONS.get(status.state, '')} Health: {plain(status.state)}{reason}{left_out}{problems}")
         st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
+        with st.container(horizontal=True, horizontal_alignment="distribute"):
+            if metrics:
+                worst = link_to(GALLERY)
+                st.page_link(GALLERY, label="Its worst patches", icon=WORST, query_params=worst, width="content")
+            link_to_runs("Compare all runs")
+            link_to_add_run()
     if dataset and run.palette and not run.knows(dataset.palette):
         st.warning("This run was trained on other classes than this data set has: its scores say nothing about it.")
