@@ -105,7 +105,7 @@ def test_a_saved_model_is_left_to_the_command_line(open_view: Callable[[], AppTe
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"")
     at = name(open_view(), "mine", folder)
-    assert f"`python -m segmentation add mine --model {folder}`".replace(str(folder), f'"{folder}"') in text(at)
+    assert f"`python -m segmentation add mine --model '{folder}'`" in text(at)
     assert [button.label for button in at.button] == []
 
 
