@@ -74,7 +74,7 @@ def evaluate_run(
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
     patches = (
         survey_on(scheduler, work, read, progress)
-        if scheduler
+        if scheduler is not None
         else load_patches(read, size, progress, protocol, stretch)
     )
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
@@ -83,7 +83,7 @@ def evaluate_run(
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
     if not (save or test.all()):  # a copy of everything may be larger than memory
         patches, test = patches.only(test), test[test]
-    if scheduler:
+    if scheduler is not None:
         counted = count_on(scheduler, work, read, patches, progress)
     else:
         counted = count(predictor, cast(Patches, patches), len(run.palette), inference.tta, progress)

@@ -153,7 +153,7 @@ def predict_files(
             yield row
         else:
             waiting.append(image)
-    if scheduler:
+    if scheduler is not None:
         yield from _predict_on(scheduler, job, waiting)
         remove_unfinished(job.output)  # of workers that died
     elif waiting:

@@ -1,7 +1,10 @@
 """Work shared among the workers of a Dask cluster: each piece done once, whichever workers die."""
 
+import asyncio
 import hashlib
 import importlib.metadata
+import logging
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from functools import cache
@@ -67,14 +70,23 @@ def compute_on(address: str, compute: Callable[[Item], Result], items: Mapping[s
             versions than this machine.
         SegmentationError: What `compute` raises of this kind.
     """
+
+    def unpack(packed: bytes) -> object:
+        """Compute on a worker. A closure travels by value: the scheduler, which reads it, may lack the package."""
+        function, *arguments = pickle.loads(packed)  # noqa: S301 (ours)
+        return function(*arguments)
+
     with _connect(address) as client:
+        import cloudpickle  # as Dask does
+
         waiting, lonely = iter(items.items()), 0
         under_way: dict[Future, str] = {}
         try:
             while True:
                 room = AHEAD * max(1, sum(client.nthreads().values())) - len(under_way)
                 for name, item in islice(waiting, max(0, room)):
-                    under_way[client.submit(_compute, versions(), compute, item, pure=False)] = name
+                    packed = cloudpickle.dumps((_compute, versions(), compute, item))
+                    under_way[client.submit(unpack, packed, pure=False)] = name
                 if not under_way:
                     return
                 done = _first_done(list(under_way))
@@ -92,11 +104,22 @@ def compute_on(address: str, compute: Callable[[Item], Result], items: Mapping[s
 def _connect(address: str) -> "Client":
     try:
         from distributed import Client
+        from distributed.comm import connect
     except ImportError as error:
         raise BackendError(
             'Dask is not installed, by which many machines compute: pip install "aerial-segmentation[dask]"'
         ) from error
+
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # its tracebacks: what is lost is said here
+
+    async def knock() -> None:
+        """Talk to the scheduler: at something else a client would wait for ever."""
+        async with asyncio.timeout(ANSWER):
+            comm = await connect(address, timeout=ANSWER)
+            await comm.close()
+
     try:
+        asyncio.run(knock())
         return Client(address, timeout=ANSWER)
     except Exception as error:  # of many kinds, by what is odd about the address
         raise BackendError(
