@@ -282,9 +282,10 @@ def _reading_of(scene: Scene, mask: np.ndarray, size: int) -> SceneReading:
     Raises:
         ImageFileError: If its file is not there any more.
     """
-    rows, columns = grid(*mask.shape, size)
+    height, width = mask.shape
+    rows, columns = grid(height, width, size)
     if not rows * columns:
-        return SceneReading((rows, columns), smaller_than_a_patch(*mask.shape, size))
+        return SceneReading((rows, columns), smaller_than_a_patch(height, width, size))
     resized = scene.mask_size() != mask.shape
     return SceneReading((rows, columns), unlabelled=not shows_a_class(mask), resized=resized)
 

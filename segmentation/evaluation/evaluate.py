@@ -72,11 +72,11 @@ def evaluate_run(
     predictor = Predictor(model, inference.bfloat16)
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
-    patches = (
-        survey_on(scheduler, work, read, progress)
-        if scheduler is not None
-        else load_patches(read, size, progress, protocol, stretch)
-    )
+    patches: PatchList
+    if scheduler is not None:
+        patches = survey_on(scheduler, work, read, progress)
+    else:
+        patches = load_patches(read, size, progress, protocol, stretch)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     for remark in patches.remarks(read, protocol):
         tell(remark)
@@ -155,7 +155,7 @@ def _in_its_classes(
     return read
 
 
-def record_of(dataset: Dataset, fingerprint: str | None, patches: Patches, test: np.ndarray) -> DatasetRecord:
+def record_of(dataset: Dataset, fingerprint: str | None, patches: PatchList, test: np.ndarray) -> DatasetRecord:
     """Return what is kept of a data set that a run is scored on, but was not trained on here.
 
     Args:

@@ -204,7 +204,7 @@ def _count(work: SceneWork, piece: _Piece) -> Counted:
     _check_sight(work, piece)
     predictor = kept_predictor(work.model, work.digest, work.inference.bfloat16)
     image, mask = read_scene(piece.scene, work.palette, work.stretch)
-    rows, columns = grid(*mask.shape, work.size)
+    rows, columns = grid(len(mask), mask.shape[1], work.size)
     if (piece.places >= (rows, columns)).any():
         raise ImageFileError(f"{piece.scene.name} has changed while it was scored: evaluate again.")
     table = patch_table(piece.scene.name, piece.scene.tile, rows, columns)
