@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import importlib.metadata
 import logging
 import pickle
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,10 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
+
+import numpy as np
+import onnxruntime
+import PIL
 
 import segmentation
 from segmentation.errors import BackendError, SegmentationError, printable
@@ -133,7 +136,7 @@ def versions() -> dict[str, str]:
     folder, digest = Path(segmentation.__file__).parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    packages = {name: importlib.metadata.version(name) for name in ("onnxruntime", "numpy", "pillow")}
+    packages = {module.__name__: module.__version__ for module in (onnxruntime, np, PIL)}
     return {"segmentation": f"code {digest.hexdigest()[:8]}", **packages}
 
 
