@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -72,29 +71,36 @@ def evaluate_run(
     predictor = Predictor(model, inference.bfloat16)
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
-    patches: PatchList
-    if scheduler is not None:
-        patches = survey_on(scheduler, work, read, progress)
-    else:
-        patches = load_patches(read, size, progress, protocol, stretch)
+    patches = _read(work, read, progress, scheduler)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     for remark in patches.remarks(read, protocol):
         tell(remark)
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
     if not (save or test.all()):  # a copy of everything may be larger than memory
         patches, test = patches.only(test), test[test]
-    if scheduler is not None:
-        counted = count_on(scheduler, work, read, patches, progress)
+    if isinstance(patches, Patches):
+        counted = count(predictor, patches, len(run.palette), inference.tta, progress)
     else:
-        counted = count(predictor, cast(Patches, patches), len(run.palette), inference.tta, progress)
+        counted = count_on(scheduler or "", work, read, patches, progress)
     metrics, table = _scored(counted, patches, test, run.palette, protocol)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
+    _write(run, metrics, table, save, save_as)
+    return metrics, table
+
+
+def _read(work: SceneWork, dataset: Dataset, progress: Progress | None, scheduler: str | None) -> PatchList:
+    """Return the patches of a data set: with their pixels, unless the workers of a Dask scheduler read them."""
+    if scheduler is not None:
+        return survey_on(scheduler, work, dataset, progress)
+    return load_patches(dataset, work.size, progress, work.protocol, work.stretch)
+
+
+def _write(run: Run, metrics: Metrics, table: pd.DataFrame, save: bool, save_as: Path | None) -> None:
     if save_as:
         write_elsewhere(run, save_as, metrics, table)
     elif save:
         write_scores(run.folder, metrics, table)
-    return metrics, table
 
 
 def _check_place(
