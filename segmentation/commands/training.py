@@ -85,6 +85,7 @@ def evaluate(
     save: bool = False,
     save_as: str | None = None,
     mapping: Annotated[tuple[str, ...], tyro.conf.arg(name="map"), tyro.conf.UseAppendAction] = (),
+    dask: str | None = None,
 ) -> int:
     """Score a run's model on the held-out part of a data set, or on all of one that it was not trained on.
 
@@ -102,6 +103,7 @@ def evaluate(
         save_as: Name of a new run that gets this one's model and these scores, so that the pages show them.
         mapping: "CLASS OF THE DATA SET=CLASS OF THE RUN" where names differ, as often as needed; with nothing behind
             the sign its pixels are void.
+        dask: Address of a Dask scheduler, such as tcp://10.0.0.1:8786: its workers predict, from the same folders.
     """
     if (save or save_as) and (tta or bfloat16):
         raise ConfigurationError("The pages predict plainly: save scores without --tta and --bfloat16.")
@@ -119,7 +121,7 @@ def evaluate(
     with dataset_at(data) as dataset, progress_bar("done") as progress:
         named = read_mapping(mapping, dataset.palette, chosen.palette) if mapping else None
         metrics, _ = evaluate_run(
-            chosen, dataset, protocol, held_out_tile, save, inference, progress, remark, named, target
+            chosen, dataset, protocol, held_out_tile, save, inference, progress, remark, named, target, dask
         )
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
     print_scores("".join([chosen.name, *ways]), metrics)

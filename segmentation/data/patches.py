@@ -6,14 +6,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 
 from segmentation.data.images import read_size
 from segmentation.data.labels import nothing_labelled, shows_a_class
-from segmentation.data.palette import VOID
+from segmentation.data.palette import VOID, Palette
 from segmentation.data.protocols import Protocol, apply_void_policy, passed_over
 from segmentation.data.scenes import Dataset, Scene, check_sizes, read_scene
 from segmentation.data.stretch import COLORS, Stretch
@@ -35,25 +36,25 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) as work goes on."""
 
 
-@dataclass(frozen=True)
-class Patches:
-    """All patches of a data set, in the order of tile, scene, row, column.
+@dataclass(frozen=True, kw_only=True)
+class PatchList:
+    """Which patches a data set gives, in the order of tile, scene, row, column, and which scenes give none.
 
     Args:
-        images: (patches, size, size, bands) uint8.
-        masks: (patches, size, size) uint8 class indices, void 255.
         table: One row per patch: ``patch, tile, scene, row, column``, and ``split`` where the data set brings splits.
         skipped: One sentence for every scene that gives no patch: it cannot be read, or is smaller than one.
         unlabelled: The scenes whose masks hold no class at all.
         resized: The scenes whose masks were resized to their images' size.
     """
 
-    images: np.ndarray
-    masks: np.ndarray
     table: pd.DataFrame
     skipped: tuple[str, ...] = field(default=())
     unlabelled: tuple[str, ...] = field(default=())
     resized: tuple[str, ...] = field(default=())
+
+    def only(self, chosen: np.ndarray) -> Self:
+        """Return those patches for which (patches,) bool is true."""
+        return replace(self, table=self.table[chosen].reset_index(drop=True))
 
     def remarks(self, dataset: Dataset, protocol: Protocol | None) -> list[str]:
         """Say what of the data set was left out, and which masks hold nothing; no sentence if all is well.
@@ -78,6 +79,39 @@ class Patches:
             count, masks = len(self.resized), len(dataset.scenes)
             sentences.append(f"Resized {count:,} of {masks:,} masks to their images' size: {_first(self.resized)}")
         return sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patches(PatchList):
+    """All patches of a data set with their pixels.
+
+    Args:
+        images: (patches, size, size, bands) uint8.
+        masks: (patches, size, size) uint8 class indices, void 255.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+
+    def only(self, chosen: np.ndarray) -> Self:
+        """Return those patches for which (patches,) bool is true, copied."""
+        return replace(super().only(chosen), images=self.images[chosen], masks=self.masks[chosen])
+
+
+class SceneReading(NamedTuple):
+    """What shows of a scene when it is read.
+
+    Args:
+        grid: How many (rows, columns) of patches it gives; None if it cannot be read.
+        problem: Why it gives none, without its name; empty if it gives any.
+        unlabelled: Whether its mask holds no class at all.
+        resized: Whether its mask was resized to its image's size.
+    """
+
+    grid: tuple[int, int] | None
+    problem: str = ""
+    unlabelled: bool = False
+    resized: bool = False
 
 
 def _first(scenes: Sequence[str]) -> str:
@@ -199,43 +233,91 @@ def load_patches(
         ConfigurationError: If no scene can be read, none is as large as one patch, or no mask holds a class.
         StorageError: If the temporary folder has no room for them.
     """
-    over = passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol)
-    scenes = [scene for scene in dataset.scenes if scene.name not in over]
+    scenes = scenes_of(dataset, protocol)
     grids = [_grid_of(scene, size) for scene in scenes]
     total = sum(rows * columns for rows, columns in grids)
     stretch = stretch or dataset.stretch
     images, masks = _room(total, size, size, stretch.channels if stretch else COLORS), _room(total, size, size)
-    tables, skipped, unlabelled, resized, filled = [], [], [], [], 0
+    readings, filled = [], 0
     for done, (scene, (rows, columns)) in enumerate(zip(scenes, grids, strict=True), 1):
         try:
             image, mask = read_scene(scene, dataset.palette, stretch)
             count = rows * columns
             _cut_into(images[filled : filled + count], image)
             _cut_into(masks[filled : filled + count], apply_void_policy(mask, protocol, dataset.palette))
+            readings.append(_reading_of(scene, mask, size))
             filled += count
-            tables.append(patch_table(scene.name, scene.tile, rows, columns))
-            if not count:
-                skipped.append(f"{scene.name}: {smaller_than_a_patch(len(mask), mask.shape[1], size)}")
-            elif not shows_a_class(mask):
-                unlabelled.append(scene.name)
-            if count and scene.mask_size() != mask.shape:
-                resized.append(scene.name)
         except ImageFileError as error:
-            skipped.append(f"{scene.name}: {error}")
+            readings.append(SceneReading(None, str(error)))
         if progress:
             progress(done, len(scenes))
-    if not tables:
+    listed = list_patches(dataset, scenes, readings, size)
+    return Patches(images=images[:filled], masks=masks[:filled], **vars(listed))
+
+
+def scenes_of(dataset: Dataset, protocol: Protocol | None) -> list[Scene]:
+    """Return the scenes that a protocol trains on or scores."""
+    over = passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol)
+    return [scene for scene in dataset.scenes if scene.name not in over]
+
+
+def survey_scene(scene: Scene, palette: Palette, size: int, stretch: Stretch | None = None) -> SceneReading:
+    """Read a scene as `load_patches` does, and keep only what shows.
+
+    Args:
+        scene: What to read.
+        palette: The classes.
+        size: Side of a patch, in pixels.
+        stretch: As `read_scene` takes it.
+    """
+    try:
+        return _reading_of(scene, read_scene(scene, palette, stretch)[1], size)
+    except ImageFileError as error:
+        return SceneReading(None, str(error))
+
+
+def _reading_of(scene: Scene, mask: np.ndarray, size: int) -> SceneReading:
+    """Return what a scene's mask (height, width), in its image's size, shows.
+
+    Raises:
+        ImageFileError: If its file is not there any more.
+    """
+    height, width = mask.shape
+    rows, columns = grid(height, width, size)
+    if not rows * columns:
+        return SceneReading((rows, columns), smaller_than_a_patch(height, width, size))
+    resized = scene.mask_size() != mask.shape
+    return SceneReading((rows, columns), unlabelled=not shows_a_class(mask), resized=resized)
+
+
+def list_patches(dataset: Dataset, scenes: Sequence[Scene], readings: Sequence[SceneReading], size: int) -> PatchList:
+    """Return which patches a data set gives.
+
+    Args:
+        dataset: The data set.
+        scenes: Those that were read.
+        readings: What showed of each.
+        size: Side of a patch, in pixels.
+
+    Raises:
+        ConfigurationError: If no scene can be read, none is as large as one patch, or no mask holds a class.
+    """
+    of_scenes = list(zip(scenes, readings, strict=True))
+    skipped = tuple(f"{scene.name}: {reading.problem}" for scene, reading in of_scenes if reading.problem)
+    unlabelled = tuple(scene.name for scene, reading in of_scenes if reading.unlabelled)
+    if not any(reading.grid for reading in readings):
         raise ConfigurationError(f"No scene of {dataset.root} could be used; the first is {skipped[0]}")
-    if not filled:
+    if len(skipped) == len(scenes):
         raise ConfigurationError(
             f"No scene of {dataset.root} gives a patch of {size} × {size} pixels: choose a smaller patch size."
         )
     if len(unlabelled) + len(skipped) == len(scenes):
         raise nothing_labelled(dataset)
-    table = pd.concat(tables, ignore_index=True)
+    table = patch_tables((scene.name, scene.tile, *reading.grid) for scene, reading in of_scenes if reading.grid)
     if dataset.splits:
         table["split"] = table["scene"].map({scene.name: scene.split for scene in scenes})
-    return Patches(images[:filled], masks[:filled], table, tuple(skipped), tuple(unlabelled), tuple(resized))
+    resized = tuple(scene.name for scene, reading in of_scenes if reading.resized)
+    return PatchList(table=table, skipped=skipped, unlabelled=unlabelled, resized=resized)
 
 
 def _grid_of(scene: Scene, size: int) -> tuple[int, int]:

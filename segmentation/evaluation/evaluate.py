@@ -9,16 +9,17 @@ import pandas as pd
 
 from segmentation.data.class_mapping import ClassMapping, both_sides, count_classes, in_classes_of, match_classes
 from segmentation.data.palette import VOID, Palette
-from segmentation.data.patches import Patches, Progress, image_statistics, load_patches
+from segmentation.data.patches import Patches, PatchList, Progress, load_patches
 from segmentation.data.protocols import Fold, Protocol, held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
+from segmentation.evaluation.scene_scores import Counted, SceneWork, count, count_on, survey_on
+from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import PLAIN, Inference
-from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.records import DatasetRecord, Metrics
 from segmentation.runs.run import BEST, Run, write_elsewhere, write_scores
-from segmentation.runs.scoring import PatchScores, patch_rows, score_patches, summarize
+from segmentation.runs.scoring import patch_rows, summarize
 
 
 def evaluate_run(
@@ -32,6 +33,7 @@ def evaluate_run(
     tell: Callable[[str], None] = print,
     mapping: ClassMapping | None = None,
     save_as: Path | None = None,
+    scheduler: str | None = None,
 ) -> tuple[Metrics, pd.DataFrame]:
     """Score a run's model on a data set, held out as the run or the caller says.
 
@@ -47,13 +49,14 @@ def evaluate_run(
         tell: Called with a sentence for what of the data set is left out.
         mapping: The run's class of those of the data set's whose names differ; by default as the run's scores say.
         save_as: A new run folder for the model and these scores.
+        scheduler: Address of a Dask scheduler whose workers see the same folders; by default this process predicts.
 
     Returns:
         The scores of the held-out part, and the contents of patches.csv or its held-out part.
 
     Raises:
         RunError: If the run knows none of the classes, its model cannot be loaded, or other scores would be replaced.
-        BackendError: If what computes the model cannot be loaded.
+        BackendError: If what computes the model cannot be loaded, or the workers cannot be had or used.
         ConfigurationError: If the protocol does not suit the data set.
     """
     if run.config is None or run.palette is None:
@@ -63,29 +66,41 @@ def evaluate_run(
         protocol, held_out_tile = run.protocol if run.is_foreign else trained_with.protocol, trained_with.held_out_tile
     mapping = run.mapping if mapping is None else mapping
     fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
-    scored = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
-    predictor = Predictor(run.model or run.folder / BEST, inference.bfloat16)
-    patches = load_patches(scored, predictor.patch_size, progress, protocol, scored.stretch_for(run.stretch))
+    read = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
+    model = run.model or run.folder / BEST
+    predictor = Predictor(model, inference.bfloat16)
+    size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
+    work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
+    patches = _read(work, read, progress, scheduler)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
-    for remark in patches.remarks(scored, protocol):
+    for remark in patches.remarks(read, protocol):
         tell(remark)
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
     if not (save or test.all()):  # a copy of everything may be larger than memory
-        patches, test = _only(patches, test), test[test]
-    fold = Fold(np.flatnonzero(~test), np.flatnonzero(test), protocol)
-    metrics, table = evaluate(predictor, patches, fold, run.palette, progress, inference.tta)
+        patches, test = patches.only(test), test[test]
+    if isinstance(patches, Patches):
+        counted = count(predictor, patches, len(run.palette), inference.tta, progress)
+    else:
+        counted = count_on(scheduler or "", work, read, patches, progress)
+    metrics, table = _scored(counted, patches, test, run.palette, protocol)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
+    _write(run, metrics, table, save, save_as)
+    return metrics, table
+
+
+def _read(work: SceneWork, dataset: Dataset, progress: Progress | None, scheduler: str | None) -> PatchList:
+    """Return the patches of a data set: with their pixels, unless the workers of a Dask scheduler read them."""
+    if scheduler is not None:
+        return survey_on(scheduler, work, dataset, progress)
+    return load_patches(dataset, work.size, progress, work.protocol, work.stretch)
+
+
+def _write(run: Run, metrics: Metrics, table: pd.DataFrame, save: bool, save_as: Path | None) -> None:
     if save_as:
         write_elsewhere(run, save_as, metrics, table)
     elif save:
         write_scores(run.folder, metrics, table)
-    return metrics, table
-
-
-def _only(patches: Patches, chosen: np.ndarray) -> Patches:
-    table = patches.table[chosen].reset_index(drop=True)
-    return replace(patches, images=patches.images[chosen], masks=patches.masks[chosen], table=table)
 
 
 def _check_place(
@@ -146,7 +161,7 @@ def _in_its_classes(
     return read
 
 
-def record_of(dataset: Dataset, fingerprint: str | None, patches: Patches, test: np.ndarray) -> DatasetRecord:
+def record_of(dataset: Dataset, fingerprint: str | None, patches: PatchList, test: np.ndarray) -> DatasetRecord:
     """Return what is kept of a data set that a run is scored on, but was not trained on here.
 
     Args:
@@ -188,16 +203,14 @@ def evaluate(
     Returns:
         The scores of the held-out part, and the contents of patches.csv: one row per patch.
     """
-    parts: list[PatchScores] = []
-    count, done = len(patches.masks), 0
-    for probabilities in predictor.batches(patches.images, tta):
-        truth = patches.masks[done : done + len(probabilities)]
-        predicted, confidence = most_probable(probabilities)
-        known = (probabilities, confidence) if predictor.gives_probabilities else ()
-        parts.append(score_patches(truth, predicted, len(palette), *known))
-        done += len(probabilities)
-        if progress:
-            progress(done, count)
-    scored, test = PatchScores.joined(parts), np.isin(np.arange(count), fold.test)
-    table = patch_rows(patches.table, image_statistics(patches.images), test, scored, palette)
-    return summarize(scored, test, palette, fold.protocol), table
+    counted = count(predictor, patches, len(palette), tta, progress)
+    test = np.isin(np.arange(len(patches.masks)), fold.test)
+    return _scored(counted, patches, test, palette, fold.protocol)
+
+
+def _scored(
+    counted: Counted, patches: PatchList, test: np.ndarray, palette: Palette, protocol: Protocol
+) -> tuple[Metrics, pd.DataFrame]:
+    """Return the scores of the patches for which (patches,) bool is true, and the contents of patches.csv."""
+    table = patch_rows(patches.table, (counted.brightness, counted.contrast), test, counted.scores, palette)
+    return summarize(counted.scores, test, palette, protocol), table

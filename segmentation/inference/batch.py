@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ from segmentation.errors import ConfigurationError, ImageFileError, NotRasterErr
 from segmentation.files import remove_unfinished, replacing, write_json
 from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import SEAMLESS, Inference
-from segmentation.inference.predictor import Predictor
+from segmentation.inference.predictor import Predictor, kept_predictor
+from segmentation.inference.workers import compute_on
 
 LONGEST_ENDING = "-classes.tif.aux.xml"
 """What is added at most to an image's name without its suffix."""
@@ -139,7 +140,7 @@ def predict_files(
     Raises:
         ConfigurationError: If two images have the same stem, so that one would overwrite the other.
         RunError: If this process predicts and the model cannot be loaded.
-        BackendError: If this process predicts and what computes the model cannot be loaded.
+        BackendError: If what computes the model cannot be loaded here, or the workers cannot be had or used.
     """
     for stem, count in Counter(image.stem for image in images).most_common(1):
         if count > 1:
@@ -152,30 +153,31 @@ def predict_files(
             yield row
         else:
             waiting.append(image)
-    if scheduler:
+    if scheduler is not None:
         yield from _predict_on(scheduler, job, waiting)
         remove_unfinished(job.output)  # of workers that died
     elif waiting:
         # A model that cannot be loaded is refused once, not for every image.
-        _predictor(job.model, job.inference.bfloat16)
+        kept_predictor(job.model, job.digest, job.inference.bfloat16)
         for image in waiting:
             yield _attempt(job, image, progress)
 
 
 def _predict_on(scheduler: str, job: Job, images: list[Path]) -> Iterator[dict]:
-    from distributed import Client, as_completed  # takes a second to import
+    there = replace(job, model=job.model.absolute(), output=job.output.absolute())
 
     def only_for(image: Path) -> Job:
         """Return the job with no mask but this image's: a task that took all along would grow with their number."""
-        return replace(job, masks={stem: job.masks[stem] for stem in {image.stem} & job.masks.keys()})
+        return replace(there, masks={stem: job.masks[stem].absolute() for stem in {image.stem} & job.masks.keys()})
 
-    with Client(scheduler) as client:
-        # A worker that dies is replaced by another: what it had finished is on disk, what it had begun is begun anew.
-        futures = {client.submit(_attempt, only_for(image), image, pure=False): image for image in images}
-        for future in as_completed(futures):
-            error = future.exception()
-            yield {"image": futures[future].name, "problem": str(error)} if error else future.result()
-            future.release()
+    # What a worker that dies had finished is on disk.
+    work = {image.name: (only_for(image), image.absolute()) for image in images}
+    for name, row, problem in compute_on(scheduler, _attempt_there, work):
+        yield row or {"image": name, "problem": problem}
+
+
+def _attempt_there(work: tuple[Job, Path]) -> dict:
+    return _attempt(*work)
 
 
 def kept_row(job: Job, image: Path) -> dict | None:
@@ -222,7 +224,8 @@ def predict_file(
     if len(os.fsencode(image.stem + LONGEST_ENDING)) > LONGEST_NAME:
         raise ImageFileError(f"{image.name} has too long a name for {LONGEST_ENDING} to be added: shorten it.")
     settings = job.settings(image)
-    predictor = (load or _predictor)(job.model, job.inference.bfloat16)
+    bfloat16 = job.inference.bfloat16
+    predictor = load(job.model, bfloat16) if load else kept_predictor(job.model, job.digest, bfloat16)
     row, files = _write_prediction(job, image, predictor, progress)
     row = {"image": image.name, "problem": None, **row}
     # Written last: it says that everything before is complete.
@@ -247,11 +250,6 @@ def _write_prediction(
             note = f"{image.name} {raster.unplaced}"
     row, files = _write_masks(job, image, predictor, progress)
     return row | {"note": f"{note.rstrip('.')}; it was predicted as a picture without a place."}, files
-
-
-@lru_cache(1)
-def _predictor(model: Path, bfloat16: bool) -> Predictor:
-    return Predictor(model, bfloat16)
 
 
 def _write_masks(

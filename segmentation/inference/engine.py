@@ -15,6 +15,7 @@ import onnxruntime
 
 from segmentation.backend import load_backend
 from segmentation.errors import BackendError, RunError
+from segmentation.inference.device import check_device, providers
 from segmentation.inference.model_file import load_keras_model
 from segmentation.inference.onnx_file import Network, open_network
 from segmentation.inference.onnx_graph import UnknownNetworkError
@@ -68,7 +69,8 @@ def load_engine(path: Path, check: Check = compute_once) -> Engine:
 
     Raises:
         RunError: If the network cannot be loaded; a broken file raises what its readers raise.
-        BackendError: If it has layers that only Keras computes, and Keras cannot be loaded.
+        BackendError: If it has layers that only Keras computes, and Keras cannot be loaded; or if the environment asks
+            for a device of another kind than `device.providers_for` knows.
     """
     try:
         return onnx_engine(path, check)
@@ -100,7 +102,9 @@ def _on_runtime(network: Network) -> Engine:
     options = onnxruntime.SessionOptions()
     # A batch for each core is done in two thirds of the time that all cores take for one batch after the other.
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(network.content, options, providers=["CPUExecutionProvider"])
+    asked = providers()
+    session = onnxruntime.InferenceSession(network.content, options, providers=asked)
+    check_device(session, asked)
 
     def forward(batch: np.ndarray) -> np.ndarray:
         return session.run(["probabilities"], {"images": batch})[0]

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from segmentation.data.stretch import COLORS
 from segmentation.errors import RunError
 from segmentation.inference.engine import CORES, Engine, bfloat16_engine, load_engine
 from segmentation.inference.foreign.computing import foreign_engine
-from segmentation.inference.model_file import check_probabilities, loading, refusal
+from segmentation.inference.model_file import check_probabilities, loading, refusal, sha256_of
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.prediction import Prediction, most_probable
 from segmentation.inference.windows import mirrored, windows_along
@@ -56,29 +56,34 @@ class Predictor:
         # One for all who predict: more batches at once would only take more memory.
         self._pool = ThreadPoolExecutor(CORES)
 
-    def batches(self, images: Iterable[np.ndarray], tta: bool = False) -> Iterator[np.ndarray]:
+    def batches(
+        self, images: Iterable[np.ndarray], tta: bool = False, of_scenes: Iterable[int] | None = None
+    ) -> Iterator[np.ndarray]:
         """Yield class probabilities (batch, size, size, classes) float32, for one batch after the other.
 
         Args:
             images: Patches, (size, size, bands) uint8.
             tta: Test-time augmentation: predict each patch in its eight flips and rotations and average. Eight times
                 the time.
+            of_scenes: How many of them each scene has. No batch then has patches of two scenes: probabilities depend in
+                their last digit on the number of images in a batch, and so are the same whichever scenes are predicted.
 
         Raises:
             RunError: If they have another number of bands.
         """
-        return self._compute(self._forward, images, BATCH, tta)
+        images = iter(images)
+        scenes = (islice(images, count) for count in of_scenes) if of_scenes is not None else (images,)
+        return self._compute(self._forward, (batch for scene in scenes for batch in _batched(scene, BATCH)), tta)
 
     def _compute(
-        self, forward: Callable[[np.ndarray], np.ndarray], images: Iterable[np.ndarray], count: int, tta: bool
+        self, forward: Callable[[np.ndarray], np.ndarray], batches: Iterable[list[np.ndarray]], tta: bool
     ) -> Iterator[np.ndarray]:
-        """Yield what the network makes of so many images at a time, in their order, on all cores."""
+        """Yield what the network makes of batches of images, in their order, on all cores."""
         compute = partial(self._all_ways_up, forward) if tta else forward
-        images = map(self._seen, images)
         under_way: deque[Future[np.ndarray]] = deque()
         try:
-            while batch := list(islice(images, count)):
-                under_way.append(self._pool.submit(compute, np.stack(batch)))
+            for batch in batches:
+                under_way.append(self._pool.submit(compute, np.stack([self._seen(image) for image in batch])))
                 if len(under_way) > CORES:
                     yield under_way.popleft().result()
             while under_way:
@@ -149,7 +154,7 @@ class Predictor:
         done = 0
         # What the windows of a row add up to, and those of the row before where the two overlap.
         sums = np.zeros((size, lefts[-1] + size, self.classes), np.float32)
-        for batch in self._compute(forward, windows(), count, inference.tta):
+        for batch in self._compute(forward, _batched(windows(), count), inference.tta):
             for probabilities in batch:
                 row, column = divmod(done, len(lefts))
                 sums[:, lefts[column] : lefts[column] + size] += probabilities * weights
@@ -234,6 +239,31 @@ class Predictor:
                 of_classes[here] = np.where(strip < np.finfo(np.float16).tiny, 0, strip)
             done += len(strip)
         return Prediction(classes, confidence, of_classes)
+
+
+def _batched(images: Iterable[np.ndarray], count: int) -> Iterator[list[np.ndarray]]:
+    """Yield so many images at a time."""
+    images = iter(images)
+    while batch := list(islice(images, count)):
+        yield batch
+
+
+@lru_cache(1)
+def kept_predictor(path: Path, digest: str, bfloat16: bool) -> Predictor:
+    """Return a network as `Predictor` does, the last one without loading it again.
+
+    Args:
+        path: As for `Predictor`.
+        digest: The file's SHA-256: another content is another network.
+        bfloat16: As for `Predictor`.
+
+    Raises:
+        RunError: If the file's content is another here, as it may be on another machine; or as `Predictor` does.
+        BackendError: As `Predictor` does.
+    """
+    if sha256_of(path) != digest:
+        raise RunError(f"{path} is another file on this machine: let all machines see the same folder of runs.")
+    return Predictor(path, bfloat16)
 
 
 def _engine(path: Path, bfloat16: bool) -> Engine:

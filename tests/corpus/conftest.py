@@ -48,9 +48,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def loaded(trained: object) -> object:
     """The trained run, once TensorFlow has taken what memory it takes."""
-    from segmentation.inference.batch import _predictor
+    from segmentation.inference.model_file import sha256_of
+    from segmentation.inference.predictor import kept_predictor
 
-    _predictor(trained.run.model, False).scene(np.zeros((64, 64, 3), np.uint8))
+    kept_predictor(trained.run.model, sha256_of(trained.run.model), False).scene(np.zeros((64, 64, 3), np.uint8))
     return trained
 
 

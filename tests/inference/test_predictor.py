@@ -65,6 +65,12 @@ def test_many_patches_come_in_several_batches_and_in_order(predictor: Predictor)
     assert np.allclose(np.concatenate(batches), np.concatenate(alone), atol=1e-5)
 
 
+def test_no_batch_has_patches_of_two_scenes(predictor: Predictor) -> None:
+    images = np.stack([image_of(SIZE, SIZE)] * 10)
+    batches = list(predictor.batches(images, of_scenes=[BATCH + 1, 0, 2, 3]))
+    assert [len(batch) for batch in batches] == [BATCH, 1, 2, 3]
+
+
 def test_however_many_predict_no_more_is_computed_at_once_than_there_are_cores(path: Path) -> None:
     predictor = Predictor(path)
     lock, at_once, most = threading.Lock(), 0, 0

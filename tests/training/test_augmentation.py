@@ -161,7 +161,8 @@ def scenes() -> tuple[list[np.ndarray], Patches]:
     """Two scenes of different shapes, and their patches; a mask repeats its image's row."""
     images, tables = zip(scene_of(3, 4, "a"), scene_of(5, 2, "bb"), strict=True)
     patches = np.concatenate([cut(image, SIZE) for image in images])
-    return list(images), Patches(patches, patches[..., 0].copy(), pd.concat(tables, ignore_index=True))
+    table = pd.concat(tables, ignore_index=True)
+    return list(images), Patches(images=patches, masks=patches[..., 0].copy(), table=table)
 
 
 @pytest.mark.parametrize("window", [(0, 0, 0, 8), (3, 5, 11, 8), (11, 16, 24, 8), (13, 2, 3, 13), (21, 33, 8, 7)])
@@ -229,8 +230,8 @@ def test_image_and_mask_stay_in_register_when_zoomed() -> None:
     mask = np.zeros((size * 3, size * 3), np.uint8)
     mask[:, 90:] = 1
     image = np.repeat((mask * 200)[..., None], 3, axis=-1)
-    table = patch_table("a", "a tile", 3, 3)
-    windows, rng = Windows(Patches(cut(image, size), cut(mask, size), table), np.arange(9)), np.random.default_rng(0)
+    patches = Patches(images=cut(image, size), masks=cut(mask, size), table=patch_table("a", "a tile", 3, 3))
+    windows, rng = Windows(patches, np.arange(9)), np.random.default_rng(0)
     for _ in range(50):
         seen, labels = windows.draw(4, Configuration(patch_size=size, random_windows=True, zoom=0.4), rng)
         crossing = np.interp(100, seen[0, :, 0].astype(float), np.arange(size)) if labels.any() else None

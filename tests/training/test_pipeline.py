@@ -23,7 +23,7 @@ def patches() -> Patches:
     masks = np.random.default_rng(0).integers(0, 6, (14, SIZE, SIZE), dtype=np.uint8)
     masks[:, 0, 0] = np.arange(14)
     table = pd.DataFrame({"scene": "a", "row": np.arange(14) // 7, "column": np.arange(14) % 7})
-    return Patches(paint(masks), masks, table)
+    return Patches(images=paint(masks), masks=masks, table=table)
 
 
 def paint(masks: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import onnxruntime
 
 from segmentation.backend import load_backend
 from segmentation.errors import RunError
+from segmentation.inference.device import check_device, providers
 from segmentation.inference.engine import keras_forward
 from segmentation.inference.foreign.adapter import Layout
 from segmentation.inference.foreign.files import KERAS, check_kind, check_onnx_file, unusable
@@ -59,7 +60,7 @@ def open_model(file: Path) -> Opened:
 
     Raises:
         RunError: If it is none, needs code of its own, or takes anything but one batch of images.
-        BackendError: If a Keras file is to be opened, and Keras cannot be loaded.
+        BackendError: If a Keras file is to be opened, and Keras cannot be loaded; or as `device.providers` does.
     """
     check_kind(file)
     return _open_keras(file) if file.suffix.lower() == KERAS else _open_onnx(file)
@@ -81,10 +82,12 @@ def _open_onnx(file: Path) -> Opened:
     options.intra_op_num_threads = 1  # a batch is computed on each core
     options.log_severity_level = 4  # what is refused is said in one sentence
     options.add_session_config_entry("session.use_env_allocators", "1")
+    asked = providers()
     try:
-        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(file, options, providers=asked)
     except Exception as error:
         raise unusable(file, f"ONNX Runtime {onnxruntime.__version__} refuses it: {_reason(error)}") from error
+    check_device(session, asked)
     if len(session.get_inputs()) != 1:
         names = ", ".join(end.name for end in session.get_inputs()) or "nothing"
         raise unusable(file, f"it takes {names}, not one batch of images: export it with these alone")
