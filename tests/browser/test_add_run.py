@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from segmentation.data.scenes import Dataset
-from segmentation.runs.run import Run
-from tests.brightness import LIMITS, THREE, brightness, write_convolution, write_set
+from segmentation.runs.run import SHIPPED, Run
+from tests.brightness import LIMITS, THREE, brightness, write_convolution, write_onnx, write_set
 from tests.browser.driver import choose, wait_until_still
+from tests.conftest import COLORS
 
 pytestmark = pytest.mark.browser
 
@@ -124,6 +126,50 @@ def test_a_model_is_tried_corrected_added_and_compared(
     gain = runs["right"].patches["mean_iou"] - runs["wrong"].patches["mean_iou"]
     expect(page.get_by_test_id("stMetric").filter(has_text="right is better on")).to_contain_text(f"{(gain > 0).sum()}")
     expect(page.get_by_test_id("stMetric").filter(has_text="Mean gain")).to_contain_text(f"{gain.mean():+.3f}")
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_model_of_the_real_set_is_added_and_compared_with_the_best_that_is_shipped(
+    serve: Callable[..., str], open_page: Open, real_dataset: Dataset, tmp_path: Path
+) -> None:
+    weights = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
+    node = helper.make_node("Conv", ["x", "kernel"], ["y"])
+    model = write_onnx(tmp_path / "six.onnx", [node], {"kernel": weights[..., None, None]})
+    address = serve(
+        SEGMENTATION_DATA=str(real_dataset.root),
+        SEGMENTATION_RUNS=str(tmp_path / "runs"),
+        SEGMENTATION_ALLOWED=str(tmp_path),
+    )
+    page = open_page(f"{address}/?view=add-run")
+    name_run(page, "six", model)
+    choose(page, "Protocol", "patch")
+    choose(page, "Scale", "0–255")
+    choose(page, "Channel order", "RGB")
+    expect(page.get_by_text("Input: 0–255, RGB")).to_be_visible()
+    expect(page.get_by_alt_text(PICTURES)).to_have_count(5)
+    wait_until_still(page)
+    for image, _, predicted in shown(page).values():
+        logits = image.astype(np.float32) @ weights.T
+        second, first = np.sort(logits, axis=-1)[..., -2:].transpose(2, 0, 1)
+        sure = first - second > 1e-2
+        assert sure.mean() > 0.9
+        assert np.array_equal(predicted[sure], np.array(COLORS)[logits.argmax(-1)][sure])
+    add(page, "six")
+
+    six, best = Run(tmp_path / "runs" / "six").patches, Run(SHIPPED / "dubai-best").patches
+    page.get_by_role("link", name="Its worst patches").click()
+    expect(page.get_by_role("heading", name="Worst-case gallery")).to_be_visible()
+    main = page.locator("[data-testid=stMain]")
+    expect(main).to_contain_text("prediction of six")
+    scored = six[six["part"] == "test"].set_index("patch")["mean_iou"]
+    assert len(scored) == 349
+    expect(main).to_contain_text(f"{scored.min():.3f}")
+    page.get_by_role("radio", name="Two runs").or_(page.get_by_role("button", name="Two runs")).click()
+    choose(page, "Other run", "dubai-best")
+    gain = best[best["part"] == "test"].set_index("patch")["mean_iou"] - scored
+    better = page.get_by_test_id("stMetric").filter(has_text="dubai-best is better on")
+    expect(better).to_contain_text(f"{(gain > 0).sum()}")
+    expect(main.get_by_text(re.compile("dubai-best is better by .* of accuracy .*: real"))).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
