@@ -8,10 +8,11 @@ drawn instead: the scenes of one place are alike as well.
 Two runs are compared on the same draws, so that what both find hard cancels out.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,9 @@ DRAWS = 2000
 """Sets of scenes that are drawn."""
 
 CONFIDENCE = 0.95
+
+UNITS = ("scene", "tile")
+"""What may be drawn."""
 
 FEW = 10
 """With fewer scenes an interval is itself uncertain; with fewer tiles scenes are drawn."""
@@ -99,7 +103,7 @@ def interval(values: np.ndarray, groups: int, confidence: float = CONFIDENCE) ->
     exists = np.isfinite(values).mean(0) > 0.5
     known = np.where(exists, values, 0)
     ends = np.where(exists, np.nanquantile(known, (outside, 1 - outside), axis=0), np.nan)
-    return [Interval(float(low), float(high)) for low, high in ends.T]
+    return [Interval(float(low), float(high)) for low, high in ends.T.round(6)]
 
 
 def share_outside(groups: int, confidence: float) -> float:
@@ -117,6 +121,9 @@ def share_outside(groups: int, confidence: float) -> float:
     return normal.cdf(-t * (groups / freedom) ** 0.5)
 
 
+UNKNOWN = Interval(math.nan, math.nan)
+
+
 @dataclass(frozen=True)
 class Intervals:
     """The intervals of a run's scores, named as in `Metrics`.
@@ -132,6 +139,39 @@ class Intervals:
     units: int
     by_name: dict[str, Interval]
     iou: dict[str, Interval]
+
+    @classmethod
+    def from_dict(cls, content: Any) -> "Intervals | None":  # noqa: ANN401 (out of a file)
+        """Rebuild intervals from `to_dict`; None from anything else."""
+        try:
+            unit, units = content["unit"], content["units"]
+            by_name, iou = ({name: _read(ends) for name, ends in content[key].items()} for key in ("scores", "iou"))
+        except (TypeError, KeyError, ValueError, AttributeError):
+            return None
+        return cls(unit, units, by_name, iou) if unit in UNITS and type(units) is int and units > 1 else None
+
+    def to_dict(self) -> dict:
+        """Return the intervals ready for JSON: [low, high], or null for one that does not exist."""
+        by_name, iou = (
+            {name: None if math.isnan(between.low) else list(between) for name, between in intervals.items()}
+            for intervals in (self.by_name, self.iou)
+        )
+        return {"unit": self.unit, "units": self.units, "scores": by_name, "iou": iou}
+
+
+def _read(ends: Any) -> Interval:  # noqa: ANN401 (out of a file)
+    """Return an interval out of JSON.
+
+    Raises:
+        ValueError: If it is none.
+        TypeError: Likewise.
+    """
+    if ends is None:
+        return UNKNOWN
+    low, high = ends
+    if not 0 <= low <= high <= 1:
+        raise ValueError("Expected an interval of a score.")
+    return Interval(float(low), float(high))
 
 
 def score_functions(palette: Palette) -> dict[str, Score]:

@@ -1,5 +1,7 @@
 """Intervals equal a bootstrap of ten lines, hold the truth as often as they say, and tell what is real from chance."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from scipy import stats
 
 from segmentation import scores
 from segmentation.data.palette import DUBAI, Palette
-from segmentation.intervals import DRAWS, FEW, draw, find_gains, find_intervals, interval, share_outside
+from segmentation.intervals import DRAWS, FEW, Intervals, draw, find_gains, find_intervals, interval, share_outside
 from segmentation.runs.run import SHIPPED, Run
 
 THREE = Palette(("Bare", "Roof", "Tree"), ((0, 0, 0), (255, 0, 0), (0, 255, 0)))
@@ -114,6 +116,20 @@ def test_a_class_that_is_nowhere_has_no_interval_and_the_others_theirs() -> None
     found = find_intervals(table_of([f"scene {place}" for place in range(20)]), matrices, THREE)
     assert np.isnan(found.iou["Tree"]).all()
     assert found.iou["Roof"].low < scores.iou(matrices.sum(0))[1] < found.iou["Roof"].high
+
+
+def test_intervals_are_kept_and_whatever_else_a_file_holds_are_none() -> None:
+    matrices = scenes_of(np.random.default_rng(4), 20)
+    matrices[:, 2], matrices[:, :, 2] = 0, 0
+    found = find_intervals(table_of([f"scene {place}" for place in range(20)]), matrices, THREE)
+    content = json.loads(json.dumps(found.to_dict()))
+    assert content["iou"]["Tree"] is None
+    assert Intervals.from_dict(content).to_dict() == found.to_dict()
+    for broken in (
+        *(None, [], "scene", {}, content | {"unit": "patch"}, content | {"units": 1}, content | {"units": "9"}),
+        *(content | {"iou": {"Roof": ends}} for ends in ([0.1], [0.2, 0.1], [0, 2], ["a", "b"], 0.5, [None, None])),
+    ):
+        assert Intervals.from_dict(broken) is None, broken
 
 
 def test_a_run_with_one_in_a_hundred_patches_spoilt_is_really_worse() -> None:

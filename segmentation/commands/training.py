@@ -1,6 +1,7 @@
 """Commands that train, score and pass on networks."""
 
 import sys
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from segmentation.data.scenes import find_dataset
 from segmentation.errors import DONE, ConfigurationError, RunError, printable
 from segmentation.inference.export import Format
 from segmentation.inference.options import Inference
+from segmentation.intervals import FEW, Interval
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import METRICS, SHIPPED, Run, check_run_name, read_selection
 
@@ -189,11 +191,20 @@ def print_scores(name: str, metrics: Metrics) -> None:
     print(f"{name}, protocol {metrics.protocol}: {metrics.patches:,} {which}, {metrics.pixels:,} labelled pixels")
     for of, as_class in (metrics.mapping or {}).items():
         print(f"  {of} of the data set counts as {as_class or 'void'}")
-    for kind, value in metrics.scores():
-        print(f"  {kind.title:<30}{_score(value):<8}{kind.meaning}")
+    intervals = metrics.intervals
+    by_name, by_class = (intervals.by_name, intervals.iou) if intervals else ({}, {})
+    for name, kind, value in metrics.scores():
+        print(f"  {kind.title:<30}{_score(value, by_name.get(name))}{kind.meaning}")
     for class_name, value in metrics.iou.items():
-        print(f"  IoU {class_name:<26}{_score(value)}")
+        print(f"  IoU {class_name:<26}{_score(value, by_class.get(class_name))}".rstrip())
+    if intervals:
+        few = ": so few that they are uncertain themselves" if intervals.units < FEW else ""
+        drawn = f"{intervals.units:,} {intervals.unit}s drawn anew"
+        print(f"  Behind the scores are their 95 % intervals, from {drawn}{few}")
 
 
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def _score(value: float | None, interval: Interval | None) -> str:
+    """Show a score and its interval in columns."""
+    shown = "–" if value is None else f"{value:.4f}"
+    between = f"{interval.low:.3f}–{interval.high:.3f}" if interval and not isnan(interval.low) else ""
+    return f"{shown:<8}{between:<13}"

@@ -213,4 +213,4 @@ def _scored(
 ) -> tuple[Metrics, pd.DataFrame]:
     """Return the scores of the patches for which (patches,) bool is true, and the contents of patches.csv."""
     table = patch_rows(patches.table, (counted.brightness, counted.contrast), test, counted.scores, palette)
-    return summarize(counted.scores, test, palette, protocol), table
+    return summarize(table, counted.scores, test, palette, protocol), table

@@ -221,7 +221,7 @@ class Recording:
         rows = pd.concat([one.rows for one in recorded], ignore_index=True)
         notes = [*self._notes, *(note for one in recorded for note in one.notes)]
         metrics = replace(
-            summarize(scored, test, palette, self._protocol),
+            summarize(rows, scored, test, palette, self._protocol),
             findings=notes or None,
             dataset=DatasetRecord(
                 name=self._dataset.root.resolve().name,

@@ -15,6 +15,7 @@ from segmentation.data.palette import Palette
 from segmentation.data.protocols import PROTOCOLS
 from segmentation.data.stretch import Stretch
 from segmentation.errors import PaletteError
+from segmentation.intervals import Intervals
 from segmentation.runs.fields import Kind, Record, by_name, count, number, record, several, share, text
 
 LARGEST_JSON, DEEPEST_JSON = 8 << 20, 32
@@ -45,6 +46,13 @@ def _palette(value: Any) -> Palette:  # noqa: ANN401 (anything JSON can hold)
         return Palette.from_dict(value)
     except (PaletteError, TypeError, KeyError, AttributeError) as error:
         raise ValueError("Expected classes with names and colours.") from error
+
+
+def _intervals(value: object) -> Intervals:
+    intervals = Intervals.from_dict(value)
+    if intervals is None:
+        raise ValueError("Expected intervals of scores.")
+    return intervals
 
 
 def _stretch(value: object) -> Stretch:
@@ -165,6 +173,9 @@ class Metrics(Record):
         float | None, share("expected calibration error", "How far apart accuracy and confidence are, over 15 bins.")
     ] = None
     calibration: Annotated[Calibration | None, record(Calibration, "The bins that it comes from.")] = None
+    intervals: Annotated[
+        Intervals | None, Kind("How far the scores can be trusted.", _intervals, write=Intervals.to_dict)
+    ] = None
     mapping: Annotated[
         dict[str, str | None] | None,
         by_name(text("The run's class that a class of the data set counts as; none is void.", null=True)),
@@ -182,11 +193,11 @@ class Metrics(Record):
         if {len(self.confusion_matrix), *map(len, self.confusion_matrix)} != {len(self.iou)}:
             raise ValueError("Expected a row and a column of the confusion matrix for each class.")
 
-    def scores(self) -> Iterator[tuple[Kind, float | None]]:
-        """Yield each score with what it is, those of single classes left out."""
+    def scores(self) -> Iterator[tuple[str, Kind, float | None]]:
+        """Yield each score's name, what it is, and its value, those of single classes left out."""
         for name, kind in self.kinds.items():
             if kind.null:
-                yield kind, getattr(self, name)
+                yield name, kind, getattr(self, name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import pandas as pd
 from segmentation import scores
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.protocols import Protocol
+from segmentation.intervals import find_intervals
 from segmentation.runs.patch_table import confusion_columns, patch_table
 from segmentation.runs.records import Calibration, Metrics
 
@@ -106,11 +107,14 @@ def patch_rows(
     return patch_table(values, palette)
 
 
-def summarize(scored: PatchScores, test: np.ndarray, palette: Palette, protocol: Protocol) -> Metrics:
+def summarize(
+    patches: pd.DataFrame, scored: PatchScores, test: np.ndarray, palette: Palette, protocol: Protocol
+) -> Metrics:
     """Return the scores of the held-out patches, with the counts they come from.
 
     Args:
-        scored: What is counted of all patches.
+        patches: All patches, with their ``tile`` and ``scene``.
+        scored: What is counted of them.
         test: (patches,) bool, true where held out.
         palette: The classes.
         protocol: What holds them out.
@@ -133,6 +137,7 @@ def summarize(scored: PatchScores, test: np.ndarray, palette: Palette, protocol:
         confusion_matrix=matrix.tolist(),
         calibration_error=_number(scores.calibration_error(bins)),
         calibration=_calibration(bins),
+        intervals=find_intervals(patches[test], matrices, palette),
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from segmentation.commands.training import print_scores
 from segmentation.data.palette import DUBAI, Palette
 from segmentation.data.stretch import Stretch
+from segmentation.intervals import Intervals
 from segmentation.runs import records
 from segmentation.runs.fields import Kind, Record, share
 from segmentation.runs.run import CONFIG, METRICS, SHIPPED, STATUS, Run, find_runs
@@ -21,6 +22,7 @@ BLOCK = {"shape": [8, 8, 3], "layers": {"Conv2D": 2}}
 VALUES = (
     *(1, 0.5, "finished", "patch", [1], ["a"], [1, 2, 3], [[0, 0], [0, 0]], [BLOCK]),
     *({"Conv2D": 2}, {"keras": "3.15"}, {"Land": 0.5, "Road": None}, {"low": [0.5], "high": [9.5]}, DUBAI.to_dict()),
+    {"unit": "scene", "units": 12, "scores": {"accuracy": [0.4, 0.6]}, "iou": {"Land": [0.1, 0.2], "Road": None}},
 )
 """What a field can hold: of each the first that it takes."""
 
@@ -92,7 +94,7 @@ def wrong(hint: object) -> list[object]:
     no_objects = [None, 1, "ab", True, [], [1], math.nan]
     if issubclass(hint, Record):
         return [*no_objects, *([{}] if hint.required else [])]
-    assert hint in (Palette, Stretch), f"say what is not of the type {hint}"
+    assert hint in (Palette, Stretch, Intervals), f"say what is not of the type {hint}"
     return [*no_objects, {}, {"classes": [1]}, {"classes": 10**400}, {"low": [10**400], "high": [math.inf]}]
 
 
@@ -169,9 +171,9 @@ def test_what_shipped_runs_say_is_written_as_it_was(run: str, file: str) -> None
 
 def test_scores_are_those_fields_that_may_not_exist() -> None:
     metrics = records.Metrics.from_dict(sample(records.Metrics) | {"accuracy": None, "mean_iou": 0.25})
-    found = {kind.title: value for kind, value in metrics.scores()}
+    found = {kind.title: value for _, kind, value in metrics.scores()}
     assert (found["accuracy"], found["mean IoU"]) == (None, 0.25)
-    assert all(kind.title and kind.meaning.endswith(".") for kind, _ in metrics.scores())
+    assert all(kind.title and kind.meaning.endswith(".") for _, kind, _ in metrics.scores())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +189,7 @@ def test_a_further_score_takes_one_field(capsys: pytest.CaptureFixture[str]) -> 
     assert (found.dice, found.to_dict()) == (0.625, content)
     assert WithDice.from_dict(content | {"dice": 1.5}).dice is None
     print_scores("mine", found)
-    assert "  Dice                          0.6250  Twice the intersection" in capsys.readouterr().out
+    assert "  Dice                          0.6250               Twice the intersection" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("file", [METRICS, CONFIG, STATUS])

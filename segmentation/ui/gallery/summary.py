@@ -5,6 +5,7 @@ import streamlit as st
 
 from segmentation.data.protocols import DESCRIPTIONS
 from segmentation.data.scenes import Dataset
+from segmentation.intervals import UNKNOWN
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
@@ -62,7 +63,7 @@ def summary(evaluated: EvaluatedRun) -> None:
     if more.open:
         halves = more.grid(2, min_column_width=380, gap="medium")
         by_class = [np.nan if value is None else value for value in metrics.iou.values()]
-        of_classes = list(intervals.iou.values()) if intervals else None
+        of_classes = [intervals.iou.get(name, UNKNOWN) for name in metrics.iou] if intervals else None
         halves.plotly_chart(class_bars(by_class, display_palette(palette), "IoU", False, of_classes), key="class-iou")
         halves.plotly_chart(confusion_figure(np.array(metrics.confusion_matrix), palette), key="confusion")
     if metrics.calibration:

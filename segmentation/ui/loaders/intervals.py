@@ -9,7 +9,9 @@ Mark = tuple[str, int, int]
 
 def load_intervals(run: Run) -> Intervals | None:
     """Return the intervals of the scores of a run's held-out patches; None if it has none, or too few scenes."""
-    mark = _mark(run)
+    if run.metrics and run.metrics.intervals:
+        return run.metrics.intervals
+    mark = _mark(run)  # scored before intervals were kept
     return _intervals(run, mark) if mark else None
 
 
