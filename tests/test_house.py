@@ -107,6 +107,15 @@ def test_the_tables_of_results_say_what_was_measured(name: str) -> None:
         assert row_of(name, README) == told[:3]
 
 
+@pytest.mark.parametrize("name", [name for name in SHIPPED_RUNS if name.startswith("dubai")])
+def test_results_say_the_intervals_that_were_measured(name: str) -> None:
+    intervals = json.loads((SHIPPED / name / "metrics.json").read_text(encoding="utf-8"))["intervals"]
+    keys = ("accuracy", "mean_iou", "mean_iou_without_unlabeled")
+    told = ["{:.3f}–{:.3f}".format(*intervals["scores"][key]) for key in keys] + [str(intervals["units"])]
+    text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert row_of(name, text[text.index("| 95 % interval |") :]) == told
+
+
 def test_the_readme_shows_the_best_run() -> None:
     assert "| `dubai-best`" in README
 

@@ -19,7 +19,7 @@ from segmentation.ui.home.set_up import link_to_set_up
 from segmentation.ui.loaders.health import load_health
 from segmentation.ui.loaders.scenes import load_tile_table
 from segmentation.ui.shell.pages import GALLERY
-from segmentation.ui.shell.words import SCORED, code, plain, protocol_line, score
+from segmentation.ui.shell.words import INTERVAL, SCORED, between, code, plain, protocol_line, score
 
 STATE_ICONS = {
     "running": ":material/sync:",
@@ -102,9 +102,13 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
     with st.container(border=True):
         metrics = run.metrics
         figures = st.grid(4, min_column_width=88)
+        by_name = metrics.intervals.by_name if metrics and metrics.intervals else {}
         for name in ("accuracy", "jaccard", "mean_iou"):
-            kind = Metrics.kinds[name]
-            figures.metric(kind.heading, score(getattr(metrics, name, None)), help=f"{kind.meaning} {SCORED}")
+            kind, spread = Metrics.kinds[name], between(by_name.get(name))
+            meaning = f"{kind.meaning} {SCORED}" + (f" {INTERVAL}" if spread else "")
+            figures.metric(
+                kind.heading, score(getattr(metrics, name, None)), spread, "off", delta_arrow="off", help=meaning
+            )
         figures.metric("Epochs", len(run.history.table) if run.history else "–")
         status = run.status
         reason = f": {plain(status.reason)}" if status.reason else ""
