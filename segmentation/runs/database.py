@@ -34,6 +34,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (run, tag)
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE run_speed (
+            run TEXT NOT NULL,
+            machine TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            PRIMARY KEY (run, machine)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )
 """What makes each version of the file out of the one before, from an empty one on; ``user_version`` counts them.
 

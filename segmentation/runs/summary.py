@@ -10,13 +10,13 @@ from segmentation.runs.run import FOREIGN, PATCHES, Run
 HIGHER = ("mean_iou", "mean_iou_without_unlabeled", "accuracy", "jaccard")
 """The columns in which more is better; they are fields of `Metrics`."""
 
-LOWER = ("parameters", "model_bytes")
-"""The columns in which less is better."""
+LOWER = ("parameters", "model_bytes", "seconds")
+"""The columns in which less is better; the seconds a megapixel are added where they were measured."""
 
 TYPES = {
     **dict.fromkeys(("run", "dataset", "fingerprint", "protocol", "group", "created"), "str"),
     **dict.fromkeys(HIGHER, "float64"),
-    **dict.fromkeys((*LOWER, "epochs"), "Int64"),
+    **dict.fromkeys(("parameters", "model_bytes", "epochs"), "Int64"),
 }
 """Columns whose type their values alone do not tell, where none is known."""
 
@@ -109,10 +109,10 @@ def best_values(table: pd.DataFrame) -> pd.DataFrame:
         table: As `summary_table` returns it, or some of its rows.
 
     Returns:
-        The columns of `HIGHER` and `LOWER` as booleans, in the table's order.
+        The columns of `HIGHER` and `LOWER` that it has as booleans, in its order.
     """
     groups = table["group"].astype(object)
-    best = pd.DataFrame(False, index=table.index, columns=[*HIGHER, *LOWER])
+    best = pd.DataFrame(False, index=table.index, columns=[name for name in (*HIGHER, *LOWER) if name in table])
     for _, rows in table.groupby(groups, sort=False):
         for column in best:
             values = rows[column].astype("float64").round(6)

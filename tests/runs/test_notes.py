@@ -15,6 +15,7 @@ from segmentation.runs import database
 from segmentation.runs.database import DATABASE, MIGRATIONS
 from segmentation.runs.notes import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS, RunNote, change_note, read_notes
 from segmentation.runs.run import check_run_name
+from segmentation.runs.speeds import keep_speed, read_speeds
 
 SAID = RunNote("too bright; ask \"Ada\" 'O'Neil'", ("baseline", "größer"))
 
@@ -224,3 +225,12 @@ def test_values_of_other_types_and_broken_text_are_read_as_text(tmp_path: Path) 
     assert set(notes) == {"caf\N{REPLACEMENT CHARACTER}", "b"}
     assert notes["b"].tags == ("3.5",)
     assert all(isinstance(note.note, str) and isinstance(note.hidden, bool) for note in notes.values())
+
+
+def test_speeds_are_those_of_this_machine_and_the_last_that_was_measured(file: Path) -> None:
+    keep_speed(file.parent, "mine", 1.5)
+    keep_speed(file.parent, "mine", 0.5)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO run_speed VALUES ('theirs', 'another machine', 0.1)")
+    assert read_speeds(file.parent) == {"mine": 0.5}
+    assert read_speeds(file.parent / "nowhere") == {}

@@ -14,6 +14,7 @@ from segmentation.data.scenes import Dataset
 from segmentation.runs.database import DATABASE
 from segmentation.runs.notes import RunNote, change_note, read_notes
 from segmentation.runs.run import SHIPPED
+from segmentation.runs.speeds import read_speeds
 from segmentation.ui.session import KEY
 
 Open = Callable[..., AppTest]
@@ -105,6 +106,23 @@ def test_a_run_that_is_hidden_leaves_the_table_and_no_other_gets_its_edits(open_
     assert names(at) == [name for name in NAMES if name != "dubai-lite0"]
     assert set(at.data_editor[0].value["note"]) == {""}
     assert read_notes(tmp_path) == {"dubai-lite0": RunNote("old", hidden=True)}
+
+
+def test_the_speed_of_the_runs_that_are_ticked_is_measured_and_kept(open_runs: Open, tmp_path: Path) -> None:
+    at = open_runs()
+    button = next(button for button in at.button if button.label == "Measure the speed")
+    assert button.disabled
+    edit(at, "demo-unet", ticked=True)
+    button = next(button for button in at.button if button.label == "Measure the speed")
+    button.click().run(timeout=120)
+    assert (list(at.exception), list(at.error)) == ([], [])
+    (kept,) = read_speeds(tmp_path).items()
+    assert kept[0] == "demo-unet"
+    assert kept[1] > 0
+    for again in (at, open_runs()):
+        shown = again.data_editor[0].value.set_index("run")["seconds"]
+        assert shown["demo-unet"] == kept[1]
+        assert shown.notna().sum() == 1
 
 
 def test_what_somebody_else_says_meanwhile_is_not_written_over(open_runs: Open, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ ORDERS = {
     "Name": ["run"],
     "Parameters": ["parameters"],
     "Size of the model": ["model_bytes"],
+    "Time a megapixel": ["seconds"],
     "Epochs": ["epochs"],
     "Date": ["created"],
 }

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -11,10 +14,13 @@ from segmentation.errors import printable
 from segmentation.runs.database import DATABASE
 from segmentation.runs.notes import LONGEST_NOTE, RunNote, change_note, read_notes
 from segmentation.runs.records import Metrics
+from segmentation.runs.run import Run
+from segmentation.runs.speeds import keep_speed, read_speeds
 from segmentation.runs.summary import HIGHER, best_values, summary_table
 from segmentation.tables import to_safe_csv
 from segmentation.ui.address import link
 from segmentation.ui.home.run_filters import choose_order, choose_rows
+from segmentation.ui.loaders.predictions import measure_speed
 from segmentation.ui.loaders.runs import load_summary
 from segmentation.ui.session import session
 from segmentation.ui.shell.access import readable
@@ -43,6 +49,7 @@ HEADINGS = {
     **{name: Metrics.kinds[name].heading.replace("Mean IoU without", "mIoU w/o") for name in HIGHER},
     "parameters": "Parameters",
     "model_bytes": "Model, MB",
+    "seconds": "s / megapixel",
     "epochs": "Epochs",
     "created": "Date",
 }
@@ -51,6 +58,7 @@ FORMATS: Mapping[str, Callable[..., str]] = {
     **dict.fromkeys(HIGHER, "{:.3f}".format),
     "parameters": "{:,}".format,
     "model_bytes": lambda size: f"{size / 1e6:,.1f}",
+    "seconds": "{:,.2f}".format,
     "epochs": "{:,}".format,
     "created": "{:%Y-%m-%d}".format,
 }
@@ -71,12 +79,14 @@ def runs_view() -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Runs", anchor=False)
         st.page_link(HOME, label="Back", icon=":material/arrow_back:", query_params=link({}), width="content")
-    notes = _read()
+    notes, speeds = _read()
     runs = {run.name: run for run in reversed(known_runs())}  # of two of one name this machine's
     table = summary_table(map(load_summary, runs.values()))
     if table.empty:
         return
-    table = _with_notes(table, notes or {})
+    table = _with_notes(table, notes or {}).assign(
+        seconds=[speeds.get(printable(name), np.nan) for name in table["run"]]
+    )
     rows = choose_order(choose_rows(table, notes is not None))
     hidden = int(table[HIDDEN].sum())
     st.markdown(f"**{len(rows):,}** of {len(table):,} runs" + (f" · {hidden:,} hidden" if hidden else ""))
@@ -86,17 +96,22 @@ def runs_view() -> None:
     _edit(rows, notes)
     _say_best(rows)
     _offer_ways(table, rows)
+    if notes is not None:
+        _offer_to_measure(runs)
 
 
-def _read() -> dict[str, RunNote] | None:
-    """Return what is said about runs; if that cannot be read, after a sentence, what was when it could, or None."""
+def _read() -> tuple[dict[str, RunNote] | None, dict[str, float]]:
+    """Return what is said about runs, and how long their models take.
+
+    If that cannot be read, after a sentence, what was said when it could, or None.
+    """
     with show_errors():
         check_allowed(runs_folder() / DATABASE, readable())
-        return read_notes(runs_folder())
+        return read_notes(runs_folder()), read_speeds(runs_folder())
     before = session().runs_shown[1]
     if before is None:
         st.caption("The table is shown without notes, tags and hidden runs.")
-    return before
+    return before, {}
 
 
 def _with_notes(table: pd.DataFrame, notes: Mapping[str, RunNote]) -> pd.DataFrame:
@@ -183,6 +198,9 @@ def _columns(table: pd.DataFrame) -> dict:
         HIDDEN: column.CheckboxColumn("Hide", width=75, help="Leave it out of this table."),
         "parameters": column.NumberColumn(HEADINGS["parameters"], width=95, help="Weights of its network."),
         "model_bytes": column.NumberColumn(HEADINGS["model_bytes"], width=90, help="Size of its model's file."),
+        "seconds": column.NumberColumn(
+            HEADINGS["seconds"], width=110, help="How long its model takes on this machine, once it was measured."
+        ),
         "epochs": column.NumberColumn(HEADINGS["epochs"], width=70, help="Lines of its log."),
         "created": column.DateColumn(HEADINGS["created"], width=95, help="When it began, UTC."),
     }
@@ -195,7 +213,7 @@ def _say_best(rows: pd.DataFrame) -> None:
     among = "Only runs of the same classes, scored on the same patches of the same data, are compared"
     if count:
         several = f": there are {count} such groups in sight, each with its own best" if count > 1 else ""
-        st.caption(f"{BEST} The best value, or the smallest model. {among}{several}.")
+        st.caption(f"{BEST} The best value, or the smallest or fastest model. {among}{several}.")
     else:
         st.caption(f"No value is marked as the best. {among}, and here each stands alone.")
 
@@ -236,6 +254,25 @@ def _offer_ways(table: pd.DataFrame, rows: pd.DataFrame) -> None:
         )
     if names:
         st.caption(f"To compare: {plain(', '.join(names))}.")
+
+
+def _offer_to_measure(runs: Mapping[str, Run]) -> None:
+    """Offer to measure how long the models of the runs that are ticked take."""
+    chosen = {name: runs[name].model for name in session().runs_ticked if name in runs and runs[name].model}
+    if not st.button(
+        "Measure the speed",
+        icon=":material/timer:",
+        disabled=not chosen,
+        help="Each model that is ticked predicts a picture of a megapixel four times on this machine.",
+    ):
+        return
+    measured = 0
+    for name, model in chosen.items():
+        with show_errors():
+            keep_speed(runs_folder(), name, measure_speed(cast("Path", model)))
+            measured += 1
+    if measured == len(chosen):  # else what is wrong is said here
+        st.rerun()
 
 
 def _plain_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PREDICTION = 48 * MEGABYTE
 """What a prediction takes at most of the memory for them: that of a scene of 2.9 megapixels and six classes."""
 
+TIMES = 3
+"""How often a model predicts to be measured."""
+
 
 @remembered(4, key=lambda path, modified_ns, bfloat16: (path, modified_ns, bfloat16))
 def _predictor(path: Path, modified_ns: int, bfloat16: bool) -> "Predictor":
@@ -47,6 +50,26 @@ def load_predictor(path: Path, bfloat16: bool = False) -> "Predictor":
     """
     with st.spinner("Loading the model …"):
         return _predictor(path, path.stat().st_mtime_ns, bfloat16)
+
+
+def measure_speed(path: Path) -> float:
+    """Return how many seconds the model at `path` takes for a megapixel: the best of `TIMES`, once it is warm.
+
+    Raises:
+        RunError: If the model cannot be loaded.
+        BackendError: If what computes it cannot be loaded.
+        BusyError: If too many predictions are under way.
+    """
+    predictor = load_predictor(path)
+    image = np.random.default_rng(0).integers(0, 256, (1000, 1000, predictor.bands), np.uint8)
+    seconds = []
+    with taking_turns(f"Measuring {path.parent.name}, predictions …") as progress:
+        for done in range(TIMES + 1):
+            begun = time.monotonic()
+            predictor.scene(image)
+            seconds.append(time.monotonic() - begun)
+            progress(done + 1, TIMES + 1)
+    return min(seconds[1:])
 
 
 def prepare_predictor(path: Path) -> None:
