@@ -116,6 +116,37 @@ def mean_iou(matrix: np.ndarray, without: int | None = None) -> np.ndarray:
     return _divide(np.nansum(scores, -1), counted)
 
 
+def precision(matrix: np.ndarray) -> np.ndarray:
+    """Return how much of what is predicted as each class is right: (…, classes) float64, NaN where none is."""
+    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2))
+
+
+def recall(matrix: np.ndarray) -> np.ndarray:
+    """Return how much of each true class is found: (…, classes) float64, NaN where there is none."""
+    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
+
+
+def f1(matrix: np.ndarray) -> np.ndarray:
+    """Return the harmonic mean of `precision` and `recall`, Dice's coefficient: (…, classes) float64, NaN as `iou`."""
+    return _divide(2 * np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2) + matrix.sum(-1))
+
+
+def frequency_weighted_iou(matrix: np.ndarray) -> np.ndarray:
+    """Return the mean of IoU over the true classes, by their shares of the pixels: (…) float64 (Long et al., 2015)."""
+    true = matrix.sum(-1)
+    return _divide(np.nansum(true * iou(matrix), axis=-1), true.sum(-1))
+
+
+def kappa(matrix: np.ndarray) -> np.ndarray:
+    """Return by how much accuracy exceeds that of chance, as a share of what it could (Cohen, 1960): (…) float64.
+
+    Chance predicts each class as often as the model does, wherever. It may be below zero.
+    """
+    total = matrix.sum((-2, -1))
+    by_chance = _divide((matrix.sum(-1).astype(float) * matrix.sum(-2)).sum(-1), total.astype(float) * total)
+    return _divide(accuracy(matrix) - by_chance, 1 - by_chance)
+
+
 def _divide(above: ArrayLike, below: ArrayLike) -> np.ndarray:
     above, below = np.asarray(above, float), np.asarray(below, float)
     return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, np.nan), where=below > 0)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from sklearn.metrics import cohen_kappa_score, f1_score, jaccard_score, precision_score, recall_score
 
 from segmentation import scores
 from segmentation.data.palette import VOID
@@ -17,10 +18,15 @@ from segmentation.scores import (
     calibration,
     calibration_error,
     confusion_matrices,
+    f1,
+    frequency_weighted_iou,
     iou,
     jaccard,
+    kappa,
     mean_iou,
     near_edges,
+    precision,
+    recall,
     soft_overlap,
     sureness_when_wrong,
 )
@@ -343,3 +349,30 @@ def test_a_picture_is_counted_in_strips_as_it_is_in_one(monkeypatch: pytest.Monk
     assert np.array_equal(whole, scores.confusion_matrices(truth[None], predicted[None], 3)[0])
     near = np.where(scores.near_edges(truth, 2), truth, VOID)
     assert np.array_equal(at_edges, scores.confusion_matrices(near[None], predicted[None], 3)[0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_further_scores_are_those_of_scikit_learn(seed: int) -> None:
+    truth, predicted = pictures(seed)
+    matrix = np.array(counted(truth, predicted))
+    labelled = truth != VOID
+    y, guess = truth[labelled], predicted[labelled]
+    for ours, theirs in ((precision, precision_score), (recall, recall_score), (f1, f1_score)):
+        np.testing.assert_allclose(ours(matrix), theirs(y, guess, average=None, labels=range(CLASSES)))
+    assert kappa(matrix) == pytest.approx(cohen_kappa_score(y, guess))
+    weighted = jaccard_score(y, guess, average="weighted", labels=range(CLASSES))
+    assert frequency_weighted_iou(matrix) == pytest.approx(weighted)
+
+
+def test_further_scores_of_a_stack_are_those_of_each_and_what_is_nowhere_has_none() -> None:
+    rng = np.random.default_rng(5)
+    stack = rng.integers(0, 9, (3, 4, 4))
+    stack[1, :, 2], stack[1, 2] = 0, 0
+    stack[2] = 0
+    for score in (precision, recall, f1, frequency_weighted_iou, kappa):
+        np.testing.assert_equal(score(stack), np.stack([score(matrix) for matrix in stack]))
+    assert np.isnan([precision(stack)[1, 2], recall(stack)[1, 2], f1(stack)[1, 2], kappa(stack)[2]]).all()
+    assert np.isfinite([frequency_weighted_iou(stack)[1], kappa(stack)[1]]).all()
+    assert np.isnan(kappa(np.array([[7, 0], [0, 0]])))  # chance alone is right everywhere
+    assert kappa(np.array([[0, 5], [5, 0]])) == -1
+    assert kappa(np.full((2, 2), 1 << 40)) == 0  # beyond what integers of 64 bits hold when multiplied

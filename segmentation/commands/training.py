@@ -5,8 +5,10 @@ from math import isnan
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 
+from segmentation import scores
 from segmentation.backend import load_backend
 from segmentation.commands.common import RUNS, find_run, progress_bar, remark
 from segmentation.commands.datasets import dataset_at, dataset_folder
@@ -195,8 +197,11 @@ def print_scores(name: str, metrics: Metrics) -> None:
     by_name, by_class = (intervals.by_name, intervals.iou) if intervals else ({}, {})
     for name, kind, value in metrics.scores():
         print(f"  {kind.title:<30}{_score(value, by_name.get(name))}{kind.meaning}")
-    for class_name, value in metrics.iou.items():
-        print(f"  IoU {class_name:<26}{_score(value, by_class.get(class_name))}".rstrip())
+    matrix = np.array(metrics.confusion_matrix)
+    further = zip(scores.precision(matrix), scores.recall(matrix), scores.f1(matrix), strict=True)
+    for (class_name, value), of_class in zip(metrics.iou.items(), further, strict=True):
+        more = "precision {:.4f}  recall {:.4f}  F1 {:.4f}".format(*of_class).replace("nan", "–     ")
+        print(f"  IoU {class_name:<26}{_score(value, by_class.get(class_name))}{more}".rstrip())
     if intervals:
         few = ": so few that they are uncertain themselves" if intervals.units < FEW else ""
         drawn = f"{intervals.units:,} {intervals.unit}s drawn anew"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -41,6 +42,20 @@ def test_each_score_has_its_interval_below_it(gallery: Callable[..., AppTest]) -
         assert shown[label] == "{:.3f} – {:.3f}".format(*by_name[name])
     assert not shown["Jaccard"]
     assert any("from 8 scenes drawn anew: so few that it is uncertain itself" in text.value for text in at.caption)
+
+
+def test_each_class_has_a_row_of_scores(gallery: Callable[..., AppTest]) -> None:
+    at = gallery(run="dubai-best", matrix="true")
+    matrix = np.array(Run(SHIPPED / "dubai-best").metrics.confusion_matrix)
+    table = next(frame.value for frame in at.dataframe if "Precision" in frame.value).set_index("Class")
+    for row, name in enumerate(DUBAI.names):
+        hit, true, predicted = matrix[row, row], matrix[row].sum(), matrix[:, row].sum()
+        expected = [hit / (true + predicted - hit), hit / predicted, hit / true, 2 * hit / (true + predicted)]
+        np.testing.assert_allclose(table.loc[name, ["IoU", "Precision", "Recall", "F1"]].astype(float), expected)
+        assert table.loc[name, ["True pixels", "Predicted pixels"]].tolist() == [true, predicted]
+    by_chance = (matrix.sum(0) / matrix.sum() * (matrix.sum(1) / matrix.sum())).sum()
+    kappa = (np.trace(matrix) / matrix.sum() - by_chance) / (1 - by_chance)
+    assert any(f"Cohen's kappa **{kappa:.3f}**" in caption.value for caption in at.caption)
 
 
 def test_a_second_run_is_called_better_where_that_is_shown_and_not_elsewhere(gallery: Callable[..., AppTest]) -> None:

@@ -1,11 +1,14 @@
 """Whether there is anything to rank, and the run's scores in one line."""
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
+from segmentation import scores
+from segmentation.data.palette import Palette
 from segmentation.data.protocols import DESCRIPTIONS
 from segmentation.data.scenes import Dataset
-from segmentation.intervals import UNKNOWN
+from segmentation.intervals import UNKNOWN, Intervals
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
@@ -15,6 +18,16 @@ from segmentation.ui.loaders.intervals import load_intervals
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.run import say_other_files
 from segmentation.ui.shell.words import INTERVAL, SCORED, between, drawn_line, plain, protocol_line, score
+
+BY_CLASS = {
+    "IoU": "Pixels that are of the class and predicted as it, among those that are either.",
+    "Precision": "How much of what is predicted as the class is right.",
+    "Recall": "How much of the class is found.",
+    "F1": "The harmonic mean of precision and recall: Dice's coefficient.",
+    "True pixels": "Pixels of the class in the masks.",
+    "Predicted pixels": "Pixels predicted as the class, where masks hold one.",
+}
+"""The table's columns of numbers, and what they are."""
 
 
 def check_evaluated(dataset: Dataset | None, run: Run | None) -> EvaluatedRun | None:
@@ -65,7 +78,24 @@ def summary(evaluated: EvaluatedRun) -> None:
         by_class = [np.nan if value is None else value for value in metrics.iou.values()]
         of_classes = [intervals.iou.get(name, UNKNOWN) for name in metrics.iou] if intervals else None
         halves.plotly_chart(class_bars(by_class, display_palette(palette), "IoU", False, of_classes), key="class-iou")
-        halves.plotly_chart(confusion_figure(np.array(metrics.confusion_matrix), palette), key="confusion")
+        matrix = np.array(metrics.confusion_matrix)
+        halves.plotly_chart(confusion_figure(matrix, palette), key="confusion")
+        more.dataframe(
+            _by_class(matrix, palette, intervals),
+            hide_index=True,
+            key="class-scores",
+            column_config={
+                name: st.column_config.NumberColumn(
+                    name, help=text, format="localized" if name.endswith("pixels") else "%.3f"
+                )
+                for name, text in BY_CLASS.items()
+            },
+        )
+        more.caption(
+            f"Frequency-weighted IoU **{score(float(scores.frequency_weighted_iou(matrix)))}**: the classes' mean, by "
+            f"their shares of the true pixels · Cohen's kappa **{score(float(scores.kappa(matrix)))}**: by how much "
+            "accuracy exceeds that of chance, as a share of what it could"
+        )
     if metrics.calibration:
         more = st.expander(
             "Can its confidence be trusted?", key="trust", bind="query-params", icon=":material/verified:"
@@ -77,6 +107,16 @@ def summary(evaluated: EvaluatedRun) -> None:
                 "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
                 "model is overconfident."
             )
+
+
+def _by_class(matrix: np.ndarray, palette: Palette, intervals: Intervals | None) -> pd.DataFrame:
+    """Return a row for each class with its scores; NaN where one does not exist."""
+    columns = {"IoU": scores.iou, "Precision": scores.precision, "Recall": scores.recall, "F1": scores.f1}
+    table = pd.DataFrame({name: of(matrix) for name, of in columns.items()})
+    table.insert(0, "Class", palette.names)
+    spread = [between(intervals.iou.get(name)) if intervals else None for name in palette.names]
+    table.insert(2, "95 % interval of IoU", spread)
+    return table.assign(**{"True pixels": matrix.sum(-1), "Predicted pixels": matrix.sum(0)})
 
 
 def _show_findings(metrics: Metrics) -> None:
