@@ -193,7 +193,7 @@ def test_every_picture_of_two_runs(visit: Callable, metric: Metric) -> None:
         f"show={name}" for name in ("Image", "Ground+truth", "Prediction", "Errors", "Confidence", "Entropy")
     )
     page = visit(f"/Prediction_explorer?scene=tile-1%2Fimage_part_001&patch=r01c02&with=dubai-unet&tta=true&{shown}")
-    expect(page.locator(".viewer[data-state=shown] canvas")).to_have_count(8)
+    expect(page.locator(".viewer[data-state=shown] canvas")).to_have_count(9)  # errors and prediction of each
     assert metric(page, "Labelled pixels") == "25,600"
 
 
