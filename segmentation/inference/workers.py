@@ -73,35 +73,56 @@ def compute_on(address: str, compute: Callable[[Item], Result], items: Mapping[s
             versions than this machine.
         SegmentationError: What `compute` raises of this kind.
     """
+    with _connect(address) as client:
+        from distributed import KilledWorker
+
+        blamed = []
+        try:
+            for name, future in _each_done(address, client, compute, items):
+                if isinstance(future.exception(), KilledWorker):
+                    blamed.append(name)
+                else:
+                    yield _outcome(name, future)
+            # What only waited at a worker that died is blamed for it, too. Alone, each shows whether it was that.
+            for name in blamed:
+                for _, future in _each_done(address, client, compute, {name: items[name]}):
+                    yield _outcome(name, future)
+        except (CancelledError, OSError) as error:
+            raise BackendError(
+                f"The Dask scheduler at {address} answers no more: start it and its workers again, and repeat this."
+            ) from error
+
+
+def _each_done(
+    address: str, client: "Client", compute: Callable[[Item], Result], items: Mapping[str, Item]
+) -> "Iterator[tuple[str, Future]]":
+    """Hand pieces of work to the workers, some ahead, and yield the name and the future of each as it is done.
+
+    Raises:
+        BackendError: If there are no workers for long.
+    """
+    import cloudpickle  # as Dask does
 
     def unpack(packed: bytes) -> object:
         """Compute on a worker. A closure travels by value: the scheduler, which reads it, may lack the package."""
         function, *arguments = pickle.loads(packed)  # noqa: S301 (ours)
         return function(*arguments)
 
-    with _connect(address) as client:
-        import cloudpickle  # as Dask does
-
-        waiting, lonely = iter(items.items()), 0
-        under_way: dict[Future, str] = {}
-        try:
-            while True:
-                room = AHEAD * max(1, sum(client.nthreads().values())) - len(under_way)
-                for name, item in islice(waiting, max(0, room)):
-                    packed = cloudpickle.dumps((_compute, versions(), compute, item))
-                    under_way[client.submit(unpack, packed, pure=False)] = name
-                if not under_way:
-                    return
-                done = _first_done(list(under_way))
-                lonely = 0 if done or client.nthreads() else lonely + 1
-                if lonely > LOOKS:
-                    raise _no_workers(address, client, under_way)
-                for future in done:
-                    yield _outcome(under_way.pop(future), future)
-        except (CancelledError, OSError) as error:
-            raise BackendError(
-                f"The Dask scheduler at {address} answers no more: start it and its workers again, and repeat this."
-            ) from error
+    waiting, lonely = iter(items.items()), 0
+    under_way: dict[Future, str] = {}
+    while True:
+        room = AHEAD * max(1, sum(client.nthreads().values())) - len(under_way)
+        for name, item in islice(waiting, max(0, room)):
+            packed = cloudpickle.dumps((_compute, versions(), compute, item))
+            under_way[client.submit(unpack, packed, pure=False)] = name
+        if not under_way:
+            return
+        done = _first_done(list(under_way))
+        lonely = 0 if done or client.nthreads() else lonely + 1
+        if lonely > LOOKS:
+            raise _no_workers(address, client, under_way)
+        for future in done:
+            yield under_way.pop(future), future
 
 
 def _connect(address: str) -> "Client":
