@@ -5,7 +5,7 @@ import hashlib
 import logging
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -143,7 +143,8 @@ def _connect(address: str) -> "Client":
             await comm.close()
 
     try:
-        asyncio.run(knock())
+        with ThreadPoolExecutor(1) as pool:  # in a notebook this thread has a loop that runs already
+            pool.submit(asyncio.run, knock()).result()
         return Client(address, timeout=ANSWER)
     except Exception as error:  # of many kinds, by what is odd about the address
         raise BackendError(

@@ -1,5 +1,6 @@
 """Work on the workers of a Dask cluster: who cannot be had is said, and who dies costs nothing."""
 
+import asyncio
 import http.server
 import os
 import shutil
@@ -76,6 +77,15 @@ def test_the_piece_over_which_the_last_worker_died_is_named(start: Start, monkey
     ):
         list(compute_on(cluster.scheduler_address, compute, {"tile-1/a": signal.SIGKILL}))
     assert worker.wait() == -signal.SIGKILL
+
+
+def test_a_notebook_may_compute_whose_loop_runs(start: Start) -> None:
+    address = start(1).scheduler_address
+
+    async def cell() -> list[Outcome]:
+        return list(compute_on(address, abs, {"a": -1}))
+
+    assert asyncio.run(cell()) == [Outcome("a", 1)]
 
 
 def test_a_cluster_without_workers_is_refused(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
