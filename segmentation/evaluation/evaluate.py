@@ -42,8 +42,7 @@ def evaluate_run(
         dataset: The scenes; its classes are matched with the run's by name.
         protocol: What is held out; by default what the run was trained with.
         held_out_tile: The tile to hold out under the tile protocol.
-        save: Write metrics.json and patches.csv into the run folder, if it was trained on these data. Otherwise only
-            held-out patches are predicted.
+        save: Write metrics.json and patches.csv into the run folder; otherwise only held-out patches are predicted.
         inference: How to predict; patches do not overlap, whatever it says.
         progress: Called with (done, total) while patches are read and predicted.
         tell: Called with a sentence for what of the data set is left out.
@@ -71,17 +70,12 @@ def evaluate_run(
     predictor = Predictor(model, inference.bfloat16)
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
-    patches = _read(work, read, progress, scheduler)
+    patches = _read(work, read, progress, scheduler, tell)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
-    for remark in patches.remarks(read, protocol):
-        tell(remark)
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
     if not (save or test.all()):  # a copy of everything may be larger than memory
         patches, test = patches.only(test), test[test]
-    if isinstance(patches, Patches):
-        counted = count(predictor, patches, len(run.palette), inference.tta, progress)
-    else:
-        counted = count_on(scheduler or "", work, read, patches, progress)
+    counted = _count(predictor, work, read, patches, progress, scheduler)
     metrics, table = _scored(counted, patches, test, run.palette, protocol)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
@@ -89,11 +83,31 @@ def evaluate_run(
     return metrics, table
 
 
-def _read(work: SceneWork, dataset: Dataset, progress: Progress | None, scheduler: str | None) -> PatchList:
+def _read(
+    work: SceneWork, dataset: Dataset, progress: Progress | None, scheduler: str | None, tell: Callable[[str], None]
+) -> PatchList:
     """Return the patches of a data set: with their pixels, unless the workers of a Dask scheduler read them."""
     if scheduler is not None:
-        return survey_on(scheduler, work, dataset, progress)
-    return load_patches(dataset, work.size, progress, work.protocol, work.stretch)
+        patches = survey_on(scheduler, work, dataset, progress)
+    else:
+        patches = load_patches(dataset, work.size, progress, work.protocol, work.stretch)
+    for remark in patches.remarks(dataset, work.protocol):
+        tell(remark)
+    return patches
+
+
+def _count(
+    predictor: Predictor,
+    work: SceneWork,
+    dataset: Dataset,
+    patches: PatchList,
+    progress: Progress | None,
+    scheduler: str | None,
+) -> Counted:
+    """Predict and count patches: here those whose pixels are here, others by the workers of a Dask scheduler."""
+    if isinstance(patches, Patches):
+        return count(predictor, patches, len(work.palette), work.inference.tta, progress)
+    return count_on(scheduler or "", work, dataset, patches, progress)
 
 
 def _write(run: Run, metrics: Metrics, table: pd.DataFrame, save: bool, save_as: Path | None) -> None:
