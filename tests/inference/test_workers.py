@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def test_a_notebook_may_compute_whose_loop_runs(start: Start) -> None:
     async def cell() -> list[Outcome]:
         return list(compute_on(address, abs, {"a": -1}))
 
-    assert asyncio.run(cell()) == [Outcome("a", 1)]
+    with ThreadPoolExecutor(1) as pool:  # the tests' own thread may have a loop already
+        assert pool.submit(asyncio.run, cell()).result() == [Outcome("a", 1)]
 
 
 def test_a_cluster_without_workers_is_refused(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
