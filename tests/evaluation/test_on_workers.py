@@ -92,7 +92,10 @@ def test_workers_that_do_not_see_the_data_are_refused(trained: tuple, many: Data
 def test_the_command_scores_from_a_relative_path_and_stops_at_ctrl_c(
     trained: tuple, many: Dataset, cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-m", "segmentation", "evaluate", "--run", trained.run.folder, "--data", many.root.name]
+    # Where the tests run in the background Ctrl-C is ignored, and so it would be in what they start.
+    heeding = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    heeding += "runpy.run_module('segmentation', run_name='__main__', alter_sys=True)"
+    words = [sys.executable, "-c", heeding, "evaluate", "--run", trained.run.folder, "--data", many.root.name]
     words += ["--protocol", "all", "--dask", cluster.scheduler_address]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     begin = {"cwd": many.root.parent, "env": environment, "text": True}
