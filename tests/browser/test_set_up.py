@@ -90,7 +90,7 @@ def type_into(page: Page, row: int, column: str, text: str, seen: Callable[[floa
         # Letters typed before the editor is there go nowhere.
         page.wait_for_function("() => ['INPUT', 'TEXTAREA'].includes(document.activeElement.tagName)")
         page.keyboard.press("ControlOrMeta+a")
-        page.keyboard.type(text)
+        page.keyboard.type(text, delay=80)  # the table drops letters faster than a person types
         try:
             expect(page.locator(":focus")).to_have_value(text, timeout=patience)  # the cell takes what it shows
             page.keyboard.press("Enter")
