@@ -37,15 +37,16 @@ def libraries() -> tuple[Any, Any]:
     """The libraries segmentation_models_pytorch and torchvision, which the first needs, too."""
     try:
         import torch
+        from torch import library
 
         with suppress(RuntimeError):
             import torchvision
         if not hasattr(torch.ops.torchvision, "nms"):
             # Built for CUDA, as registries hold it, it finds no operators for boxes beside a torch for the CPU, and
             # stops. It is content where their names are known, and no network here has boxes.
-            library = torch.library.Library("torchvision", "DEF")
+            operators = library.Library("torchvision", "DEF")
             for name in ("nms", "qnms"):
-                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import segmentation_models_pytorch
         import torchvision
     except ImportError:

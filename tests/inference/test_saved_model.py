@@ -19,7 +19,12 @@ from segmentation.errors import RunError
 from segmentation.evaluation.foreign import add_model
 from segmentation.inference.foreign.adapter import read_adapter
 from segmentation.inference.foreign.saved_model import translate_saved_model
-from segmentation.inference.foreign.saved_model_translator import OPERATORS, RefusedError, keep_what_computes
+from segmentation.inference.foreign.saved_model_translator import (
+    OPERATORS,
+    RefusedError,
+    functions_of,
+    keep_what_computes,
+)
 from segmentation.inference.predictor import Predictor
 from tests.brightness import THREE, wrong
 
@@ -128,7 +133,7 @@ def test_a_table_out_of_a_file_is_refused(tmp_path: Path) -> None:
 def operators(content: bytes) -> set[str]:
     """Of a model's functions."""
     (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
-    return {node.op for function in graph.graph_def.library.function for node in function.node_def}
+    return {node.op for function in functions_of(graph) for node in function.node_def}
 
 
 def test_what_saves_is_taken_out(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def keep_what_computes(content: bytes) -> bytes:
         RefusedError: If anything else than computing is left, or it is no such file.
     """
     from google.protobuf.message import DecodeError
+    from tensorflow.core.framework.function_pb2 import FunctionDefLibrary
+    from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     model = SavedModel()
@@ -89,15 +91,22 @@ def keep_what_computes(content: bytes) -> bytes:
         )
     if graph.asset_file_def or {node.WhichOneof("kind") for node in graph.object_graph_def.nodes} - OBJECTS:
         raise RefusedError("it needs files or tables beside its weights: export ONNX from it, by tf2onnx")
-    functions = [each for each in graph.graph_def.library.function if not SAVING & {node.op for node in each.node_def}]
+    functions = [each for each in functions_of(graph) if not SAVING & {node.op for node in each.node_def}]
     constants = [node for node in graph.graph_def.node if node.op == "Const"]  # objects name them
     _check_operators(functions)
-    del graph.graph_def.library.function[:], graph.graph_def.library.gradient[:], graph.graph_def.node[:]
-    graph.graph_def.library.function.extend(functions)
-    graph.graph_def.node.extend(constants)
+    kept = GraphDef(library=FunctionDefLibrary(function=functions), node=constants)
+    for field in ("library", "node"):
+        graph.graph_def.ClearField(field)
+    graph.graph_def.MergeFrom(kept)
     graph.ClearField("saver_def")
     graph.ClearField("collection_def")
     return model.SerializeToString()
+
+
+def functions_of(graph: Any) -> list[Any]:  # noqa: ANN401 (TensorFlow's MetaGraphDef, which is imported late)
+    """Return the functions that a graph calls."""
+    fields = {field.name: value for field, value in graph.graph_def.ListFields()}
+    return list(fields["library"].function) if "library" in fields else []
 
 
 def _check_operators(functions: list[Any]) -> None:
