@@ -140,6 +140,12 @@ class Intervals:
     by_name: dict[str, Interval]
     iou: dict[str, Interval]
 
+    @property
+    def basis(self) -> str:
+        """What they come from, in words, and that they are themselves uncertain where that is little."""
+        few = ": so few that they are uncertain themselves" if self.units < FEW else ""
+        return f"{self.units:,} {self.unit}s drawn anew{few}"
+
     @classmethod
     def from_dict(cls, content: Any) -> "Intervals | None":  # noqa: ANN401 (out of a file)
         """Rebuild intervals from `to_dict`; None from anything else."""

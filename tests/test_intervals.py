@@ -1,6 +1,7 @@
 """Intervals equal a bootstrap of ten lines, hold the truth as often as they say, and tell what is real from chance."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from scipy import stats
 
 from segmentation import scores
+from segmentation.data.locate import PROJECT
 from segmentation.data.palette import DUBAI, Palette
 from segmentation.intervals import DRAWS, FEW, Intervals, draw, find_gains, find_intervals, interval, share_outside
 from segmentation.runs.run import SHIPPED, Run
@@ -181,3 +183,13 @@ def test_255_classes_take_little_memory() -> None:
     before = reset_peak()
     assert len(find_intervals(table_of([f"scene {place}" for place in range(12)]), matrices, palette).iou) == 255
     assert memory("VmHWM") - before < 300
+
+
+@pytest.mark.parametrize("names", [("dubai-unet-plain", "dubai-unet"), ("dubai-lite0", "dubai-best")], ids="-".join)
+def test_results_say_which_run_is_really_better(names: tuple[str, str]) -> None:
+    gain = find_gains(*map(held_out, names), DUBAI)[0]["accuracy"]
+    said = f"`{names[1]}` than `{names[0]}` by {gain.gain:.3f}"
+    between = f"({gain.interval.low:.3f} to {gain.interval.high:.3f})"
+    text = " ".join((PROJECT / "docs" / "results.md").read_text(encoding="utf-8").split())
+    assert gain.real
+    assert re.search(rf"{re.escape(said)}( of accuracy)? {re.escape(between)}", text)

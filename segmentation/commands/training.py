@@ -20,7 +20,7 @@ from segmentation.data.scenes import find_dataset
 from segmentation.errors import DONE, ConfigurationError, RunError, printable
 from segmentation.inference.export import Format
 from segmentation.inference.options import Inference
-from segmentation.intervals import FEW, Interval
+from segmentation.intervals import Interval
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import METRICS, SHIPPED, Run, check_run_name, read_selection
 
@@ -203,9 +203,7 @@ def print_scores(name: str, metrics: Metrics) -> None:
         more = "precision {:.4f}  recall {:.4f}  F1 {:.4f}".format(*of_class).replace("nan", "–     ")
         print(f"  IoU {class_name:<26}{_score(value, by_class.get(class_name))}{more}".rstrip())
     if intervals:
-        few = ": so few that they are uncertain themselves" if intervals.units < FEW else ""
-        drawn = f"{intervals.units:,} {intervals.unit}s drawn anew"
-        print(f"  Behind the scores are their 95 % intervals, from {drawn}{few}")
+        print(f"  Behind the scores are their 95 % intervals, from {intervals.basis}")
 
 
 def _score(value: float | None, interval: Interval | None) -> str:

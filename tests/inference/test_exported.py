@@ -105,25 +105,22 @@ def check_same_classes(model: "torch.nn.Module", bias: "torch.Tensor", dataset: 
     assert (scene.reshape(-1, SIDE, image.shape[1] // SIDE, SIDE).swapaxes(1, 2).reshape(ours.shape) == ours).all()
 
 
-def test_a_unet_of_segmentation_models_pytorch(
-    libraries: tuple[Any, Any], one_scene: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def repeatable(libraries: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same random weights every time, and a folder of the test's own for what the lines write."""
     import torch
 
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(1)
+
+
+def test_a_unet_of_segmentation_models_pytorch(libraries: tuple[Any, Any], one_scene: Dataset, tmp_path: Path) -> None:
     smp, _ = libraries
     network = smp.Unet("resnet18", encoder_weights=None, classes=6)
     check_same_classes(network, network.segmentation_head[0].bias, one_scene, tmp_path)
 
 
-def test_a_network_of_torchvision(
-    libraries: tuple[Any, Any], one_scene: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    monkeypatch.chdir(tmp_path)
-    torch.manual_seed(1)
+def test_a_network_of_torchvision(libraries: tuple[Any, Any], one_scene: Dataset, tmp_path: Path) -> None:
     _, torchvision = libraries
     make = torchvision.models.segmentation.lraspp_mobilenet_v3_large
     network = make(weights=None, weights_backbone=None, num_classes=6)

@@ -41,7 +41,9 @@ def test_each_score_has_its_interval_below_it(gallery: Callable[..., AppTest]) -
     for label, name in (("Accuracy", "accuracy"), ("Mean IoU", "mean_iou")):
         assert shown[label] == "{:.3f} – {:.3f}".format(*by_name[name])
     assert not shown["Jaccard"]
-    assert any("from 8 scenes drawn anew: so few that it is uncertain itself" in text.value for text in at.caption)
+    assert any(
+        "from 8 scenes drawn anew: so few that they are uncertain themselves" in text.value for text in at.caption
+    )
 
 
 def test_each_class_has_a_row_of_scores(gallery: Callable[..., AppTest]) -> None:

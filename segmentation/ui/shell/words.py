@@ -3,7 +3,7 @@
 import re
 
 from segmentation.data.palette import VOID_NAME
-from segmentation.intervals import FEW, Interval, Intervals
+from segmentation.intervals import Interval, Intervals
 from segmentation.runs.records import Metrics
 
 SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
@@ -65,5 +65,4 @@ def drawn_line(intervals: Intervals | None) -> str:
     """Say what intervals come from, and how far they can be trusted themselves."""
     if intervals is None:
         return "One scene alone tells no interval"
-    line = f"Below each score its 95 % interval, from {intervals.units:,} {intervals.unit}s drawn anew"
-    return line + (": so few that it is uncertain itself" if intervals.units < FEW else "")
+    return f"Below the scores are their 95 % intervals, from {intervals.basis}"
