@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from segmentation.data.scenes import Dataset
 from segmentation.runs.notes import read_notes
 from segmentation.runs.run import SHIPPED
+from segmentation.runs.speeds import read_speeds
 from tests.browser.driver import choose, wait_until_still
 
 pytestmark = pytest.mark.browser
@@ -91,12 +93,24 @@ def test_runs_are_sorted_tagged_found_again_and_compared(
         go_to(page, row, "Compare")
         page.keyboard.press("Space")
         expect(page.get_by_text(f"To compare: {ticked}.", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Measure the speed").click()
+    wait_until_still(page)
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download the table").click()
+    table = pd.read_csv(downloading.value.path(), index_col="run")
+    assert table["mean_iou"].to_dict() == MEAN_IOU
+    assert table["tags"].dropna().to_dict() == {"demo-unet": "baseline"}
+    assert table["seconds"].dropna().to_dict() == read_speeds(runs)
+    assert read_speeds(runs).keys() == {"demo-unet", "worse"}
     link = page.get_by_role("link", name="Two runs, patch by patch")
     expect(link).not_to_have_attribute("disabled", "")
     link.click()
     expect(page.get_by_role("heading", name="Worst-case gallery")).to_be_visible()
     expect(page.get_by_role("combobox", name="Other run")).to_have_value("worse")
     expect(page.get_by_text("worse is better on")).to_be_visible()
+    expect(page.get_by_text("Both runs have the same accuracy")).to_be_visible()  # they are copies
+    page.get_by_text("Gain by class").click()
+    expect(page.get_by_test_id("stDataFrame").get_by_text("not shown").first).to_be_attached()
     page.go_back()
     expect(page.get_by_text("4 of 10 runs")).to_be_visible()
 
