@@ -28,6 +28,9 @@ CONFIDENCE = 0.95
 UNITS = ("scene", "tile")
 """What may be drawn."""
 
+LEAST = 6
+"""With fewer scenes there is no interval: of five, all lie on one side of the truth once in sixteen times."""
+
 FEW = 10
 """With fewer scenes an interval is itself uncertain; with fewer tiles scenes are drawn."""
 
@@ -92,7 +95,7 @@ def draw(matrices: np.ndarray, times: int = DRAWS) -> Iterator[np.ndarray]:
 
 
 def interval(values: np.ndarray, groups: int, confidence: float = CONFIDENCE) -> list[Interval]:
-    """Return the interval of each column of scores, with as many draws below it as above.
+    """Return the interval of each column of scores, with as many draws below it as above; none of too few groups.
 
     Args:
         values: (draws, scores) float64; those that do not exist are NaN.
@@ -100,7 +103,9 @@ def interval(values: np.ndarray, groups: int, confidence: float = CONFIDENCE) ->
         confidence: How often such intervals hold the true score.
     """
     outside = share_outside(groups, confidence)
-    exists = np.isfinite(values).mean(0) > 0.5
+    # No draw lies beyond the best and the worst group, and all of them lie on one side of the truth by chance as well.
+    enough = 2.0 ** (1 - groups) <= 1 - confidence
+    exists = (np.isfinite(values).mean(0) > 0.5) & enough
     known = np.where(exists, values, 0)
     ends = np.where(exists, np.nanquantile(known, (outside, 1 - outside), axis=0), np.nan)
     return [Interval(float(low), float(high)) for low, high in ends.T.round(6)]
@@ -190,7 +195,7 @@ def score_functions(palette: Palette) -> dict[str, Score]:
 
 
 def find_intervals(table: pd.DataFrame, matrices: np.ndarray, palette: Palette) -> Intervals | None:
-    """Return the intervals of the scores of some patches; None with fewer than two scenes, which tell nothing.
+    """Return the intervals of the scores of some patches; None with fewer than `LEAST` scenes.
 
     Args:
         table: The patches, with ``tile`` and ``scene``.
@@ -198,7 +203,7 @@ def find_intervals(table: pd.DataFrame, matrices: np.ndarray, palette: Palette) 
         palette: The classes.
     """
     groups = Groups.of(table, matrices)
-    if len(groups.matrices) < 2:
+    if len(groups.matrices) < LEAST:
         return None
     functions, count = score_functions(palette), len(groups.matrices)
 
@@ -233,9 +238,11 @@ class Gain:
 
     @property
     def units_needed(self) -> int:
-        """About how many units would show such a gain: an interval narrows with the root of their number."""
-        half = (self.interval.high - self.interval.low) / 2
-        return int(np.ceil(self.units * (half / abs(self.gain)) ** 2)) if self.gain else 0
+        """About how many units would show such a gain, as intervals narrow with the root of their number; or 0."""
+        half = self.gain - self.interval.low if self.gain > 0 else self.interval.high - self.gain  # towards zero
+        if not self.gain or math.isnan(half):
+            return 0
+        return math.ceil(self.units * (half / self.gain) ** 2)
 
 
 def find_gains(
@@ -250,8 +257,8 @@ def find_gains(
 
     Returns:
         Gains by the scores' names in `Metrics`, and of IoU by class, whose intervals are wider, so that the chance that
-        any class of which nothing is to be shown leaves zero out is still 5 % (Bonferroni). None with fewer than two
-        scenes.
+        any class of which nothing is to be shown leaves zero out is still 5 % (Bonferroni). None with fewer than
+        `LEAST` scenes.
     """
     (table, ours), (other_table, theirs) = one, other
     place = pd.Series(range(len(other_table)), other_table["patch"].to_numpy())
@@ -261,7 +268,7 @@ def find_gains(
     # Side by side, so that each draw has the same scenes of both.
     groups = Groups.of(table, np.concatenate([ours, theirs], axis=-1))
     count, classes = len(groups.matrices), len(palette)
-    if count < 2:
+    if count < LEAST:
         return None
     functions = score_functions(palette)
 

@@ -11,7 +11,17 @@ from scipy import stats
 from segmentation import scores
 from segmentation.data.locate import PROJECT
 from segmentation.data.palette import DUBAI, Palette
-from segmentation.intervals import DRAWS, FEW, Intervals, draw, find_gains, find_intervals, interval, share_outside
+from segmentation.intervals import (
+    DRAWS,
+    FEW,
+    LEAST,
+    Intervals,
+    draw,
+    find_gains,
+    find_intervals,
+    interval,
+    share_outside,
+)
 from segmentation.runs.run import SHIPPED, Run
 
 THREE = Palette(("Bare", "Roof", "Tree"), ((0, 0, 0), (255, 0, 0), (0, 255, 0)))
@@ -102,12 +112,15 @@ def test_tiles_are_drawn_where_there_are_enough() -> None:
     assert find_intervals(as_scenes, matrices, THREE).by_name == by_tile.by_name
 
 
-def test_one_scene_has_no_interval_nor_have_scenes_of_void_alone() -> None:
-    matrices = scenes_of(np.random.default_rng(3), 3)
-    assert find_intervals(table_of(["a", "a", "a"]), matrices, THREE) is None
-    matrices[1:] = 0
-    assert find_intervals(table_of(["a", "b", "c"]), matrices, THREE) is None
-    assert find_gains((table_of(["a"] * 3), matrices), (table_of(["a"] * 3), matrices), THREE) is None
+def test_five_scenes_have_no_interval_and_those_of_void_alone_do_not_count() -> None:
+    matrices = scenes_of(np.random.default_rng(3), LEAST)
+    scenes = table_of(list("abcdef"))
+    assert find_intervals(scenes, matrices, THREE).units == LEAST
+    assert find_gains((scenes, matrices), (scenes, matrices), THREE) is not None
+    assert find_intervals(table_of(list("aabcde")), matrices, THREE) is None
+    matrices[1] = 0
+    assert find_intervals(scenes, matrices, THREE) is None
+    assert find_gains((scenes, matrices), (scenes, matrices), THREE) is None
     none = table_of([])
     assert find_intervals(none, matrices[:0], THREE) is None
 
@@ -167,6 +180,16 @@ def test_chance_alone_is_not_shown_and_the_number_of_scenes_that_would_is_said()
         real += gain.real
         assert gain.real or gain.units_needed >= gain.units
     assert real <= 11
+
+
+def test_six_scenes_call_chance_real_as_seldom_as_many_do() -> None:
+    rng, real, of_a_class = np.random.default_rng(9), 0, 0
+    scenes = table_of([f"scene {place}" for place in range(6)])
+    for _ in range(300):
+        by_name, by_class = find_gains((scenes, scenes_of(rng, 6)), (scenes, scenes_of(rng, 6)), THREE)
+        real += by_name["accuracy"].real
+        of_a_class += any(gain.real for gain in by_class.values())
+    assert max(real, of_a_class) <= 0.05 * 300 + 8  # two standard deviations of what chance may do
 
 
 def test_a_run_is_not_better_than_itself() -> None:

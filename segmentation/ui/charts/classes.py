@@ -10,6 +10,9 @@ from segmentation.data.palette import Palette
 from segmentation.intervals import Interval
 from segmentation.ui.charts.style import QUIET, literal
 
+GAP = 2 * "\N{NO-BREAK SPACE}"
+"""Before a value that stands behind a whisker: other spaces are cut off."""
+
 
 def class_bars(
     values: Sequence[float] | np.ndarray,
@@ -62,7 +65,7 @@ def _add_intervals(figure: go.Figure, intervals: Sequence[Interval]) -> None:
     figure.add_scatter(
         x=high,
         y=bars.y,
-        text=[f" {text}" for text in bars.text],
+        text=[f"{GAP}{text}" for text in bars.text],
         mode="text",
         textposition="middle right",
         cliponaxis=False,

@@ -5,7 +5,7 @@ import streamlit as st
 
 from segmentation.evaluation import diagnosis
 from segmentation.evaluation.ranking import rank
-from segmentation.intervals import Gain
+from segmentation.intervals import LEAST, Gain
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
 from segmentation.ui.charts.evaluation import scatter_figure
@@ -97,7 +97,9 @@ def _say_what_is_real(run: Run, other: Run, filters: Filters) -> None:
     class_name = filters.class_name
     gains = load_gains(run, other, PARTS[filters.part], filters.tiles)
     if gains is None:
-        st.caption("Whether a gain is real takes two scenes or more, and confusion matrices by patch of both runs.")
+        st.caption(
+            f"To tell whether a gain is real takes {LEAST} scenes, and confusion matrices by patch of both runs."
+        )
         return
     by_name, by_class = gains
     if class_name:
@@ -124,13 +126,12 @@ def _say_what_is_real(run: Run, other: Run, filters: Filters) -> None:
 
 def _sentence(gain: Gain, score: str, other: Run) -> str:
     """Say what a gain is worth."""
-    units = f"{gain.units:,} {gain.unit}s"
-    by = f"{abs(gain.gain):.3f} of {score} ({signed(gain.interval)})"
-    if gain.real:
-        return f":material/check: {plain(other.name)} is {'better' if gain.gain > 0 else 'worse'} by {by}: **real**"
     if not gain.gain:
         return f":material/remove: Both runs have the same {score}"
-    few = f"{units} are too few to tell {abs(gain.gain):.3f} apart"
-    needed = f"; about {gain.units_needed:,} would" if gain.units_needed < MOST_UNITS else ""
-    found = f"A gain of {gain.gain:+.3f} of {score} ({signed(gain.interval)})"
-    return f":material/question_mark: {found} is **not shown**: {few}{needed}"
+    of = f"of {score} ({signed(gain.interval)})"
+    if gain.real:
+        better = "better" if gain.gain > 0 else "worse"
+        return f":material/check: {plain(other.name)} is {better} by {abs(gain.gain):.3f} {of}: **real**"
+    few = f"{gain.units:,} {gain.unit}s are too few to tell {abs(gain.gain):.3f} apart"
+    needed = f"; about {gain.units_needed:,} would" if 0 < gain.units_needed < MOST_UNITS else ""
+    return f":material/question_mark: A gain of {gain.gain:+.3f} {of} is **not shown**: {few}{needed}"

@@ -95,9 +95,8 @@ def runs_view() -> None:
         return
     _edit(rows, notes)
     _say_best(rows)
-    _offer_ways(table, rows)
-    if notes is not None:
-        _offer_to_measure(runs)
+    if _offer_ways(table, rows, runs):
+        _measure(runs)
 
 
 def _read() -> tuple[dict[str, RunNote] | None, dict[str, float]]:
@@ -218,8 +217,8 @@ def _say_best(rows: pd.DataFrame) -> None:
         st.caption(f"No value is marked as the best. {among}, and here each stands alone.")
 
 
-def _offer_ways(table: pd.DataFrame, rows: pd.DataFrame) -> None:
-    """Offer to compare the runs that are ticked, and the table as a file."""
+def _offer_ways(table: pd.DataFrame, rows: pd.DataFrame, runs: Mapping[str, Run]) -> bool:
+    """Offer to compare the runs that are ticked, and the table as a file; tell whether they are to be measured."""
     names = [name for name in session().runs_ticked if name in set(table["run"])]
     first, *others = names or [""]
     ticked = table[table["run"].isin(names)]
@@ -252,20 +251,20 @@ def _offer_ways(table: pd.DataFrame, rows: pd.DataFrame) -> None:
             on_click="ignore",
             help="One row per run in sight, in this order.",
         )
+        measured = st.button(
+            "Measure the speed",
+            icon=":material/timer:",
+            disabled=not any(runs[name].model for name in names),
+            help="Each model that is ticked predicts a picture of a megapixel four times on this machine.",
+        )
     if names:
         st.caption(f"To compare: {plain(', '.join(names))}.")
+    return measured
 
 
-def _offer_to_measure(runs: Mapping[str, Run]) -> None:
-    """Offer to measure how long the models of the runs that are ticked take."""
+def _measure(runs: Mapping[str, Run]) -> None:
+    """Measure how long the models of the runs that are ticked take, and keep it."""
     chosen = {name: runs[name].model for name in session().runs_ticked if name in runs and runs[name].model}
-    if not st.button(
-        "Measure the speed",
-        icon=":material/timer:",
-        disabled=not chosen,
-        help="Each model that is ticked predicts a picture of a megapixel four times on this machine.",
-    ):
-        return
     measured = 0
     for name, model in chosen.items():
         with show_errors():

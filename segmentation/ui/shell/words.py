@@ -3,7 +3,7 @@
 import re
 
 from segmentation.data.palette import VOID_NAME
-from segmentation.intervals import Interval, Intervals
+from segmentation.intervals import LEAST, Interval, Intervals
 from segmentation.runs.records import Metrics
 
 SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
@@ -57,12 +57,12 @@ def between(interval: Interval | None) -> str | None:
 
 
 def signed(interval: Interval) -> str:
-    """Show the interval of a difference."""
-    return f"{interval.low:+.3f} to {interval.high:+.3f}"
+    """Show the interval of a difference; a dash where there is none."""
+    return "–" if interval.low != interval.low else f"{interval.low:+.3f} to {interval.high:+.3f}"
 
 
 def drawn_line(intervals: Intervals | None) -> str:
     """Say what intervals come from, and how far they can be trusted themselves."""
     if intervals is None:
-        return "One scene alone tells no interval"
+        return f"Fewer than {LEAST} scenes tell no interval"
     return f"Below the scores are their 95 % intervals, from {intervals.basis}"
