@@ -46,9 +46,11 @@ class Session:
     download_error: str = ""
     """One sentence that says why the last download failed."""
 
-    runs_shown: tuple[str, dict[str, RunNote] | None] = ("", None)
-    """Key of the table of runs, and what is said about them as far as this visit has read and changed that, if it
-    could be read."""
+    runs_shown: tuple[str, dict[str, RunNote] | None, tuple[str, ...]] = ("", None, ())
+    """Key of the table of runs, and what it was given at first: what is said about them, if that could be read, and
+    the names that were ticked."""
+    runs_noted: dict[str, RunNote] = field(default_factory=dict)
+    """What this visit has since made of what is said about them."""
     runs_ticked: list[str] = field(default_factory=list)
     """Names of the runs that are ticked there, to be compared, in the order in which they were."""
 

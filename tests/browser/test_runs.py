@@ -1,6 +1,7 @@
 """Any number of runs are compared as a person does it: sorted, tagged, found again, and set against each other."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,8 @@ def test_runs_are_sorted_tagged_found_again_and_compared(
         page.keyboard.press("Space")
         expect(page.get_by_text(f"To compare: {ticked}.", exact=True)).to_be_visible()
     page.get_by_role("button", name="Measure the speed").click()
+    one = r" \(\d+\.\d\d s per megapixel\)"
+    expect(page.get_by_text(re.compile(f"^To compare: demo-unet{one}, worse{one}\\.$"))).to_be_visible()
     wait_until_still(page)
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Download the table").click()

@@ -107,10 +107,10 @@ def _read() -> tuple[dict[str, RunNote] | None, dict[str, float]]:
     with show_errors():
         check_allowed(runs_folder() / DATABASE, readable())
         return read_notes(runs_folder()), read_speeds(runs_folder())
-    before = session().runs_shown[1]
-    if before is None:
+    if session().runs_shown[1] is None:
         st.caption("The table is shown without notes, tags and hidden runs.")
-    return before, {}
+        return None, {}
+    return session().runs_noted, {}
 
 
 def _with_notes(table: pd.DataFrame, notes: Mapping[str, RunNote]) -> pd.DataFrame:
@@ -124,16 +124,17 @@ def _with_notes(table: pd.DataFrame, notes: Mapping[str, RunNote]) -> pd.DataFra
 def _edit(rows: pd.DataFrame, notes: dict[str, RunNote] | None) -> None:
     """Show the table, and keep what is changed in it.
 
-    While it has the same rows, the browser adds what was edited to what it is given, whatever that is now: so it is
-    given what it was at first, and only what differs from what it held last is kept.
+    While it has the same rows, the browser adds what was edited to what it is given. Given its own edits, it forgets
+    them, which runs the page once more, and a click amid that run is lost: so it is given what it was at first.
     """
     names = rows["run"].tolist()
     key = "runs-" + sha256(repr((names, notes is None)).encode(errors="replace")).hexdigest()[:16]
     if session().runs_shown[0] != key:
-        session().runs_shown = key, None if notes is None else dict(notes)
-    shown = session().runs_shown[1]
+        session().runs_shown = key, notes, tuple(session().runs_ticked)
+        session().runs_noted = dict(notes or {})
+    _, shown, ticked_then = session().runs_shown
     ticked = session().runs_ticked
-    table = _with_notes(rows, shown or {}).assign(ticked=rows["run"].isin(ticked))
+    table = _with_notes(rows, shown or {}).assign(ticked=rows["run"].isin(ticked_then))
     edited = st.data_editor(
         _styled(table, notes is not None),
         key=key,
@@ -143,21 +144,21 @@ def _edit(rows: pd.DataFrame, notes: dict[str, RunNote] | None) -> None:
         width="stretch",
         height="content" if len(rows) <= ALL_SHOWN else 35 * (ALL_SHOWN + 1),
         disabled=["run", *HEADINGS],
-        column_config=_columns(table),
+        column_config=_columns(rows),
     )
     now = edited["run"][edited[TICKED]].tolist()
     kept = [name for name in ticked if name in now or name not in names]  # in the order in which they were ticked
     session().runs_ticked = [*kept, *(name for name in now if name not in ticked)]
     if shown is None:
         return
-    changed = False
+    changed, noted = False, session().runs_noted
     for name, tags, note, hidden in edited[["run", TAGS, NOTE, HIDDEN]].itertuples(index=False):
-        before = shown.get(printable(name), RunNote())
+        before = noted.get(printable(name), RunNote())
         after = RunNote.of(note, tags if tags is not None else (), bool(hidden))
         if (after.note, set(after.tags), after.hidden) != (before.note, set(before.tags), before.hidden):
             with show_errors():
                 change_note(runs_folder(), name, before, after)
-                shown[printable(name)], changed = after, True
+                noted[printable(name)], changed = after, True
     if changed:
         st.rerun()  # it may be hidden now, or have another tag than is looked for
 
@@ -258,7 +259,9 @@ def _offer_ways(table: pd.DataFrame, rows: pd.DataFrame, runs: Mapping[str, Run]
             help="Each model that is ticked predicts a picture of a megapixel four times on this machine.",
         )
     if names:
-        st.caption(f"To compare: {plain(', '.join(names))}.")
+        seconds = table.set_index("run")["seconds"].dropna()
+        said = [f"{name} ({seconds[name]:,.2f} s per megapixel)" if name in seconds else name for name in names]
+        st.caption(f"To compare: {plain(', '.join(said))}.")
     return measured
 
 

@@ -43,7 +43,7 @@ def page(title: str, question: str) -> Iterator[None]:
     file = next((file for file, name, _ in PAGES if name == title), HOME)
     if address.arrive(file):
         session().turned_with = None
-        session().runs_shown = "", None
+        session().runs_shown = "", None, ()
     st.html(STYLE)
     # What happens outside of a page's block, such as an import that fails, Streamlit logs there.
     if start_log(runs_folder(), "streamlit.error_util"):
