@@ -52,7 +52,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         if re.search(r"Traceback|Uncaught|Exception|[Dd]eprecat|Warning:|\bWARN(ING)?\b", line)
         and "before absl::InitializeLog()" not in line  # TensorFlow's greeting
     ]
-    assert complaints == []
+    assert complaints == [], "\n".join(log.read_text(errors="replace")[-5000:] for log in logs)
 
 
 @pytest.fixture(scope="session")

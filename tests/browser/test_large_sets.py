@@ -50,5 +50,5 @@ def test_pages_are_there_while_scenes_are_read_and_know_all_in_the_end(
     some = page.get_by_text(re.compile(r"^(?!180 )\d+ of 180 scenes$"))
     expect(some).to_be_visible()
     count = int(some.inner_text().split()[0])
-    assert 0 < count < 180
+    assert count > 0
     assert count % COPIES == 0
