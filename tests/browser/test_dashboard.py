@@ -304,6 +304,8 @@ def test_a_link_shows_what_it_names_whatever_the_explorer_showed_before(
     expect(page.get_by_text("tile-1/image_part_001/r00c01, 160 × 160 px")).to_be_visible()
     page.get_by_role("radio", name="Random patches").click()
     link = page.get_by_role("link", name="Explore", exact=True).first
+    expect(link).to_be_visible()  # before, the page may still show the patch
+    settle(page)
     name = page.locator("[data-testid=stMain] code").first.inner_text()
     link.click()
     expect(page.get_by_text(f"{name}, 160 × 160 px")).to_be_visible()
