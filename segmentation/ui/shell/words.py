@@ -10,9 +10,10 @@ SCORED = "Scored are labelled pixels, and under protocol patch also void, which 
 """Which pixels scores are of, on every page."""
 
 INTERVAL = (
-    "Below it is its 95 % interval: scenes are drawn anew, with replacement, as many as there are, and 95 % of the "
-    "scores lie within it. It says how far other scenes of the kind may score from these."
+    "95 % interval: scenes are drawn anew, with replacement, as many as there are, and 95 % of the scores lie within "
+    "it. It says how far other scenes of the kind may score from these."
 )
+INTERVAL_BELOW = f"Below it is its {INTERVAL}"
 
 
 def plain(text: object) -> str:
