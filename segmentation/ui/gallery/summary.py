@@ -17,7 +17,7 @@ from segmentation.ui.gallery.evaluated import EvaluatedRun, evaluate_command
 from segmentation.ui.loaders.intervals import load_intervals
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.run import say_other_files
-from segmentation.ui.shell.words import INTERVAL_BELOW, SCORED, between, drawn_line, plain, protocol_line, score
+from segmentation.ui.shell.words import INTERVAL, SCORED, between, drawn_line, plain, protocol_line, score
 
 BY_CLASS = {
     "IoU": "Pixels that are of the class and predicted as it, among those that are either.",
@@ -65,7 +65,7 @@ def summary(evaluated: EvaluatedRun) -> None:
         kind, value = Metrics.kinds[name], getattr(metrics, name)
         if value is not None or not evaluated.run.predictions:  # without probabilities there is no soft score
             spread = between(by_name.get(name))
-            meaning = f"{kind.meaning} {SCORED}" + (f" {INTERVAL_BELOW}" if spread else "")
+            meaning = f"{kind.meaning} {SCORED}" + (f" {INTERVAL}" if spread else "")
             figures.metric(kind.heading, score(value), spread, "off", delta_arrow="off", help=meaning)
     st.caption(f"{protocol_line(metrics)} · {_scored(evaluated.run, metrics)} · {drawn_line(intervals)}")
     _show_findings(metrics)

@@ -19,7 +19,7 @@ from segmentation.ui.home.set_up import link_to_set_up
 from segmentation.ui.loaders.health import load_health
 from segmentation.ui.loaders.scenes import load_tile_table
 from segmentation.ui.shell.pages import GALLERY
-from segmentation.ui.shell.words import INTERVAL_BELOW, SCORED, between, code, plain, protocol_line, score
+from segmentation.ui.shell.words import INTERVAL, SCORED, between, code, plain, protocol_line, score
 
 STATE_ICONS = {
     "running": ":material/sync:",
@@ -105,7 +105,7 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         by_name = metrics.intervals.by_name if metrics and metrics.intervals else {}
         for name in ("accuracy", "jaccard", "mean_iou"):
             kind, spread = Metrics.kinds[name], between(by_name.get(name))
-            meaning = f"{kind.meaning} {SCORED}" + (f" {INTERVAL_BELOW}" if spread else "")
+            meaning = f"{kind.meaning} {SCORED}" + (f" {INTERVAL}" if spread else "")
             figures.metric(
                 kind.heading, score(getattr(metrics, name, None)), spread, "off", delta_arrow="off", help=meaning
             )

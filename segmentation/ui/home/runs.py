@@ -28,7 +28,7 @@ from segmentation.ui.shell.access import readable
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.pages import EXPLORER, GALLERY, HOME
 from segmentation.ui.shell.run import known_runs
-from segmentation.ui.shell.words import INTERVAL, between, plain
+from segmentation.ui.shell.words import INTERVAL_ALONE, between, plain
 
 VIEW, RUNS = "view", "runs"
 """The home page's address says so that this is shown in place of the rest."""
@@ -200,7 +200,7 @@ def _columns(table: pd.DataFrame) -> dict:
             for name, kind in ((name, Metrics.kinds[name]) for name in HIGHER)
         },
         **{
-            f"{name}_interval": column.TextColumn(HEADINGS[f"{name}_interval"], width=110, help=f"Its {INTERVAL}")
+            f"{name}_interval": column.TextColumn(HEADINGS[f"{name}_interval"], width=110, help=f"Its {INTERVAL_ALONE}")
             for name in WITH_INTERVAL
         },
         TAGS: column.MultiselectColumn(

@@ -9,11 +9,11 @@ from segmentation.runs.records import Metrics
 SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
 """Which pixels scores are of, on every page."""
 
-INTERVAL = (
+INTERVAL_ALONE = (
     "95 % interval: scenes are drawn anew, with replacement, as many as there are, and 95 % of the scores lie within "
     "it. It says how far other scenes of the kind may score from these."
 )
-INTERVAL_BELOW = f"Below it is its {INTERVAL}"
+INTERVAL = f"Below it is its {INTERVAL_ALONE}"
 
 
 def plain(text: object) -> str:
