@@ -27,7 +27,7 @@ LARGEST = 1e15
 
 @dataclass(frozen=True)
 class Configuration:
-    """The hyper-parameters of one run. The defaults are the article's recipe."""
+    """The hyper-parameters of one run. The defaults are the article's recipe, but for the validation part."""
 
     architecture: str = "unet"
     """Network, by its name in the registry."""
