@@ -21,6 +21,10 @@ LossName = Literal["cross_entropy", "focal", "jaccard", "dice"]
 
 Schedule = Literal["constant", "cosine"]
 
+Folds = Literal["scene", "tile"]
+
+DEFAULT_PROTOCOL: Protocol = "patch"
+
 LARGEST = 1e15
 """What no hyper-parameter exceeds: numbers out of a file may have any length."""
 
@@ -33,13 +37,15 @@ class Configuration:
     """Network, by its name in the registry."""
     patch_size: int = PATCH_SIZE
     """Side of a patch, in pixels."""
-    protocol: Protocol = "patch"
+    protocol: Protocol = DEFAULT_PROTOCOL
     """What is held out: a tenth of the patches, whole scenes, one tile, or the data set's split; article validates on
     what it scores, as the article does."""
     held_out_tile: str | None = None
     """The tile to hold out under the tile protocol, such as "Tile 7"."""
     fold: int = 0
     """Which group of scenes to hold out under the scene protocol, counted from 0: a tenth, or a Dubai diagonal."""
+    folds: Folds | None = None
+    """Train once for each place left out, a tile or a group of scenes, and join what each predicts of its place."""
     start_from: str | None = None
     """A run of the same network whose weights to begin with, by its name; by default they are drawn at random."""
     worst_share: float = 1.0
@@ -116,8 +122,27 @@ class Configuration:
             )
         if self.fold and (self.fold < 0 or self.protocol != "scene"):
             raise ConfigurationError(f"fold counts the scene protocol's groups from 0. Received: {self.fold}")
+        self._settle_folds()
         if (self.protocol == "tile") != (self.held_out_tile is not None):
             raise ConfigurationError("held_out_tile goes with protocol tile, and the tile protocol needs it.")
+
+    def _settle_folds(self) -> None:
+        """Let the protocol follow from `folds`, and refuse what does not go with it.
+
+        Raises:
+            ConfigurationError: If so.
+        """
+        if self.folds is None:
+            if self.protocol == "k-fold":
+                raise ConfigurationError("The k-fold protocol needs folds: tile or scene.")
+            return
+        if self.protocol not in (DEFAULT_PROTOCOL, "k-fold"):
+            raise ConfigurationError(f"folds say what is held out: leave protocol {self.protocol} out.")
+        if self.start_from is not None:
+            raise ConfigurationError(
+                f"{self.start_from} may have seen the places that folds leave out: leave start_from out."
+            )
+        object.__setattr__(self, "protocol", "k-fold")
 
     @property
     def loss_terms(self) -> dict[str, float]:

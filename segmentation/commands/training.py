@@ -12,7 +12,7 @@ from segmentation import scores
 from segmentation.backend import load_backend
 from segmentation.commands.common import RUNS, find_run, progress_bar, remark
 from segmentation.commands.datasets import dataset_at, dataset_folder
-from segmentation.configuration import Configuration
+from segmentation.configuration import Configuration, Folds
 from segmentation.data.class_mapping import read_mapping
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
@@ -55,6 +55,8 @@ def train(
     """Train a network into a run folder and evaluate its best epoch. Ctrl-C stops it; --resume goes on.
 
     The best epoch is chosen on a validation part, and the held-out part is scored once, when the training has ended.
+    With --folds that is done for each place left out, and the whole is scored by what each training predicts of its
+    place; the trainings are in NAME/folds.
 
     Keras trains with TensorFlow, or with what the environment variable KERAS_BACKEND names: jax or torch.
 
@@ -72,11 +74,21 @@ def train(
     verbose = "auto" if sys.stderr.isatty() else 2
     with dataset_at(data) as dataset, progress_bar("done") as progress:
         selection = read_selection(patches) if patches else ()
+        if configuration.folds and devices is not None:
+            raise ConfigurationError("Folds are trained on one device: leave --devices out.")
         load_backend()
-        from segmentation.training.fit import train as fit
+        how = dataset, configuration, runs / name, resume, progress, verbose, selection, remark
+        if configuration.folds:
+            from segmentation.training.folds import train_folds
 
-        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark, devices)
+            run = train_folds(*how)
+        else:
+            from segmentation.training.fit import train as fit
+
+            run = fit(*how, devices)
     print_scores(run.name, written_scores(run), run.is_flattered)
+    if configuration.folds:
+        print_places(run, configuration.folds)
     return DONE
 
 
@@ -215,6 +227,30 @@ def print_scores(name: str, metrics: Metrics, flattered: bool = False) -> None:
         print(f"  IoU {class_name:<26}{_score(value, by_class.get(class_name))}{more}".rstrip())
     if intervals:
         print(f"  Behind the scores are their 95 % intervals, from {intervals.basis}")
+
+
+def print_places(run: Run, by: Folds) -> None:
+    """Print a run's scores on each place that was left out, and their mean and deviation.
+
+    Args:
+        run: An evaluated run.
+        by: What a place is: a scene or a tile.
+    """
+    from segmentation.evaluation.out_of_fold import PLACE_SCORES, mean_and_deviation, scores_by_place
+
+    groups = scores_by_place(run, by)
+    if groups is None:
+        return
+    titles = [Metrics.kinds[name].title for name in PLACE_SCORES]
+    print(f"By {by}:")
+    for row in groups.to_dict("records"):
+        shown = "  ".join(f"{title} {row[name]:.4f}" for title, name in zip(titles, PLACE_SCORES, strict=True))
+        print(f"  {printable(str(row[by])):<30}{shown}  {row['patches']:,} patches")
+    spread = mean_and_deviation(groups)
+    shown = "  ".join(
+        f"{title} {mean:.4f} ± {sd:.4f}" for title, (mean, sd) in zip(titles, spread.values(), strict=True)
+    )
+    print(f"  Mean ± standard deviation over {len(groups)} {by}s: {shown}")
 
 
 def _score(value: float | None, interval: Interval | None) -> str:

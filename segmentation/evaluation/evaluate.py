@@ -84,7 +84,7 @@ def evaluate_run(
     if not (save or test.all()):  # a copy of everything may be larger than memory
         patches, parts = patches.only(test), parts[test]
     counted = _count(predictor, work, read, patches, progress, scheduler)
-    metrics, table = _scored(counted, patches, parts, run.palette, protocol)
+    metrics, table = score_counted(counted, patches, parts, run.palette, protocol)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
     _write(run, metrics, table, save, save_as)
@@ -226,12 +226,20 @@ def evaluate(
         The scores of the held-out part, and the contents of patches.csv: one row per patch.
     """
     counted = count(predictor, patches, len(palette), tta, progress)
-    return _scored(counted, patches, fold.parts(len(patches.masks)), palette, fold.protocol)
+    return score_counted(counted, patches, fold.parts(len(patches.masks)), palette, fold.protocol)
 
 
-def _scored(
+def score_counted(
     counted: Counted, patches: PatchList, parts: np.ndarray, palette: Palette, protocol: Protocol
 ) -> tuple[Metrics, pd.DataFrame]:
-    """Return the scores of the held-out patches and the contents of patches.csv; `parts` is (patches,) of `PARTS`."""
+    """Return the scores of the held-out patches and the contents of patches.csv.
+
+    Args:
+        counted: What is counted of each patch.
+        patches: Which they are.
+        parts: (patches,) of `segmentation.data.protocols.PARTS`.
+        palette: The classes.
+        protocol: What holds them out.
+    """
     table = patch_rows(patches.table, (counted.brightness, counted.contrast), parts, counted.scores, palette)
     return summarize(table, counted.scores, parts == TEST, palette, protocol), table

@@ -72,6 +72,8 @@ class Status(Record):
     reason: Annotated[str | None, text("Why it stands so.")] = None
     phase: Annotated[str | None, text("What it does: starting, training or evaluation.")] = None
     progress: Annotated[float | None, number("Share of its steps that are done.", most=1)] = None
+    fold: Annotated[int | None, count("The fold under way, from 1.")] = None
+    folds: Annotated[int | None, count("Of all folds.")] = None
     epoch: Annotated[int | None, count("The epoch under way, from 1.")] = None
     epochs: Annotated[int | None, count("Of all epochs.")] = None
     seconds_an_epoch: Annotated[float | None, number("How long an epoch takes.")] = None

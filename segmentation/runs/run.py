@@ -46,6 +46,9 @@ PATCHES = "patches.csv"
 
 STATUS = "status.json"
 
+FOLDS = "folds"
+"""The folder of the runs of k-fold, one for each place that was left out."""
+
 PREDICTIONS = "predictions"
 """The folder of what a run without a model predicts: a PNG file of class indices for each scene."""
 
@@ -235,11 +238,18 @@ class Run:
         folder = self.folder / PREDICTIONS
         return folder if self.model is None and folder.is_dir() else None
 
+    @cached_property
+    def folds(self) -> list["Run"]:
+        """The trainings that left out a place each, of a run of k-fold; they have the models."""
+        return find_runs(self.folder / FOLDS)
+
     @property
     def why_no_model(self) -> str:
         """Why there is no model that was trained here, as the rest of a sentence."""
         if self.is_foreign:
             return "its model comes from elsewhere"
+        if self.folds:
+            return f"its folds have models of their own, such as {self.folds[0].folder}"
         return f"{BEST} {self._fault(BEST)}" if self.predictions is None else "it holds predictions alone"
 
     @property
@@ -268,7 +278,7 @@ class Run:
             METRICS: self.metrics,
             PATCHES: self.patches,
         }
-        if self.is_foreign or self.predictions:  # no training here left anything
+        if self.is_foreign or self.predictions or self.folds:  # no training here left anything
             del contents[HISTORY], contents[BEST]
         return [f"{name} {self._fault(name)}" for name, content in contents.items() if content is None]
 
@@ -316,6 +326,8 @@ def check_run_allowed(run: Run, folders: Sequence[Path]) -> None:
         raise RunError(f"The folder of {run.name} cannot be read: {error.strerror}.") from error
     for link in links:
         check_allowed(link, folders)
+    for fold in run.folds:
+        check_run_allowed(fold, folders)
 
 
 def read_selection(path: Path) -> list[str]:

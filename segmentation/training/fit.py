@@ -44,6 +44,7 @@ from segmentation.training.callbacks import (
     STATUS_SECONDS,
     Snapshot,
     StopBetweenBatches,
+    Whole,
     stopped_early,
     training_callbacks,
 )
@@ -64,6 +65,8 @@ def train(
     selection: Sequence[str] = (),
     tell: Callable[[str], None] = print,
     devices: int | None = None,
+    patches: Patches | None = None,
+    whole: Whole | None = None,
 ) -> Run:
     """Train, keep the best epoch, evaluate it, and leave a complete run folder.
 
@@ -78,6 +81,8 @@ def train(
             default. The run folder keeps them, so that a resumed training need not be told again.
         tell: Called with a sentence for what of the data set is left out, before the first epoch.
         devices: Train on so many devices at once, as `data_parallel` says; by default on one.
+        patches: Those of the data set, as the protocol counts void, where they have been read before.
+        whole: What the training is a fold of, if of anything.
 
     Raises:
         RunError: If the folder exists and `resume` is off, it holds a run of other data or hyper-parameters, or
@@ -87,13 +92,14 @@ def train(
         KeyboardInterrupt: If stopped; the run folder says so and can be resumed.
     """
     folder = Path(folder)
-    with data_parallel(devices) as share, _folder_to_write(folder, resume, share) as own:
-        _train(dataset, configuration, own, folder.parent, progress, verbose, selection, tell, share)
+    with data_parallel(devices) as share, folder_to_write(folder, resume, share) as own:
+        runs = folder.parent
+        _train(dataset, configuration, own, runs, progress, verbose, selection, tell, share, patches, whole)
     return Run(folder)
 
 
 @contextmanager
-def _folder_to_write(folder: Path, resume: bool, share: Share) -> Iterator[Path]:
+def folder_to_write(folder: Path, resume: bool, share: Share) -> Iterator[Path]:
     """Give the run folder to one process alone; to each that trains along with it, a copy that nobody keeps."""
     if share.process:
         with tempfile.TemporaryDirectory() as private:
@@ -122,6 +128,8 @@ def _train(
     selection: Sequence[str],
     tell: Callable[[str], None],
     share: Share,
+    patches: Patches | None,
+    whole: Whole | None,
 ) -> None:
     """Train, or go on, as the only process that writes `folder`; a run to start from may be in `runs`."""
     keras.utils.set_random_seed(configuration.seed)
@@ -134,7 +142,7 @@ def _train(
     first = _run_to_start_from(configuration.start_from, runs) if configuration.start_from else None
     if first:
         _start_from(model, first)
-    patches = load_patches(dataset, configuration.patch_size, progress, configuration.protocol)
+    patches = patches or load_patches(dataset, configuration.patch_size, progress, configuration.protocol)
     fold = _fold(patches, configuration, Run(folder))
     if not any(shows_a_class(patches.masks[index], dataset.palette.unlabeled) for index in fold.train):
         raise nothing_labelled(dataset, "the masks to train on")
@@ -155,9 +163,9 @@ def _train(
     if selection:
         with replacing(folder / SELECTION) as temporary:
             patches.table["patch"].iloc[fold.train].to_csv(temporary, index=False)
-    with _told_by_the_status(folder):
+    with told_by_the_status(folder):
         with writing(folder):
-            _fit(model, patches, fold, configuration, folder, verbose, share)
+            _fit(model, patches, fold, configuration, folder, verbose, share, whole)
         if not share.process:
             keras.distribution.set_distribution(None)  # the others have gone: nobody would answer
             _finish(folder, patches, fold, dataset.palette, progress)
@@ -188,7 +196,7 @@ def _seen_before(first: Run, fingerprint: str | None, patches: Patches, fold: Fo
 
 
 @contextmanager
-def _told_by_the_status(folder: Path) -> Iterator[None]:
+def told_by_the_status(folder: Path) -> Iterator[None]:
     """Say in status.json that a training starts, and how it has ended, whatever ends it."""
     try:
         write_status(folder, "running", phase="starting", progress=0.0)
@@ -278,6 +286,7 @@ def _fit(
     folder: Path,
     verbose: int | str,
     share: Share,
+    whole: Whole | None,
 ) -> None:
     """Compile and fit on the patches of a fold, from the last snapshot if there is one."""
     first_epoch = Snapshot.restore(folder)
@@ -285,7 +294,9 @@ def _fit(
     if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
         return
     steps = steps_an_epoch(fold.train, configuration)
-    callbacks = training_callbacks(folder, configuration, steps, lambda epoch: learning_rate(configuration, epoch))
+    callbacks = training_callbacks(
+        folder, configuration, steps, lambda epoch: learning_rate(configuration, epoch), whole
+    )
     on_device = has_accelerator() and share.devices == 1 and fits(patches)
     with StopBetweenBatches() as stop:
         model.fit(

@@ -132,6 +132,8 @@ def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
         return f"{run.name} was trained and evaluated on other files, perhaps of another data set"
     if run.metrics and (run.metrics.model_of or (run.predictions and run.protocol == "all")):
         return f"{run.name} was scored on it, and as far as is known not trained"
+    if run.protocol == "k-fold":
+        return f"predicted by the training of {run.name} that left it out"
     counts = {part: int((rows["part"] == part).sum()) for part in PARTS}
     if patch:
         words = {TEST: "held out from {}", VALIDATION: "for validation of {}", TRAIN: "{} was trained on it"}
