@@ -144,8 +144,7 @@ def _train(
         _start_from(model, first)
     patches = patches or load_patches(dataset, configuration.patch_size, progress, configuration.protocol)
     fold = _fold(patches, configuration, Run(folder))
-    if not any(shows_a_class(patches.masks[index], dataset.palette.unlabeled) for index in fold.train):
-        raise nothing_labelled(dataset, "the masks to train on")
+    _check_labels(dataset, patches, fold)
     for remark in patches.remarks(dataset, configuration.protocol):
         tell(remark)
     part = _selected(fold.train, patches, selection, folder)
@@ -177,6 +176,21 @@ def _fold(patches: Patches, configuration: Configuration, run: Run) -> Fold:
     protocol, tile = configuration.protocol, configuration.held_out_tile
     parts = assign_parts(patches.table, protocol, tile, configuration.seed, configuration.fold, two_parts)
     return Fold.of(parts, protocol, two_parts)
+
+
+def _check_labels(dataset: Dataset, patches: Patches, fold: Fold) -> None:
+    """Refuse to train on masks without a class, or to choose an epoch on such."""
+
+    def show_a_class(part: np.ndarray) -> bool:
+        return any(shows_a_class(patches.masks[index], dataset.palette.unlabeled) for index in part)
+
+    if not show_a_class(fold.train):
+        raise nothing_labelled(dataset, "the masks to train on")
+    if not (fold.two_parts or show_a_class(fold.validation)):
+        raise ConfigurationError(
+            "No mask of the validation part holds a class, so that no epoch can be chosen: label more scenes, or choose "
+            "another protocol or seed."
+        )
 
 
 def _seen_before(first: Run, fingerprint: str | None, patches: Patches, fold: Fold) -> str:

@@ -533,6 +533,17 @@ def test_a_selection_of_held_out_patches_only_is_refused(small_dataset: Dataset,
         train(small_dataset, SHORT, tmp_path / "run", verbose=0, selection=others)
 
 
+def test_a_validation_part_without_labels_is_refused(write_dataset: Callable[[Path], Path], tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data")
+    scene = find_dataset(root).scenes[np.random.RandomState(42).permutation(4)[1]]
+    with Image.open(scene.mask) as mask:
+        Image.new("RGB", mask.size).save(scene.mask)  # black is no class
+    on_scenes = dataclasses.replace(SHORT, protocol="scene")
+    with pytest.raises(ConfigurationError, match="No mask of the validation part holds a class"):
+        train(find_dataset(root), on_scenes, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
 def in_two_parts(folder: Path) -> None:
     """Make a run folder say what an earlier version said: nothing of a validation part."""
     config = json.loads((folder / "config.json").read_text())
