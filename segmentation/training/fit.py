@@ -188,8 +188,8 @@ def _check_labels(dataset: Dataset, patches: Patches, fold: Fold) -> None:
         raise nothing_labelled(dataset, "the masks to train on")
     if not (fold.two_parts or show_a_class(fold.validation)):
         raise ConfigurationError(
-            "No mask of the validation part holds a class, so that no epoch can be chosen: label more scenes, or choose "
-            "another protocol or seed."
+            "No mask of the validation part holds a class, so that no epoch can be chosen: label more scenes, or "
+            "choose another protocol or seed."
         )
 
 
