@@ -10,9 +10,9 @@ import pandas as pd
 from segmentation.data.class_mapping import ClassMapping, both_sides, count_classes, in_classes_of, match_classes
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import Patches, PatchList, Progress, load_patches
-from segmentation.data.protocols import Fold, Protocol, held_out
+from segmentation.data.protocols import TEST, Fold, Protocol, assign_parts
 from segmentation.data.scenes import Dataset
-from segmentation.errors import RunError
+from segmentation.errors import ConfigurationError, RunError
 from segmentation.evaluation.scene_scores import Counted, SceneWork, count, count_on, survey_on
 from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import PLAIN, Inference
@@ -63,6 +63,8 @@ def evaluate_run(
     trained_with = run.config.hyper_parameters
     if protocol is None:
         protocol, held_out_tile = run.protocol if run.is_foreign else trained_with.protocol, trained_with.held_out_tile
+    if protocol == "k-fold":
+        raise ConfigurationError("One model has no folds: train them by train --folds, or choose another protocol.")
     mapping = run.mapping if mapping is None else mapping
     fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
     read = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
@@ -71,12 +73,18 @@ def evaluate_run(
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
     patches = _read(work, read, progress, scheduler, tell)
-    test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
+    as_trained = (protocol, held_out_tile) == (trained_with.protocol, trained_with.held_out_tile)
+    trained_on = run.config.dataset
+    here = as_trained and fingerprint == trained_on.fingerprint
+    two_parts = not here or trained_on.validated_on is None
+    fold = trained_with.fold if as_trained else 0
+    parts = assign_parts(patches.table, protocol, held_out_tile, trained_with.seed, fold, two_parts)
+    test = parts == TEST
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
     if not (save or test.all()):  # a copy of everything may be larger than memory
-        patches, test = patches.only(test), test[test]
+        patches, parts = patches.only(test), parts[test]
     counted = _count(predictor, work, read, patches, progress, scheduler)
-    metrics, table = _scored(counted, patches, test, run.palette, protocol)
+    metrics, table = score_counted(counted, patches, parts, run.palette, protocol)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
     _write(run, metrics, table, save, save_as)
@@ -209,7 +217,7 @@ def evaluate(
     Args:
         predictor: The model.
         patches: All patches, void settled as the fold's protocol wants it.
-        fold: Which of them are held out.
+        fold: Which of them are trained on, validated on and held out.
         palette: The classes.
         progress: Called with (patches done, patches).
         tta: Predict with test-time augmentation.
@@ -218,13 +226,20 @@ def evaluate(
         The scores of the held-out part, and the contents of patches.csv: one row per patch.
     """
     counted = count(predictor, patches, len(palette), tta, progress)
-    test = np.isin(np.arange(len(patches.masks)), fold.test)
-    return _scored(counted, patches, test, palette, fold.protocol)
+    return score_counted(counted, patches, fold.parts(len(patches.masks)), palette, fold.protocol)
 
 
-def _scored(
-    counted: Counted, patches: PatchList, test: np.ndarray, palette: Palette, protocol: Protocol
+def score_counted(
+    counted: Counted, patches: PatchList, parts: np.ndarray, palette: Palette, protocol: Protocol
 ) -> tuple[Metrics, pd.DataFrame]:
-    """Return the scores of the patches for which (patches,) bool is true, and the contents of patches.csv."""
-    table = patch_rows(patches.table, (counted.brightness, counted.contrast), test, counted.scores, palette)
-    return summarize(table, counted.scores, test, palette, protocol), table
+    """Return the scores of the held-out patches and the contents of patches.csv.
+
+    Args:
+        counted: What is counted of each patch.
+        patches: Which they are.
+        parts: (patches,) of `segmentation.data.protocols.PARTS`.
+        palette: The classes.
+        protocol: What holds them out.
+    """
+    table = patch_rows(patches.table, (counted.brightness, counted.contrast), parts, counted.scores, palette)
+    return summarize(table, counted.scores, parts == TEST, palette, protocol), table

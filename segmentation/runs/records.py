@@ -72,6 +72,8 @@ class Status(Record):
     reason: Annotated[str | None, text("Why it stands so.")] = None
     phase: Annotated[str | None, text("What it does: starting, training or evaluation.")] = None
     progress: Annotated[float | None, number("Share of its steps that are done.", most=1)] = None
+    fold: Annotated[int | None, count("The fold under way, from 1.")] = None
+    folds: Annotated[int | None, count("Of all folds.")] = None
     epoch: Annotated[int | None, count("The epoch under way, from 1.")] = None
     epochs: Annotated[int | None, count("Of all epochs.")] = None
     seconds_an_epoch: Annotated[float | None, number("How long an epoch takes.")] = None
@@ -126,6 +128,9 @@ class DatasetRecord(Record):
     patches: Annotated[int | None, count("Patches of all scenes.")] = None
     held_out: Annotated[int | None, count("Patches that are held out.")] = None
     trained_on: Annotated[int | None, count("Patches that are trained on.")] = None
+    validated_on: Annotated[
+        int | None, count("Patches on which the epoch is chosen; not known where those that are scored were taken.")
+    ] = None
 
     @property
     def remarks(self) -> str:
