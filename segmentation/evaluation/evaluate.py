@@ -13,7 +13,8 @@ from segmentation.data.patches import Patches, PatchList, Progress, load_patches
 from segmentation.data.protocols import Fold, Protocol, held_out
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
-from segmentation.evaluation.scene_scores import Counted, SceneWork, count, count_on, survey_on
+from segmentation.evaluation.scene_scores import Counted, Extra, SceneWork, count, count_on, survey_on
+from segmentation.evaluation.tempering import CountedParts, CountSome, count_parts
 from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.predictor import Predictor
@@ -73,10 +74,16 @@ def evaluate_run(
     patches = _read(work, read, progress, scheduler, tell)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
-    if not (save or test.all()):  # a copy of everything may be larger than memory
-        patches, test = patches.only(test), test[test]
-    counted = _count(predictor, work, read, patches, progress, scheduler)
+    validation = np.zeros(len(test), bool)  # PARTS
+    if not (save or (test | validation).all()):  # a copy of everything may be larger than memory
+        needed = test | validation
+        patches, test, validation = patches.only(needed), test[needed], validation[needed]
+    counted = count_parts(
+        _counter(predictor, work, read, patches, scheduler), test, validation, len(run.palette), progress
+    )
     metrics, table = _scored(counted, patches, test, run.palette, protocol)
+    if not save:
+        table = table[table["part"] == "test"].reset_index(drop=True)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
     _write(run, metrics, table, save, save_as)
@@ -96,18 +103,18 @@ def _read(
     return patches
 
 
-def _count(
-    predictor: Predictor,
-    work: SceneWork,
-    dataset: Dataset,
-    patches: PatchList,
-    progress: Progress | None,
-    scheduler: str | None,
-) -> Counted:
-    """Predict and count patches: here those whose pixels are here, others by the workers of a Dask scheduler."""
-    if isinstance(patches, Patches):
-        return count(predictor, patches, len(work.palette), work.inference.tta, progress)
-    return count_on(scheduler or "", work, dataset, patches, progress)
+def _counter(
+    predictor: Predictor, work: SceneWork, dataset: Dataset, patches: PatchList, scheduler: str | None
+) -> CountSome:
+    """Return who counts some patches: here if their pixels are here, otherwise the workers of a Dask scheduler."""
+
+    def count_some(chosen: np.ndarray, extra: Extra, progress: Progress | None) -> Counted:
+        if isinstance(patches, Patches):
+            return count(predictor, patches, len(work.palette), work.inference.tta, progress, chosen, extra)
+        some = patches.only(np.isin(np.arange(len(patches.table)), chosen))
+        return count_on(scheduler or "", replace(work, extra=extra), dataset, some, progress)
+
+    return count_some
 
 
 def _write(run: Run, metrics: Metrics, table: pd.DataFrame, save: bool, save_as: Path | None) -> None:
@@ -217,14 +224,21 @@ def evaluate(
     Returns:
         The scores of the held-out part, and the contents of patches.csv: one row per patch.
     """
-    counted = count(predictor, patches, len(palette), tta, progress)
+
+    def count_some(chosen: np.ndarray, extra: Extra, progress: Progress | None) -> Counted:
+        return count(predictor, patches, len(palette), tta, progress, chosen, extra)
+
     test = np.isin(np.arange(len(patches.masks)), fold.test)
+    validation = np.zeros(len(test), bool)  # PARTS
+    counted = count_parts(count_some, test, validation, len(palette), progress)
     return _scored(counted, patches, test, palette, fold.protocol)
 
 
 def _scored(
-    counted: Counted, patches: PatchList, test: np.ndarray, palette: Palette, protocol: Protocol
+    parts: CountedParts, patches: PatchList, test: np.ndarray, palette: Palette, protocol: Protocol
 ) -> tuple[Metrics, pd.DataFrame]:
     """Return the scores of the patches for which (patches,) bool is true, and the contents of patches.csv."""
+    counted = parts.counted
     table = patch_rows(patches.table, (counted.brightness, counted.contrast), test, counted.scores, palette)
-    return summarize(table, counted.scores, test, palette, protocol), table
+    metrics = summarize(table, counted.scores, test, palette, protocol, parts.temperature, parts.tempered)
+    return metrics, table
