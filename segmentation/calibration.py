@@ -30,8 +30,8 @@ MOST_SAMPLED = 1 << 10
 HOTTEST = 20.0
 """The largest temperature that is tried; its inverse is the lowest."""
 
-STEPS, NEAR = 60, 1e-9
-"""How often a better temperature is looked for, and how near is near enough."""
+STEPS, NEAR, FLAT = 60, 1e-9, 1e-12
+"""How often a better temperature is looked for, and what is near enough, and flat enough."""
 
 
 class PixelSample(NamedTuple):
@@ -158,6 +158,8 @@ def fit_temperature(sample: PixelSample) -> float | None:
         weights /= weights.sum(-1, keepdims=True)
         expected = np.einsum("pc,pc->p", weights, logits)
         slope = float(expected.mean()) - of_truth
+        if abs(slope) <= FLAT:  # nothing to gain
+            break
         curvature = float((np.einsum("pc,pc,pc->p", weights, logits, logits) - expected**2).mean())
         low, high = (low, inverse) if slope > 0 else (inverse, high)
         step = inverse - slope / curvature if curvature > 0 else 0.0

@@ -153,6 +153,6 @@ def _about_temperature(run: Run, metrics: Metrics) -> str:
             "this one was validated on is not known here."
         )
     return (
-        "No temperature: it is fitted on a validation part, and this run has no scores with one. If it was trained with "
-        f"one, {evaluate_command(run)} adds it; otherwise train anew with a validation part."
+        "No temperature: it is fitted on a validation part, and this run has none in its scores. If it was trained "
+        f"with one, {evaluate_command(run)} adds it; otherwise train anew with a validation part."
     )
