@@ -27,16 +27,19 @@ LARGEST = 1e15
 
 @dataclass(frozen=True)
 class Configuration:
-    """The hyper-parameters of one run. The defaults are the article's recipe."""
+    """The hyper-parameters of one run. The defaults are the article's recipe, but for the validation part."""
 
     architecture: str = "unet"
     """Network, by its name in the registry."""
     patch_size: int = PATCH_SIZE
     """Side of a patch, in pixels."""
     protocol: Protocol = "patch"
-    """What is held out: a tenth of the patches, whole scenes, or one tile."""
+    """What is held out: a tenth of the patches, whole scenes, one tile, or the data set's split; article validates on
+    what it scores, as the article does."""
     held_out_tile: str | None = None
     """The tile to hold out under the tile protocol, such as "Tile 7"."""
+    fold: int = 0
+    """Which group of scenes to hold out under the scene protocol, counted from 0: a tenth, or a Dubai diagonal."""
     start_from: str | None = None
     """A run of the same network whose weights to begin with, by its name; by default they are drawn at random."""
     worst_share: float = 1.0
@@ -111,6 +114,8 @@ class Configuration:
                 "The all protocol leaves nothing to train on: it scores a run on other data. Choose another one of "
                 f"{', '.join(TRAINING_PROTOCOLS)}."
             )
+        if self.fold and (self.fold < 0 or self.protocol != "scene"):
+            raise ConfigurationError(f"fold counts the scene protocol's groups from 0. Received: {self.fold}")
         if (self.protocol == "tile") != (self.held_out_tile is not None):
             raise ConfigurationError("held_out_tile goes with protocol tile, and the tile protocol needs it.")
 

@@ -54,6 +54,8 @@ def train(
 ) -> int:
     """Train a network into a run folder and evaluate its best epoch. Ctrl-C stops it; --resume goes on.
 
+    The best epoch is chosen on a validation part, and the held-out part is scored once, when the training has ended.
+
     Keras trains with TensorFlow, or with what the environment variable KERAS_BACKEND names: jax or torch.
 
     Args:
@@ -62,7 +64,7 @@ def train(
         data: Folder of the data set, or a packed one; by default SEGMENTATION_DATA, data/ or the demo set.
         runs: Folder that holds the runs.
         patches: CSV file with a column patch, such as the gallery's rankings: train only on these, as far as they are
-            not held out.
+            neither held out nor for validation.
         resume: Go on where a training of this name was cut.
         devices: With JAX, train on so many devices at once, each on its share of every batch; 0 for all.
     """
@@ -74,7 +76,7 @@ def train(
         from segmentation.training.fit import train as fit
 
         run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark, devices)
-    print_scores(run.name, written_scores(run))
+    print_scores(run.name, written_scores(run), run.is_flattered)
     return DONE
 
 
@@ -128,7 +130,8 @@ def evaluate(
             chosen, dataset, protocol, held_out_tile, save, inference, progress, remark, named, target, dask
         )
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
-    print_scores("".join([chosen.name, *ways]), metrics)
+    flattered = chosen.is_flattered and metrics.dataset is None and metrics.protocol == chosen.protocol
+    print_scores("".join([chosen.name, *ways]), metrics, flattered)
     if target:
         print(f"{chosen.name}'s model and these scores are the run {target.name}, in {printable(str(runs))}")
     return DONE
@@ -150,7 +153,7 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
 
     with progress_bar("done") as progress:
         shipped = copy(chosen, dataset, target / chosen.name, progress)
-    print_scores(shipped.name, written_scores(shipped))
+    print_scores(shipped.name, written_scores(shipped), shipped.is_flattered)
     return DONE
 
 
@@ -187,10 +190,18 @@ def written_scores(run: Run) -> Metrics:
     return run.metrics
 
 
-def print_scores(name: str, metrics: Metrics) -> None:
-    """Print a run's scores, each with what it is, and the protocol that gave them."""
+def print_scores(name: str, metrics: Metrics, flattered: bool = False) -> None:
+    """Print a run's scores, each with what it is, and the protocol that gave them.
+
+    Args:
+        name: Of the run.
+        metrics: The scores.
+        flattered: Whether they are of the patches on which the run's epoch was chosen.
+    """
     which = "patches" if metrics.protocol == "all" else "held-out patches"
     print(f"{name}, protocol {metrics.protocol}: {metrics.patches:,} {which}, {metrics.pixels:,} labelled pixels")
+    if flattered:
+        print("  The epoch was chosen on these patches: the scores flatter")
     for of, as_class in (metrics.mapping or {}).items():
         print(f"  {of} of the data set counts as {as_class or 'void'}")
     intervals = metrics.intervals

@@ -10,9 +10,9 @@ import pandas as pd
 from segmentation.data.class_mapping import ClassMapping, both_sides, count_classes, in_classes_of, match_classes
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import Patches, PatchList, Progress, load_patches
-from segmentation.data.protocols import Fold, Protocol, held_out
+from segmentation.data.protocols import TEST, TRAIN, Fold, Protocol, assign_parts
 from segmentation.data.scenes import Dataset
-from segmentation.errors import RunError
+from segmentation.errors import ConfigurationError, RunError
 from segmentation.evaluation.scene_scores import Counted, Extra, SceneWork, count, count_on, survey_on
 from segmentation.evaluation.tempering import CountedParts, CountSome, count_parts
 from segmentation.inference.model_file import sha256_of
@@ -64,6 +64,8 @@ def evaluate_run(
     trained_with = run.config.hyper_parameters
     if protocol is None:
         protocol, held_out_tile = run.protocol if run.is_foreign else trained_with.protocol, trained_with.held_out_tile
+    if protocol == "k-fold":
+        raise ConfigurationError("One model has no folds: train them by train --folds, or choose another protocol.")
     mapping = run.mapping if mapping is None else mapping
     fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
     read = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
@@ -72,18 +74,20 @@ def evaluate_run(
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
     patches = _read(work, read, progress, scheduler, tell)
-    test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
+    as_trained = (protocol, held_out_tile) == (trained_with.protocol, trained_with.held_out_tile)
+    trained_on = run.config.dataset
+    validated = as_trained and trained_on.validated_on is not None
+    two_parts = not (validated and (fingerprint or dataset.fingerprint()) == trained_on.fingerprint)
+    fold = trained_with.fold if as_trained else 0
+    parts = assign_parts(patches.table, protocol, held_out_tile, trained_with.seed, fold, two_parts)
+    test = parts == TEST
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
-    validation = np.zeros(len(test), bool)  # PARTS
-    if not (save or (test | validation).all()):  # a copy of everything may be larger than memory
-        needed = test | validation
-        patches, test, validation = patches.only(needed), test[needed], validation[needed]
-    counted = count_parts(
-        _counter(predictor, work, read, patches, scheduler), test, validation, len(run.palette), progress
-    )
-    metrics, table = _scored(counted, patches, test, run.palette, protocol)
+    if not (save or (needed := parts != TRAIN).all()):  # a copy of everything may be larger than memory
+        patches, parts = patches.only(needed), parts[needed]
+    counted = count_parts(_counter(predictor, work, read, patches, scheduler), parts, len(run.palette), progress)
+    metrics, table = _scored(counted, patches, parts, run.palette, protocol)
     if not save:
-        table = table[table["part"] == "test"].reset_index(drop=True)
+        table = table[table["part"] == TEST].reset_index(drop=True)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
     _write(run, metrics, table, save, save_as)
@@ -216,7 +220,7 @@ def evaluate(
     Args:
         predictor: The model.
         patches: All patches, void settled as the fold's protocol wants it.
-        fold: Which of them are held out.
+        fold: Which of them are trained on, validated on and held out.
         palette: The classes.
         progress: Called with (patches done, patches).
         tta: Predict with test-time augmentation.
@@ -228,17 +232,16 @@ def evaluate(
     def count_some(chosen: np.ndarray, extra: Extra, progress: Progress | None) -> Counted:
         return count(predictor, patches, len(palette), tta, progress, chosen, extra)
 
-    test = np.isin(np.arange(len(patches.masks)), fold.test)
-    validation = np.zeros(len(test), bool)  # PARTS
-    counted = count_parts(count_some, test, validation, len(palette), progress)
-    return _scored(counted, patches, test, palette, fold.protocol)
+    parts = fold.parts(len(patches.masks))
+    counted = count_parts(count_some, parts, len(palette), progress)
+    return _scored(counted, patches, parts, palette, fold.protocol)
 
 
 def _scored(
-    parts: CountedParts, patches: PatchList, test: np.ndarray, palette: Palette, protocol: Protocol
+    found: CountedParts, patches: PatchList, parts: np.ndarray, palette: Palette, protocol: Protocol
 ) -> tuple[Metrics, pd.DataFrame]:
-    """Return the scores of the patches for which (patches,) bool is true, and the contents of patches.csv."""
-    counted = parts.counted
-    table = patch_rows(patches.table, (counted.brightness, counted.contrast), test, counted.scores, palette)
-    metrics = summarize(table, counted.scores, test, palette, protocol, parts.temperature, parts.tempered)
+    """Return the scores of the held-out patches and the contents of patches.csv; `parts` is (patches,) of `PARTS`."""
+    counted = found.counted
+    table = patch_rows(patches.table, (counted.brightness, counted.contrast), parts, counted.scores, palette)
+    metrics = summarize(table, counted.scores, parts == TEST, palette, protocol, found.temperature, found.tempered)
     return metrics, table

@@ -21,7 +21,6 @@ from segmentation.data.patches import (
     image_statistics,
     list_patches,
     patch_table,
-    scenes_of,
     survey_scene,
 )
 from segmentation.data.protocols import Protocol, apply_void_policy
@@ -189,7 +188,7 @@ def survey_on(address: str, work: SceneWork, dataset: Dataset, progress: Progres
         ConfigurationError: As `load_patches` does.
         BackendError: If there are no workers that see the files and have the versions of this machine.
     """
-    scenes, readings = scenes_of(dataset, work.protocol), dict[str, SceneReading]()
+    scenes, readings = dataset.scenes, dict[str, SceneReading]()
     for outcome in compute_on(address, partial(_survey, work), _pieces(scenes)):
         readings[outcome.name] = outcome.value()
         if progress:

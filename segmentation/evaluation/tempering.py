@@ -7,6 +7,7 @@ import numpy as np
 
 from segmentation.calibration import fit_temperature, pixels_sampled
 from segmentation.data.patches import Progress
+from segmentation.data.protocols import PARTS, VALIDATION
 from segmentation.evaluation.scene_scores import NOTHING, Counted, Extra
 from segmentation.runs.scoring import Confidence
 
@@ -29,32 +30,31 @@ class CountedParts(NamedTuple):
 
 
 def count_parts(
-    count_some: CountSome, test: np.ndarray, validation: np.ndarray, classes: int, progress: Progress | None = None
+    count_some: CountSome, parts: np.ndarray, classes: int, progress: Progress | None = None
 ) -> CountedParts:
     """Count all patches, those of the validation part first, so that each is predicted once.
 
     Args:
         count_some: Predicts and counts some patches.
-        test: (patches,) bool, true where held out.
-        validation: (patches,) bool, true where only validated on.
+        parts: (patches,) of `segmentation.data.protocols.PARTS`.
         classes: Number of classes.
         progress: Called with (patches done, patches).
     """
-    if not validation.any():
-        return CountedParts(count_some(np.arange(len(test)), NOTHING, progress))
+    total = len(parts)
+    if VALIDATION not in parts:
+        return CountedParts(count_some(np.arange(total), NOTHING, progress))
     done = 0
 
     def count_next(chosen: np.ndarray, extra: Extra) -> Counted:
         nonlocal done
         before = done
         done += len(chosen)
-        return count_some(chosen, extra, progress and (lambda now, _: progress(before + now, len(test))))
+        return count_some(chosen, extra, progress and (lambda now, _: progress(before + now, total)))
 
-    first, rest, last = (np.flatnonzero(of) for of in (validation, ~(validation | test), test))
-    parts = [count_next(first, Extra(sampled=pixels_sampled(len(first), classes)))]
-    temperature = fit_temperature(parts[0].sample) if parts[0].sample else None
-    if len(rest):
-        parts.append(count_next(rest, NOTHING))
-    of_test = count_next(last, Extra(temperature=temperature))
-    order = np.argsort(np.concatenate([first, rest, last]))
-    return CountedParts(Counted.joined([*parts, of_test]).in_order(order), temperature, of_test.tempered)
+    train, validation, test = (np.flatnonzero(parts == part) for part in PARTS)
+    validated = count_next(validation, Extra(sampled=pixels_sampled(len(validation), classes)))
+    temperature = fit_temperature(validated.sample) if validated.sample else None
+    trained = [count_next(train, NOTHING)] if len(train) else []
+    tested = count_next(test, Extra(temperature=temperature))
+    order = np.argsort(np.concatenate([validation, train, test]))
+    return CountedParts(Counted.joined([validated, *trained, tested]).in_order(order), temperature, tested.tempered)

@@ -128,6 +128,9 @@ class DatasetRecord(Record):
     patches: Annotated[int | None, count("Patches of all scenes.")] = None
     held_out: Annotated[int | None, count("Patches that are held out.")] = None
     trained_on: Annotated[int | None, count("Patches that are trained on.")] = None
+    validated_on: Annotated[
+        int | None, count("Patches on which the epoch is chosen; not known where those that are scored were taken.")
+    ] = None
 
     @property
     def remarks(self) -> str:

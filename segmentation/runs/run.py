@@ -159,6 +159,17 @@ class Run:
         return cast("Protocol", elsewhere or self.config.configuration.get("protocol") or "scene")
 
     @property
+    def is_flattered(self) -> bool:
+        """Whether its scores are of the patches on which its epoch was chosen, as trainings in two parts have them.
+
+        Such are those of protocol ``article``, and those before there was a validation part. Of a model from elsewhere
+        it is not known.
+        """
+        trained = self.config.dataset if self.config else None
+        elsewhere = self.metrics is not None and self.metrics.dataset is not None
+        return trained is not None and bool(trained.held_out) and trained.validated_on is None and not elsewhere
+
+    @property
     def dataset(self) -> DatasetRecord | None:
         """The data set that its scores are of: the one it was trained on, unless its model was scored elsewhere."""
         elsewhere = self.metrics.dataset if self.metrics else None

@@ -8,7 +8,7 @@ import pandas as pd
 
 from segmentation import calibration, scores
 from segmentation.data.palette import VOID, Palette
-from segmentation.data.protocols import Protocol
+from segmentation.data.protocols import TEST, Protocol
 from segmentation.intervals import find_intervals
 from segmentation.runs.patch_table import confusion_columns, patch_table
 from segmentation.runs.records import Calibration, Metrics, Tempered
@@ -113,21 +113,25 @@ def score_confidence(
 
 
 def patch_rows(
-    patches: pd.DataFrame, light: tuple[np.ndarray, np.ndarray], test: np.ndarray, scored: PatchScores, palette: Palette
+    patches: pd.DataFrame,
+    light: tuple[np.ndarray, np.ndarray],
+    parts: np.ndarray,
+    scored: PatchScores,
+    palette: Palette,
 ) -> pd.DataFrame:
     """Return patches.csv: each patch's part, scores, how sure the model was, and what its image is like.
 
     Args:
         patches: One row per patch: ``patch, tile, scene, row, column``.
         light: Their brightness and contrast, as `segmentation.data.patches.image_statistics`.
-        test: (patches,) bool, true where held out.
+        parts: (patches,) of `segmentation.data.protocols.PARTS`.
         scored: What is counted of them.
         palette: The classes.
     """
     by_class = scores.iou(scored.matrices)
     cells = scored.matrices.reshape(len(scored.matrices), -1).T
     values = patches.assign(
-        part=np.where(test, "test", "train"),
+        part=parts,
         **{f"iou_{name}": by_class[:, index] for index, name in enumerate(palette.names)},
         mean_iou=scores.mean_iou(scored.matrices),
         classes=np.isfinite(by_class).sum(1),
@@ -170,7 +174,7 @@ def summarize(
     own = _confidence(patches[test], Confidence(scored.bins[test], scored.squared_error[test]), palette, matrix.sum())
     return Metrics(
         protocol=protocol,
-        part="test",
+        part=TEST,
         patches=len(matrices),
         pixels=int(matrix.sum()),
         accuracy=_number(scores.accuracy(matrix)),

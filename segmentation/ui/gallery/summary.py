@@ -19,7 +19,7 @@ from segmentation.ui.gallery.trust import show_trust
 from segmentation.ui.loaders.intervals import load_intervals
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.run import say_other_files
-from segmentation.ui.shell.words import INTERVAL, SCORED, between, drawn_line, plain, protocol_line, score
+from segmentation.ui.shell.words import FLATTERED, INTERVAL, SCORED, between, drawn_line, plain, protocol_line, score
 
 BY_CLASS = {
     "IoU": "Pixels that are of the class and predicted as it, among those that are either.",
@@ -167,7 +167,8 @@ def _show_findings(metrics: Metrics) -> None:
 def _scored(run: Run, metrics: Metrics) -> str:
     """Say what is scored."""
     if metrics.protocol != "all":
-        return f"held out: {DESCRIPTIONS[metrics.protocol]}"
+        flattered = f" · **{FLATTERED}**" if run.is_flattered else ""
+        return f"held out: {DESCRIPTIONS[metrics.protocol]}{flattered}"
     if run.config and run.config.dataset.fingerprint == run.fingerprint:
         return "scored: every scene, though most were trained on"
     return f"scored: {DESCRIPTIONS[metrics.protocol]}"
