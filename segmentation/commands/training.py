@@ -213,7 +213,7 @@ def print_scores(name: str, metrics: Metrics, flattered: bool = False) -> None:
     for (class_name, value), of_class in zip(metrics.iou.items(), further, strict=True):
         more = "precision {:.4f}  recall {:.4f}  F1 {:.4f}".format(*of_class).replace("nan", "–     ")
         if metrics.boundary_iou:
-            more += f"  Boundary IoU {_score(metrics.boundary_iou[class_name], None)}"
+            more += f"  Boundary IoU {_score(metrics.boundary_iou.get(class_name), None)}"
         print(f"  IoU {class_name:<26}{_score(value, by_class.get(class_name))}{more}".rstrip())
     if metrics.temperature is not None and (tempered := metrics.tempered):
         print(

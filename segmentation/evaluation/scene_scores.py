@@ -71,12 +71,12 @@ class Counted(NamedTuple):
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Return what is counted of all patches of several parts, one after the other; extras if all have them."""
-        light = (np.concatenate([getattr(part, name) for part in parts]) for name in ("brightness", "contrast"))
         samples = [part.sample for part in parts if part.sample]
         tempered = [part.tempered for part in parts if part.tempered]
         return cls(
             PatchScores.joined(part.scores for part in parts),
-            *light,
+            np.concatenate([part.brightness for part in parts]),
+            np.concatenate([part.contrast for part in parts]),
             PixelSample(*map(np.concatenate, zip(*samples, strict=True))) if len(samples) == len(parts) else None,
             Confidence.joined(tempered) if len(tempered) == len(parts) else None,
         )

@@ -249,8 +249,6 @@ class Metrics(Record):
     ] = None
 
     def __post_init__(self) -> None:
-        if self.boundary_iou is not None and self.boundary_iou.keys() != self.iou.keys():
-            raise ValueError("Expected the Boundary IoU of each class.")
         if {len(self.confusion_matrix), *map(len, self.confusion_matrix)} != {len(self.iou)}:
             raise ValueError("Expected a row and a column of the confusion matrix for each class.")
 

@@ -151,7 +151,7 @@ def _by_class(metrics: Metrics, palette: Palette, intervals: Intervals | None) -
     spread = [between(intervals.iou.get(name)) if intervals else None for name in palette.names]
     table.insert(2, "95 % interval of IoU", spread)
     if metrics.boundary_iou:
-        table["Boundary IoU"] = pd.Series(metrics.boundary_iou.values(), dtype=float)
+        table["Boundary IoU"] = pd.Series([metrics.boundary_iou.get(name) for name in palette.names], dtype=float)
     return table.assign(**{"True pixels": matrix.sum(-1), "Predicted pixels": matrix.sum(0)})
 
 
