@@ -18,7 +18,7 @@ from segmentation.evaluation.tempering import CountedParts, CountSome, count_par
 from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.records import DatasetRecord, Metrics
+from segmentation.runs.records import DatasetRecord, Metrics, RunConfig
 from segmentation.runs.run import BEST, Run, write_elsewhere, write_scores
 from segmentation.runs.scoring import patch_rows, summarize
 
@@ -74,14 +74,8 @@ def evaluate_run(
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
     patches = _read(work, read, progress, scheduler, tell)
-    as_trained = (protocol, held_out_tile) == (trained_with.protocol, trained_with.held_out_tile)
-    trained_on = run.config.dataset
-    validated = as_trained and trained_on.validated_on is not None
-    two_parts = not (validated and (fingerprint or dataset.fingerprint()) == trained_on.fingerprint)
-    fold = trained_with.fold if as_trained else 0
-    parts = assign_parts(patches.table, protocol, held_out_tile, trained_with.seed, fold, two_parts)
-    test = parts == TEST
-    scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
+    parts = _parts(run.config, dataset, fingerprint, patches, protocol, held_out_tile)
+    scored_on = record_of(dataset, fingerprint, patches, parts == TEST) if save_as or run.is_foreign else None
     if not (save or (needed := parts != TRAIN).all()):  # a copy of everything may be larger than memory
         patches, parts = patches.only(needed), parts[needed]
     counted = count_parts(_counter(predictor, work, read, patches, scheduler), parts, len(run.palette), progress)
@@ -92,6 +86,26 @@ def evaluate_run(
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
     _write(run, metrics, table, save, save_as)
     return metrics, table
+
+
+def _parts(
+    config: RunConfig,
+    dataset: Dataset,
+    fingerprint: str | None,
+    patches: PatchList,
+    protocol: Protocol,
+    held_out_tile: str | None,
+) -> np.ndarray:
+    """Return the part of each patch, (patches,) of `PARTS`.
+
+    There is a validation part where the run had it: its epoch was chosen there, and a temperature may be fitted there.
+    """
+    trained_with, trained_on = config.hyper_parameters, config.dataset
+    as_trained = (protocol, held_out_tile) == (trained_with.protocol, trained_with.held_out_tile)
+    validated = as_trained and trained_on.validated_on is not None
+    two_parts = not (validated and (fingerprint or dataset.fingerprint()) == trained_on.fingerprint)
+    fold = trained_with.fold if as_trained else 0
+    return assign_parts(patches.table, protocol, held_out_tile, trained_with.seed, fold, two_parts)
 
 
 def _read(

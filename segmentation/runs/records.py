@@ -206,7 +206,7 @@ class Metrics(Record):
     iou: Annotated[dict[str, float | None], by_name(share("IoU", "Intersection over union of each class."))]
     confusion_matrix: Annotated[list[list[int]], several(several(count("Pixels by true and predicted class.")))]
     mean_boundary_iou: Annotated[
-        float | None, share("mean Boundary IoU", "The same near boundaries only: within 2 % of a patch's diagonal.")
+        float | None, share("mean Boundary IoU", "Mean IoU near boundaries only: 2 % of a patch's diagonal.")
     ] = None
     mean_iou_by_image: Annotated[float | None, share("mIoU^I", "Mean over patches of each one's mean IoU.")] = None
     worst_10_by_image: Annotated[float | None, share("mIoU^I10", "The same over the worst 10 % of the patches.")] = None
