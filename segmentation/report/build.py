@@ -119,13 +119,14 @@ def _content(run: Run, other: Run | None, sources: Sources, progress: Progress |
     comparison = scored.compare(run, other, colors) if other and colors else None
     matrix = np.array(metrics.confusion_matrix) if metrics else np.zeros((0, 0), int)
     names = [row.name for row in classes]
-    histories = {one.name: one.history for one in (run, other) if one and one.history is not None}
+    runs = [one for one in (run, other) if one]
+    histories = {one.name: one.history for one in runs if one.history is not None}
     return {
         "answer": words.answer(run, intervals, classes, comparison),
         "scored_line": words.scored_line(run),
         "cautions": list(words.cautions(run, intervals, sources.fingerprint)),
         "intervals": intervals,
-        "scores": scored.score_rows(metrics, intervals) if metrics else [],
+        "scores": scored.score_rows([(one.metrics, intervals_of(one)) for one in runs]),
         "classes": classes,
         "legend": _legend(colors),
         "comparison": comparison,
@@ -136,7 +137,7 @@ def _content(run: Run, other: Run | None, sources: Sources, progress: Progress |
         "tiles": scored.place_rows(run, "tile"),
         "scenes": scored.place_rows(run, "scene"),
         "most_places": scored.PLACES,
-        "settings": _settings(run),
+        "settings": _side_by_side([_settings(one) for one in runs]),
         "commands": _commands(run, other),
         **_looked_at(run, other, comparison, sources, colors, progress),
     }
@@ -151,7 +152,8 @@ def _looked_at(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Return the patches that are shown, and their pictures by name."""
-    worse, better = scored.changed_patches(comparison) if comparison else (pd.DataFrame(), pd.DataFrame())
+    least = scored.LEAST_WRONG * run.patch_size**2
+    worse, better = scored.changed_patches(comparison, least) if comparison else (pd.DataFrame(), pd.DataFrame())
     lists = {"worst": scored.worst_patches(run), "suspects": scored.suspect_patches(run)}
     lists |= {"worse": worse, "better": better}
     pictures: dict[str, PatchPictures] = {}
@@ -193,25 +195,29 @@ def _legend(colors: Palette | None) -> list[tuple[str, str]]:
     return [(name, colors.hex(index)) for index, name in enumerate(colors.names)] + [(VOID_NAME, colors.hex(VOID))]
 
 
-def _settings(run: Run) -> list[tuple[str, str]]:
+def _side_by_side(settings: list[dict[str, str]]) -> list[tuple[str, list[str]]]:
+    """Return what each run says under each name; a dash where it says nothing."""
+    names = dict.fromkeys(name for of_run in settings for name in of_run)
+    return [(name, [of_run.get(name, "–") for of_run in settings]) for name in names]
+
+
+def _settings(run: Run) -> dict[str, str]:
     """Return what the run's model is and how it was made, by names for people."""
     config = run.config
     if config is None:
-        return []
+        return {}
     network = config.architecture
-    rows = [("Network", f"{network.name}, {network.parameters:,} parameters")] if network else []
+    rows = {"Network": f"{network.name}, {network.parameters:,} parameters"} if network else {}
     if run.is_foreign or run.predictions:
-        made = "A model from elsewhere" if run.is_foreign else "Predictions from elsewhere, without a model"
-        rows.append(("Made", made))
-    rows += [
-        (name.replace("_", " ").capitalize(), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        for name, value in config.configuration.items()
-        if value is not None and value != [] and not (network and name == "architecture")
-    ]
+        rows["Made"] = "A model from elsewhere" if run.is_foreign else "Predictions from elsewhere, without a model"
+    for name, value in config.configuration.items():
+        if value is not None and value != [] and not (network and name == "architecture"):
+            said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rows[name.replace("_", " ").capitalize()] = said
     if config.versions:
-        rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in config.versions.items())))
-    said = {"Backend": config.backend, "Commit": config.commit, "Begun": config.created}
-    return rows + [(name, value) for name, value in said.items() if value]
+        rows["Versions"] = ", ".join(f"{name} {version}" for name, version in config.versions.items())
+    further = {"Backend": config.backend, "Commit": config.commit, "Begun": config.created}
+    return rows | {name: value for name, value in further.items() if value}
 
 
 def _commands(run: Run, other: Run | None) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ import pandas as pd
 from segmentation.runs.logs.columns import TRAINING, direction
 from segmentation.runs.logs.curves import thinned
 from segmentation.runs.logs.history import History, best_position
-from segmentation.runs.records import Calibration
+from segmentation.runs.records import Calibration, Metrics
 
 MOST_CURVES, MOST_POINTS = 6, 400
 """Charts of a training log, and points of a curve."""
@@ -189,6 +189,8 @@ def curve_plot(histories: dict[str, History], metric: str, width: int = 380, hei
 
 
 def _title(metric: str) -> str:
+    if metric in Metrics.kinds:
+        return Metrics.kinds[metric].heading
     words = metric.replace("_", " ")
     return words[:1].upper() + words[1:]
 

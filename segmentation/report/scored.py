@@ -1,5 +1,6 @@
 """What a run scored, as a report says it: rows of tables, and which patches are looked at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,13 +31,12 @@ COMPARED = ("accuracy", "mean_iou")
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A score: what it is called, its value and interval, and what it means."""
+    """A score: what it is called, what it means, and of each run its value and its interval."""
 
     name: str
     title: str
-    value: float | None
-    interval: Interval | None
     meaning: str
+    values: list[tuple[float | None, Interval | None]]
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,21 @@ class Comparison:
     table: pd.DataFrame
 
 
-def score_rows(metrics: Metrics, intervals: Intervals | None) -> list[ScoreRow]:
-    """Return a run's scores, those of single classes left out; those that do not exist, too."""
-    by_name = intervals.by_name if intervals else {}
-    return [
-        ScoreRow(name, kind.heading, value, _known(by_name.get(name)), kind.meaning)
-        for name, kind, value in metrics.scores()
-        if value is not None
-    ]
+def score_rows(scored: Sequence[tuple[Metrics | None, Intervals | None]]) -> list[ScoreRow]:
+    """Return the scores of one or two runs, those of single classes left out; those that neither has, too.
+
+    Args:
+        scored: Each run's scores and their intervals.
+    """
+    rows = []
+    for name, kind in Metrics.kinds.items():
+        values = [
+            (getattr(metrics, name, None), _known(intervals.by_name.get(name)) if intervals else None)
+            for metrics, intervals in scored
+        ]
+        if kind.null and any(value is not None for value, _ in values):
+            rows.append(ScoreRow(name, kind.heading, kind.meaning, values))
+    return rows
 
 
 def class_rows(metrics: Metrics, intervals: Intervals | None, colors: Palette) -> list[ClassRow]:
@@ -207,12 +214,29 @@ def compare(run: Run, other: Run, colors: Palette) -> Comparison:
     if len(both):
         titles = (f"Mean IoU, {one.name}" for one in (run, other))
         plot = scatter_plot(both["mean_iou"].to_numpy(), both["other_mean_iou"].to_numpy(), *titles)
+    ours, theirs = (_wrong_pixels(one) for one in (run, other))
+    if ours is not None and theirs is not None:
+        both = both.assign(**{WRONG: np.fmax(both["patch"].map(ours), both["patch"].map(theirs))})
     better, worse = int((both["gain"] > 0).sum()), int((both["gain"] < 0).sum())
     return Comparison(len(both), better, worse, sentences, classes, plot, both)
 
 
-def changed_patches(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the patches that the second run does worst in comparison, and those that it does best."""
-    ordered = comparison.table.sort_values("gain", kind="stable")
+def _wrong_pixels(run: Run) -> pd.Series | None:
+    """Return how many pixels of each held-out patch are wrong, by its name; None where that is not known."""
+    table = held_out(run)
+    return None if table is None or WRONG not in table else table.set_index("patch")[WRONG]
+
+
+def changed_patches(comparison: Comparison, least: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the patches that the second run does worst in comparison, and those that it does best.
+
+    Args:
+        comparison: Of the two runs.
+        least: Wrong pixels of either run: a few stray ones may change a mean IoU most, and tell nothing.
+    """
+    table = comparison.table
+    if WRONG in table:
+        table = table[table[WRONG] >= least]
+    ordered = table.sort_values("gain", kind="stable")
     worse, better = ordered[ordered["gain"] < 0], ordered[ordered["gain"] > 0]
     return worse.head(CHANGED), better.iloc[::-1].head(CHANGED)

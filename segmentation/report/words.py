@@ -12,6 +12,9 @@ NAMED = 12
 """Findings that are listed one by one."""
 
 
+NBSP = "\N{NO-BREAK SPACE}"
+
+
 def score(value: float | None) -> str:
     """Show a score with three decimals, and a dash where there is none."""
     return "–" if value is None or value != value else f"{value:.3f}"
@@ -35,9 +38,9 @@ def answer(run: Run, intervals: Intervals | None, classes: list[ClassRow], compa
     if metrics is None:
         return [f"{run.name} has no scores yet. {_unscored(run)}"]
     by_name = intervals.by_name if intervals else {}
-    right = "–" if metrics.accuracy is None else f"{100 * metrics.accuracy:.1f} %"
+    right = "–" if metrics.accuracy is None else f"{100 * metrics.accuracy:.1f}{NBSP}%"
     shown = {name: between(by_name.get(name)) for name in ("accuracy", "mean_iou")}
-    spread = {name: f" (95 % interval {ends})" if ends else "" for name, ends in shown.items()}
+    spread = {name: f" (95{NBSP}% interval {ends})" if ends else "" for name, ends in shown.items()}
     known = [row for row in classes if row.iou == row.iou]
     sentences = [
         f"{run.name} labels {right} of the scored pixels right{spread['accuracy']}; its mean IoU is "
@@ -130,10 +133,11 @@ def _leaks(run: Run) -> Iterator[str]:
     test = (table["part"] == "test").to_numpy()
     if 0 < test.sum() < len(test):
         near = int(touching(table, test).sum())
+        some = "All" if near == test.sum() else f"{near:,} of"
         if near:
             yield (
-                f"{near:,} of {int(test.sum()):,} held-out patches touch one that was trained on: the model has seen "
-                "what lies beside them, and scores better than it would in a new place."
+                f"{some} {int(test.sum()):,} held-out patches touch one that was trained on: the model has seen what "
+                "lies beside them, and scores better than it would in a new place."
             )
     if (
         run.history is not None
