@@ -36,6 +36,10 @@ CONFUSIONS = 8
 """Of the largest confusions that are named."""
 
 
+LAST = ("Versions", "Backend", "Commit", "Begun")
+"""What is said of a run after its hyper-parameters."""
+
+
 @dataclass(frozen=True)
 class Sources:
     """What a report is made from beside the run folders; it says what is missing.
@@ -197,7 +201,7 @@ def _legend(colors: Palette | None) -> list[tuple[str, str]]:
 
 def _side_by_side(settings: list[dict[str, str]]) -> list[tuple[str, list[str]]]:
     """Return what each run says under each name; a dash where it says nothing."""
-    names = dict.fromkeys(name for of_run in settings for name in of_run)
+    names = sorted(dict.fromkeys(name for of_run in settings for name in of_run), key=LAST.__contains__)
     return [(name, [of_run.get(name, "–") for of_run in settings]) for name in names]
 
 
@@ -212,22 +216,29 @@ def _settings(run: Run) -> dict[str, str]:
         rows["Made"] = "A model from elsewhere" if run.is_foreign else "Predictions from elsewhere, without a model"
     for name, value in config.configuration.items():
         if value is not None and value != [] and not (network and name == "architecture"):
-            said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            rows[name.replace("_", " ").capitalize()] = said
+            rows[name.replace("_", " ").capitalize()] = _said(value)
     if config.versions:
         rows["Versions"] = ", ".join(f"{name} {version}" for name, version in config.versions.items())
     further = {"Backend": config.backend, "Commit": config.commit, "Begun": config.created}
     return rows | {name: value for name, value in further.items() if value}
 
 
+def _said(value: object) -> str:
+    """Return a hyper-parameter for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _commands(run: Run, other: Run | None) -> list[tuple[str, str]]:
     """Return the commands that repeat the run, its scores and the report, with what each does."""
-    made = "Adds it anew" if run.is_foreign or run.predictions else "Trains it anew"
-    commands = [
-        (made, repeating.training_command(run)),
-        ("Scores it", repeating.scoring_command(run)),
-        ("Makes this report", repeating.report_command(run, other)),
-    ]
+    commands = list[tuple[str, str]]()
+    for one in (run, other):
+        if one:
+            made = "Adds" if one.is_foreign or one.predictions else "Trains"
+            commands.append((f"{made} {one.name} anew", repeating.training_command(one)))
+            commands.append((f"Scores {one.name}", repeating.scoring_command(one)))
+    commands.append(("Makes this report", repeating.report_command(run, other)))
     return [(what, typed) for what, typed in commands if typed]
 
 

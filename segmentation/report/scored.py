@@ -212,11 +212,11 @@ def compare(run: Run, other: Run, colors: Palette) -> Comparison:
         classes = [GainRow(name, colors.hex(index), gain) for index, (name, gain) in enumerate(by_class.items())]
     plot = None
     if len(both):
-        titles = (f"Mean IoU, {one.name}" for one in (run, other))
-        plot = scatter_plot(both["mean_iou"].to_numpy(), both["other_mean_iou"].to_numpy(), *titles)
-    ours, theirs = (_wrong_pixels(one) for one in (run, other))
-    if ours is not None and theirs is not None:
-        both = both.assign(**{WRONG: np.fmax(both["patch"].map(ours), both["patch"].map(theirs))})
+        ours, theirs = both["mean_iou"].to_numpy(), both["other_mean_iou"].to_numpy()
+        plot = scatter_plot(ours, theirs, f"Mean IoU, {run.name}", f"Mean IoU, {other.name}")
+    wrong, other_wrong = _wrong_pixels(run), _wrong_pixels(other)
+    if wrong is not None and other_wrong is not None:
+        both = both.assign(**{WRONG: np.fmax(both["patch"].map(wrong), both["patch"].map(other_wrong))})
     better, worse = int((both["gain"] > 0).sum()), int((both["gain"] < 0).sum())
     return Comparison(len(both), better, worse, sentences, classes, plot, both)
 
