@@ -6,13 +6,13 @@ from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.report.build import report_name
 from segmentation.runs.reviews import Reviews
 from segmentation.runs.run import Run
-from segmentation.ui.address import SAFE
 from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.loaders.reports import load_report, report_mark
 from segmentation.ui.loaders.scenes import load_fingerprint
 from segmentation.ui.session import session
 from segmentation.ui.shell.access import readable
 from segmentation.ui.shell.faults import show_errors
+from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.run import other_runs
 from segmentation.ui.shell.words import code, plain
 
@@ -37,7 +37,7 @@ def _make(evaluated: EvaluatedRun, other: Run | None) -> None:
     run, dataset = evaluated.run, evaluated.dataset
     reviews = Reviews(runs_folder(), load_fingerprint(dataset))
     check_allowed(reviews.path, readable())
-    safe = bool(st.session_state.get(SAFE))
+    safe = display_palette(evaluated.palette) != evaluated.palette
     mark = report_mark(run, other, dataset, reviews, safe)
     help_text = "Takes some seconds: the patches that it shows are predicted."
     if st.button("Make the report", type="primary", icon=":material/description:", key="make-report", help=help_text):
