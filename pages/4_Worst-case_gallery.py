@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from segmentation.ui.gallery.report import offer_report
 from segmentation.ui.gallery.summary import check_evaluated, summary
 from segmentation.ui.gallery.views import VIEWS
 from segmentation.ui.shell.dataset import choose_dataset
@@ -16,7 +17,8 @@ with page("Worst-case gallery", "Where does my model fail? Every patch of a run,
         st.stop()
     legend(evaluated.palette, void=True)
     summary(evaluated)
-    view = st.segmented_control(
+    bar = st.container(horizontal=True, horizontal_alignment="distribute")
+    view = bar.segmented_control(
         "View",
         list(VIEWS),
         default="Ranking",
@@ -25,4 +27,6 @@ with page("Worst-case gallery", "Where does my model fail? Every patch of a run,
         bind="query-params",
         label_visibility="collapsed",
     )
+    with bar:
+        offer_report(evaluated, view)
     VIEWS[view](evaluated)

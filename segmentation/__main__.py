@@ -16,6 +16,7 @@ from segmentation.commands.adding import add
 from segmentation.commands.dashboard import dashboard
 from segmentation.commands.datasets import data, demo, download, pack
 from segmentation.commands.prediction import predict
+from segmentation.commands.reporting import report
 from segmentation.commands.training import evaluate, export, ship, summary, train
 from segmentation.errors import REFUSED, STOPPED, SegmentationError
 
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable] = {
     "summary": summary,
     "train": train,
     "evaluate": evaluate,
+    "report": report,
     "add": add,
     "predict": predict,
     "ship": ship,

@@ -51,7 +51,7 @@ def run(trained: object) -> Run:
 def test_help_names_every_command(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("data", "demo", "download", "summary", "train", "evaluate", "predict", "ship", "export"):
+    for command in ("data", "demo", "download", "summary", "train", "evaluate", "report", "predict", "ship", "export"):
         assert command in done.stdout
 
 
@@ -369,3 +369,27 @@ def test_where_the_terminal_knows_ascii_only_a_folder_is_predicted_and_told_to_t
     table = pd.read_csv(tmp_path / "Ergebnis ß" / "results.csv", keep_default_na=False)
     assert sorted(table["image"]) == ["Größe.png", "caf\\xe9.png", "kaputt ×.png"]
     assert run("data", trained.dataset.root, **ascii_only).returncode == 0
+
+
+def test_a_report_is_one_file_with_the_scores_and_the_pictures(run: Run, trained: object, tmp_path: Path) -> None:
+    done = run("report", "--run", "tiny", "--output", tmp_path / "out" / "tiny.html", SEGMENTATION_CACHE=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "The report of tiny is in" in done.stdout
+    page = (tmp_path / "out" / "tiny.html").read_text(encoding="utf-8")
+    assert f"{trained.run.metrics.mean_iou:.3f}" in page
+    assert page.count('alt="Prediction of') > 0
+    assert str(trained.dataset.root.parent) not in page and str(trained.run.folder.parent) not in page
+    assert "finding" in page
+
+
+def test_a_report_without_data_says_so_and_one_of_no_run_is_refused(run: Run, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    words = ("report", "--run", "dubai-lite0", "--compare", "dubai-best", "--output", tmp_path / "two.html")
+    done = run(*words, SEGMENTATION_DATA=str(nowhere))
+    assert done.returncode == 0, done.stderr
+    assert f"There is no folder {nowhere}" in done.stderr
+    page = (tmp_path / "two.html").read_text(encoding="utf-8")
+    assert "Is dubai-best better than dubai-lite0?" in page and "<img" not in page
+    refused = run("report", "--run", "nobody")
+    assert refused.returncode == 1 and refused.stderr.startswith("There is no run nobody")
+    assert run("report", "--run", "dubai-lite0", "--data", nowhere).returncode == 1

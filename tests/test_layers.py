@@ -17,6 +17,7 @@ LAYERS = (
     ("model", "runs"),
     ("inference",),
     ("evaluation",),
+    ("report",),
     ("training",),
     ("ui",),
     ("commands",),

@@ -109,6 +109,7 @@ def run(installed: tuple[Path, dict[str, str]], *words: str, **variables: str) -
 def test_the_wheel_holds_the_dashboard_and_the_shipped_runs(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"segmentation/dashboard/{name}" for name in DASHBOARD_FILES} <= set(names)
+    assert {f"segmentation/report/{name}" for name in ("report.html.j2", "charts.html.j2", "report.css")} <= set(names)
     assert {"segmentation/py.typed", "segmentation/pretrained/dubai-best/best.keras"} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 

@@ -134,6 +134,22 @@ def examined_scenes(dataset: Dataset, size: int, kept: KeptResults | None = None
             pool.shutdown(cancel_futures=True)  # whoever asked may want no more
 
 
+def known_report(dataset: Dataset, size: int, kept: KeptResults) -> Health | None:
+    """Return the report of a data set whose scenes were all read before; None, without reading any, if one was not.
+
+    Args:
+        dataset: The scenes.
+        size: Side of a patch, in pixels.
+        kept: What was found before.
+    """
+    palette, stretch = dataset.palette, dataset.stretch
+    keys = [_key(scene, palette, stretch, size) for scene in dataset.scenes]
+    known = kept.read(keys)
+    found = [Examined.from_bytes(known[key], len(palette)) for key in keys if key in known]
+    sound = [of_scene for of_scene in found if of_scene]
+    return report(dataset, sound) if len(sound) == len(keys) else None
+
+
 def report(dataset: Dataset, examined: Sequence["Examined"]) -> Health:
     """Return the health report of a data set from what its first scenes, or all of them, give."""
     findings = [_finding("unpaired", "", path, "has no partner of the same name") for path in dataset.unpaired]

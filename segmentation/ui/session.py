@@ -1,5 +1,6 @@
 """What a visitor's session keeps from one run of a page to the next, on all pages, beside the widgets' own values."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -62,6 +63,9 @@ class Session:
     """Ids of the files that the monitor's uploader held when it was last drawn."""
     uploaders_cleared: int = 0
     """How many of the monitor's uploaders were cleared: each has a key of its own, since none gives its files back."""
+
+    report: Hashable = None
+    """The mark of the report that was made last."""
 
     pictures: dict[str, Upload] = field(default_factory=dict)
     """The explorer's uploads by their role, image or mask."""

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from segmentation.data.health import Examined, examine, usable_patches
+from segmentation.data.health import Examined, examine, known_report, usable_patches
 from segmentation.data.kept import KeptResults
 from segmentation.data.palette import VOID_NAME
 from segmentation.data.patches import tile_table
@@ -234,3 +234,14 @@ def test_a_broken_file_of_what_was_found_costs_time_only(content: bytes, write_d
 @pytest.mark.parametrize("value", [b"", b"{}", b"[[], [0, 0], [], 1]\n123", b"[{}, [9, 9], [], 0]\n" + bytes(8 * 18)])
 def test_what_is_no_examined_scene_is_none(value: bytes) -> None:
     assert Examined.from_bytes(value, 6) is None
+
+
+def test_what_is_known_is_reported_until_a_file_changes(folder: Path, tmp_path: Path) -> None:
+    dataset, kept = find_dataset(folder), KeptResults(tmp_path / "kept.sqlite", 1 << 20)
+    assert known_report(dataset, 32, kept) is None
+    expected = examine(dataset, 32, kept=kept)
+    known = known_report(dataset, 32, kept)
+    assert known is not None and known.findings.equals(expected.findings)
+    with Image.open(dataset.scenes[0].image) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(dataset.scenes[0].image)
+    assert known_report(dataset, 32, kept) is None

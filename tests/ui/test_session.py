@@ -23,6 +23,8 @@ PLACES = {
     ("shell/frame.py", "turn_pages"),
     # What was typed into a table is drawn above it, too.
     ("home/class_editor.py", "edited"),
+    # The second run is chosen in a view, and named in the report above it.
+    ("gallery/report.py", "_compared"),
     # A callback learns of its widget's value nowhere else.
     ("monitor/logs.py", "_drop_removed"),
     ("shell/address_bar.py", "follow_choice"),

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.evaluation import diagnosis
+from segmentation.evaluation.gains import say_gain, signed
 from segmentation.evaluation.ranking import rank
 from segmentation.intervals import LEAST, Gain
 from segmentation.runs.records import Metrics
@@ -22,10 +23,7 @@ from segmentation.ui.gallery.filters import (
 )
 from segmentation.ui.loaders.intervals import load_gains
 from segmentation.ui.shell.run import other_runs
-from segmentation.ui.shell.words import PARTS, plain, signed
-
-MOST_UNITS = 100_000
-"""Of scenes that would show a gain: where it takes more, there is none worth the word."""
+from segmentation.ui.shell.words import PARTS, plain
 
 
 def two_runs(evaluated: EvaluatedRun) -> None:
@@ -102,7 +100,7 @@ def _say_what_is_real(run: Run, other: Run, filters: Filters) -> None:
         return
     by_name, by_class = gains
     if class_name:
-        st.markdown(_sentence(by_class[class_name], f"IoU of {plain(class_name)}", other))
+        st.markdown(_sentence(by_class[class_name], f"IoU of {class_name}", other))
     else:
         for name in ("accuracy", "mean_iou"):
             heading = Metrics.kinds[name].heading
@@ -124,13 +122,9 @@ def _say_what_is_real(run: Run, other: Run, filters: Filters) -> None:
 
 
 def _sentence(gain: Gain, score: str, other: Run) -> str:
-    """Say what a gain is worth."""
-    if not gain.gain:
-        return f":material/remove: Both runs have the same {score}"
-    of = f"of {score} ({signed(gain.interval)})"
-    if gain.real:
-        better = "better" if gain.gain > 0 else "worse"
-        return f":material/check: {plain(other.name)} is {better} by {abs(gain.gain):.3f} {of}: **real**"
-    few = f"{gain.units:,} {gain.unit}s are too few to tell {abs(gain.gain):.3f} apart"
-    needed = f"; about {gain.units_needed:,} would" if 0 < gain.units_needed < MOST_UNITS else ""
-    return f":material/question_mark: A gain of {gain.gain:+.3f} {of} is **not shown**: {few}{needed}"
+    """Say what a gain is worth, as Markdown."""
+    said = say_gain(gain, score, other.name)
+    if not said.verdict:
+        return f":material/remove: {plain(said.before)}"
+    icon = "check" if gain.real else "question_mark"
+    return f":material/{icon}: {plain(said.before)} **{said.verdict}**{plain(said.after)}"

@@ -1,6 +1,7 @@
 """The intervals of runs' scores and of what one gains on another, computed once."""
 
-from segmentation.intervals import Gain, Intervals, find_gains, find_intervals
+from segmentation.evaluation.gains import gains_between, intervals_of
+from segmentation.intervals import Gain, Intervals
 from segmentation.runs.run import PATCHES, Run
 from segmentation.ui.loaders.caching import remembered
 
@@ -40,23 +41,11 @@ def _mark(run: Run) -> Mark | None:
 
 @remembered(256, key=lambda run, mark: mark)
 def _intervals(run: Run, mark: Mark) -> Intervals | None:
-    if run.patches is None or run.palette is None or run.confusion_matrices is None:
-        return None
-    test = (run.patches["part"] == "test").to_numpy()
-    return find_intervals(run.patches[test], run.confusion_matrices[test], run.palette)
+    return intervals_of(run)
 
 
 @remembered(256, key=lambda run, other, part, tiles, marks: (part, tiles, marks))
 def _gains(
     run: Run, other: Run, part: str, tiles: tuple[str, ...], marks: tuple[Mark, Mark]
 ) -> tuple[dict[str, Gain], dict[str, Gain]] | None:
-    pairs = []
-    for one in (run, other):
-        if one.patches is None or one.palette is None or one.confusion_matrices is None:
-            return None
-        chosen = one.patches["part"] == part
-        if tiles:
-            chosen &= one.patches["tile"].isin(tiles)
-        pairs.append((one.patches[chosen], one.confusion_matrices[chosen.to_numpy()], one.palette))
-    (table, matrices, palette), (other_table, other_matrices, _) = pairs
-    return find_gains((table, matrices), (other_table, other_matrices), palette)
+    return gains_between(run, other, part, tiles)

@@ -9,7 +9,12 @@ _READ = (CONFIG, METRICS, HISTORY, BEST, ADAPTER, PATCHES)
 
 def load_summary(run: Run) -> RunSummary:
     """Return what a run is."""
-    return _summary(run, tuple(_stamp(run, name) for name in _READ))
+    return _summary(run, run_mark(run))
+
+
+def run_mark(run: Run) -> tuple[tuple[int, int] | None, ...]:
+    """Return a mark of a run's files that changes when one of them does."""
+    return tuple(_stamp(run, name) for name in _READ)
 
 
 def _stamp(run: Run, name: str) -> tuple[int, int] | None:

@@ -64,11 +64,6 @@ def between(interval: Interval | None) -> str | None:
     return f"{interval.low:.3f} – {interval.high:.3f}"
 
 
-def signed(interval: Interval) -> str:
-    """Show the interval of a difference; a dash where there is none."""
-    return "–" if interval.low != interval.low else f"{interval.low:+.3f} to {interval.high:+.3f}"
-
-
 def drawn_line(intervals: Intervals | None) -> str:
     """Say what intervals come from, and how far they can be trusted themselves."""
     if intervals is None:

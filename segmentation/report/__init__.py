@@ -1,0 +1,1 @@
+"""A run's report: one HTML file that opens anywhere, without a network, and prints well (no Streamlit)."""
