@@ -224,7 +224,15 @@ def print_scores(name: str, metrics: Metrics, flattered: bool = False) -> None:
     further = zip(scores.precision(matrix), scores.recall(matrix), scores.f1(matrix), strict=True)
     for (class_name, value), of_class in zip(metrics.iou.items(), further, strict=True):
         more = "precision {:.4f}  recall {:.4f}  F1 {:.4f}".format(*of_class).replace("nan", "–     ")
+        if metrics.boundary_iou:
+            more += f"  Boundary IoU {_score(metrics.boundary_iou.get(class_name), None)}"
         print(f"  IoU {class_name:<26}{_score(value, by_class.get(class_name))}{more}".rstrip())
+    if metrics.temperature is not None and (tempered := metrics.tempered):
+        print(
+            f"  At a temperature of {metrics.temperature:.3f}, fitted on the validation part, the expected calibration "
+            f"error is {_score(tempered.calibration_error, None).strip()} and the Brier score "
+            f"{_score(tempered.brier, None).strip()}"
+        )
     if intervals:
         print(f"  Behind the scores are their 95 % intervals, from {intervals.basis}")
 

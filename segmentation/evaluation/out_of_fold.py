@@ -15,6 +15,7 @@ from segmentation.errors import RunError
 from segmentation.evaluation.diagnosis import grouped_scores
 from segmentation.evaluation.evaluate import record_of, score_counted
 from segmentation.evaluation.scene_scores import Counted, count
+from segmentation.evaluation.tempering import CountedParts
 from segmentation.files import replacing
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.patch_table import confusion_matrices
@@ -66,7 +67,7 @@ def predict_out_of_fold(
                 progress(done, len(names))
     joined = Counted.joined([counted[name] for name in dict.fromkeys(names)])
     parts = np.full(len(names), TEST, object)
-    metrics, table = score_counted(joined, patches, parts, dataset.palette, "k-fold")
+    metrics, table = score_counted(CountedParts(joined), patches, parts, dataset.palette, "k-fold")
     return replace(metrics, dataset=record_of(dataset, dataset.fingerprint(), patches, parts == TEST)), table
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from segmentation.calibration import PixelSample, sample_pixels, temper
 from segmentation.data.palette import Palette
 from segmentation.data.patches import (
     Patches,
@@ -30,9 +31,24 @@ from segmentation.inference.options import Inference
 from segmentation.inference.prediction import most_probable
 from segmentation.inference.predictor import Predictor, kept_predictor
 from segmentation.inference.workers import compute_on, worker_address
-from segmentation.runs.scoring import PatchScores, score_patches
+from segmentation.runs.scoring import Confidence, PatchScores, score_confidence, score_patches
 
 NO_PLACES = np.empty((0, 2), np.intp)
+
+
+class Extra(NamedTuple):
+    """What is counted of patches beside their scores.
+
+    Args:
+        sampled: How many pixels of each are kept, to fit a temperature on.
+        temperature: At which their confidence is counted, too.
+    """
+
+    sampled: int = 0
+    temperature: float | None = None
+
+
+NOTHING = Extra()
 
 
 class Counted(NamedTuple):
@@ -42,21 +58,42 @@ class Counted(NamedTuple):
         scores: What is counted of each patch.
         brightness: (patches,) float64, of its image.
         contrast: Likewise.
+        sample: Some pixels of each, if they were asked for and their probabilities are known.
+        tempered: Their confidence at a temperature, likewise.
     """
 
     scores: PatchScores
     brightness: np.ndarray
     contrast: np.ndarray
+    sample: PixelSample | None = None
+    tempered: Confidence | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Return what is counted of all patches of several parts, one after the other."""
-        light = (np.concatenate([getattr(part, name) for part in parts]) for name in ("brightness", "contrast"))
-        return cls(PatchScores.joined(part.scores for part in parts), *light)
+        """Return what is counted of all patches of several parts, one after the other; extras if all have them."""
+        samples = [part.sample for part in parts if part.sample]
+        tempered = [part.tempered for part in parts if part.tempered]
+        return cls(
+            PatchScores.joined(part.scores for part in parts),
+            np.concatenate([part.brightness for part in parts]),
+            np.concatenate([part.contrast for part in parts]),
+            PixelSample(*map(np.concatenate, zip(*samples, strict=True))) if len(samples) == len(parts) else None,
+            Confidence.joined(tempered) if len(tempered) == len(parts) else None,
+        )
+
+    def in_order(self, order: np.ndarray) -> "Counted":
+        """Return what is counted with the patches in the order of (patches,) indices, without extras."""
+        return Counted(PatchScores(*(of[order] for of in self.scores)), self.brightness[order], self.contrast[order])
 
 
 def count(
-    predictor: Predictor, patches: Patches, classes: int, tta: bool = False, progress: Progress | None = None
+    predictor: Predictor,
+    patches: Patches,
+    classes: int,
+    tta: bool = False,
+    progress: Progress | None = None,
+    chosen: np.ndarray | None = None,
+    extra: Extra = NOTHING,
 ) -> Counted:
     """Predict patches and count what is right and wrong, scene by scene.
 
@@ -66,18 +103,37 @@ def count(
         classes: Number of classes.
         tta: Predict with test-time augmentation.
         progress: Called with (patches done, patches).
+        chosen: (n,) indices of those that are predicted, ascending; by default all.
+        extra: What else is counted.
     """
-    parts, done = list[PatchScores](), 0
-    of_scenes = patches.table.groupby("scene", sort=False).size()
-    for probabilities in predictor.batches(patches.images, tta, of_scenes):
-        truth = patches.masks[done : done + len(probabilities)]
-        predicted, confidence = most_probable(probabilities)
-        known = (probabilities, confidence) if predictor.gives_probabilities else ()
-        parts.append(score_patches(truth, predicted, classes, *known))
-        done += len(probabilities)
+    chosen = np.arange(len(patches.masks)) if chosen is None else chosen
+    parts, done = list[Counted](), 0
+    of_scenes = patches.table.iloc[chosen].groupby("scene", sort=False).size()
+    images = (patches.images[index] for index in chosen)
+    for probabilities in predictor.batches(images, tta, of_scenes):
+        here = chosen[done : done + len(probabilities)]
+        known = predictor.gives_probabilities
+        parts.append(_count_batch(patches.images[here], patches.masks[here], probabilities, classes, known, extra))
+        done += len(here)
         if progress:
-            progress(done, len(patches.masks))
-    return Counted(PatchScores.joined(parts), *image_statistics(patches.images))
+            progress(done, len(chosen))
+    return Counted.joined(parts)
+
+
+def _count_batch(
+    images: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, classes: int, known: bool, extra: Extra
+) -> Counted:
+    """Count what is right and wrong in a batch of patches; `known` is whether these are probabilities."""
+    predicted, confidence = most_probable(probabilities)
+    light = image_statistics(images)
+    if not known:
+        return Counted(score_patches(truth, predicted, classes), *light)
+    sample = sample_pixels(truth, probabilities, extra.sampled) if extra.sampled else None
+    tempered = None
+    if extra.temperature is not None:
+        at_temperature = temper(probabilities, extra.temperature)
+        tempered = score_confidence(truth, predicted, at_temperature, most_probable(at_temperature)[1])
+    return Counted(score_patches(truth, predicted, classes, probabilities, confidence), *light, sample, tempered)
 
 
 @dataclass(frozen=True)
@@ -92,6 +148,7 @@ class SceneWork:
         protocol: How void counts.
         stretch: Which bands are read, and how.
         inference: How to predict.
+        extra: What is counted beside the scores.
     """
 
     model: Path
@@ -101,6 +158,7 @@ class SceneWork:
     protocol: Protocol
     stretch: Stretch | None
     inference: Inference
+    extra: Extra = NOTHING
 
 
 class _Piece(NamedTuple):
@@ -210,4 +268,4 @@ def _count(work: SceneWork, piece: _Piece) -> Counted:
     masks = cut(apply_void_policy(mask, work.protocol, work.palette), work.size)
     patches = Patches(images=cut(image, work.size), masks=masks, table=table)
     chosen = np.isin(np.arange(rows * columns), piece.places @ (columns, 1))
-    return count(predictor, patches.only(chosen), len(work.palette), work.inference.tta)
+    return count(predictor, patches, len(work.palette), work.inference.tta, None, np.flatnonzero(chosen), work.extra)

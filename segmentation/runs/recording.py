@@ -33,7 +33,7 @@ ROWS = 1 << 22
 
 
 class _Recorded(NamedTuple):
-    """What is kept in memory of a scene that was recorded: a few hundred bytes per patch."""
+    """What is kept in memory of a scene that was recorded: a few kilobytes per patch."""
 
     rows: pd.DataFrame
     light: tuple[np.ndarray, np.ndarray]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import numpy as np
+
 from segmentation.configuration import Configuration
 from segmentation.data.palette import Palette
 from segmentation.data.protocols import PROTOCOLS
@@ -156,6 +158,37 @@ class Calibration(Record):
         if not len(self.pixels) == len(self.confidence) == len(self.right):
             raise ValueError("Expected as many sums of confidence and right pixels as bins.")
 
+    @property
+    def table(self) -> np.ndarray:
+        """The bins as `segmentation.calibration.calibration` counts them, (bins, 3) float64."""
+        return np.array([self.pixels, self.confidence, self.right], float).T
+
+
+CalibrationError = Annotated[
+    float | None, share("expected calibration error", "How far apart accuracy and confidence are, over 15 bins.")
+]
+
+Brier = Annotated[
+    float | None,
+    # Up to 2; probabilities of half precision may pass that by a little.
+    number("Mean squared error of all probabilities, 0 to 2: low is good.", 0, 3, "Brier score", null=True),
+]
+
+Bins = Annotated[Calibration | None, record(Calibration, "The bins that it comes from.")]
+
+BinsByName = Annotated[dict[str, Calibration] | None, by_name(record(Calibration, "The bins of each of these."))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tempered(Record):
+    """What of a run's scores the temperature changes, at that temperature; named as in `Metrics`."""
+
+    calibration_error: CalibrationError = None
+    brier: Brier = None
+    calibration: Bins = None
+    calibration_by_class: BinsByName = None
+    calibration_by_place: BinsByName = None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Record):
@@ -174,10 +207,33 @@ class Metrics(Record):
     ]
     iou: Annotated[dict[str, float | None], by_name(share("IoU", "Intersection over union of each class."))]
     confusion_matrix: Annotated[list[list[int]], several(several(count("Pixels by true and predicted class.")))]
-    calibration_error: Annotated[
-        float | None, share("expected calibration error", "How far apart accuracy and confidence are, over 15 bins.")
+    mean_boundary_iou: Annotated[
+        float | None, share("mean Boundary IoU", "Mean IoU near boundaries only: 2 % of a patch's diagonal.")
     ] = None
-    calibration: Annotated[Calibration | None, record(Calibration, "The bins that it comes from.")] = None
+    mean_iou_by_image: Annotated[float | None, share("mIoU^I", "Mean over patches of each one's mean IoU.")] = None
+    worst_10_by_image: Annotated[float | None, share("mIoU^I10", "The same over the worst 10 % of the patches.")] = None
+    worst_5_by_image: Annotated[float | None, share("mIoU^I5", "The same over the worst 5 % of the patches.")] = None
+    mean_iou_by_class: Annotated[
+        float | None, share("mIoU^C", "Mean over classes of the mean IoU over the patches with each.")
+    ] = None
+    worst_10_by_class: Annotated[
+        float | None, share("mIoU^C10", "The same over the worst 10 % of each class's patches.")
+    ] = None
+    worst_5_by_class: Annotated[
+        float | None, share("mIoU^C5", "The same over the worst 5 % of each class's patches.")
+    ] = None
+    boundary_iou: Annotated[
+        dict[str, float | None] | None, by_name(share("Boundary IoU", "IoU of each class near boundaries only."))
+    ] = None
+    calibration_error: CalibrationError = None
+    brier: Brier = None
+    calibration: Bins = None
+    calibration_by_class: BinsByName = None
+    calibration_by_place: BinsByName = None
+    temperature: Annotated[
+        float | None, number("What softens or sharpens probabilities; fitted on the validation part.", 0.01, 100)
+    ] = None
+    tempered: Annotated[Tempered | None, record(Tempered, "The scores that it changes, at that temperature.")] = None
     intervals: Annotated[
         Intervals | None, Kind("How far the scores can be trusted.", _intervals, write=Intervals.to_dict)
     ] = None

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
+from segmentation.intervals import Interval
 from segmentation.runs.run import FOREIGN, PATCHES, Run
 
 HIGHER = ("mean_iou", "mean_iou_without_unlabeled", "accuracy", "jaccard")
@@ -35,6 +36,7 @@ class RunSummary:
         mean_iou_without_unlabeled: None, too, where no class is called so.
         accuracy: Of all scored pixels.
         jaccard: The article's.
+        intervals: The 95 % intervals that were kept with these scores, by their names.
         parameters: Weights of its network.
         model_bytes: Size of its model's file.
         epochs: Lines of its log.
@@ -52,6 +54,7 @@ class RunSummary:
     mean_iou_without_unlabeled: float | None
     accuracy: float | None
     jaccard: float | None
+    intervals: dict[str, Interval]
     parameters: int | None
     model_bytes: int | None
     epochs: int | None
@@ -79,6 +82,7 @@ def summarize_run(run: Run) -> RunSummary:
         protocol=f"{protocol}: {tile}" if tile else protocol,
         group=repr((where, alike, tile, cut, metrics.patches, classes)) if metrics and where else None,
         **{name: getattr(metrics, name, None) for name in HIGHER},
+        intervals=metrics.intervals.by_name if metrics and metrics.intervals else {},
         parameters=run.architecture.parameters if run.architecture else None,
         model_bytes=sum(sizes) or None,
         epochs=len(run.history.table) if run.history else None,
