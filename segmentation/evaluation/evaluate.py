@@ -17,7 +17,7 @@ from segmentation.evaluation.scene_scores import Counted, SceneWork, count, coun
 from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.records import DatasetRecord, Metrics
+from segmentation.runs.records import AtThresholds, DatasetRecord, Metrics, ProbabilityCounts
 from segmentation.runs.run import BEST, Run, write_elsewhere, write_scores
 from segmentation.runs.scoring import patch_rows, summarize
 
@@ -68,15 +68,17 @@ def evaluate_run(
     read = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
     model = run.model or run.folder / BEST
     predictor = Predictor(model, inference.bfloat16)
+    predictor.check_thresholds(inference)
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
     patches = _read(work, read, progress, scheduler, tell)
     test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
     scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
+    patches = replace(patches, table=patches.table.assign(part=np.where(test, "test", "train")))
     if not (save or test.all()):  # a copy of everything may be larger than memory
         patches, test = patches.only(test), test[test]
     counted = _count(predictor, work, read, patches, progress, scheduler)
-    metrics, table = _scored(counted, patches, test, run.palette, protocol)
+    metrics, table = _scored(counted, patches, test, run.palette, protocol, inference)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
     _write(run, metrics, table, save, save_as)
@@ -106,7 +108,7 @@ def _count(
 ) -> Counted:
     """Predict and count patches: here those whose pixels are here, others by the workers of a Dask scheduler."""
     if isinstance(patches, Patches):
-        return count(predictor, patches, len(work.palette), work.inference.tta, progress)
+        return count(predictor, patches, len(work.palette), work.inference, progress)
     return count_on(scheduler or "", work, dataset, patches, progress)
 
 
@@ -217,14 +219,27 @@ def evaluate(
     Returns:
         The scores of the held-out part, and the contents of patches.csv: one row per patch.
     """
-    counted = count(predictor, patches, len(palette), tta, progress)
     test = np.isin(np.arange(len(patches.masks)), fold.test)
+    patches = replace(patches, table=patches.table.assign(part=np.where(test, "test", "train")))
+    counted = count(predictor, patches, len(palette), Inference(tta=tta), progress)
     return _scored(counted, patches, test, palette, fold.protocol)
 
 
 def _scored(
-    counted: Counted, patches: PatchList, test: np.ndarray, palette: Palette, protocol: Protocol
+    counted: Counted,
+    patches: PatchList,
+    test: np.ndarray,
+    palette: Palette,
+    protocol: Protocol,
+    inference: Inference = PLAIN,
 ) -> tuple[Metrics, pd.DataFrame]:
     """Return the scores of the patches for which (patches,) bool is true, and the contents of patches.csv."""
     table = patch_rows(patches.table, (counted.brightness, counted.contrast), test, counted.scores, palette)
-    return summarize(table, counted.scores, test, palette, protocol), table
+    metrics = summarize(table, counted.scores, test, palette, protocol)
+    probabilities = {part: ProbabilityCounts.of(of, palette.names) for part, of in counted.probabilities.items()}
+    instead = None
+    if inference.thresholds:
+        limits = {palette.names[index]: limit for index, limit in inference.thresholds}
+        matrix = counted.at_thresholds[test].sum(0)
+        instead = AtThresholds(thresholds=limits, confusion_matrix=matrix.tolist())
+    return replace(metrics, probabilities=probabilities or None, at_thresholds=instead), table

@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 
+from segmentation import scores
 from segmentation.data.palette import Palette
 from segmentation.data.patches import (
     Patches,
@@ -27,13 +29,17 @@ from segmentation.data.protocols import Protocol, apply_void_policy
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import BackendError, ImageFileError
-from segmentation.inference.options import Inference
-from segmentation.inference.prediction import most_probable
+from segmentation.inference.options import PLAIN, Inference
+from segmentation.inference.prediction import choose_classes, most_probable
 from segmentation.inference.predictor import Predictor, kept_predictor
 from segmentation.inference.workers import compute_on, worker_address
 from segmentation.runs.scoring import PatchScores, score_patches
+from segmentation.thresholds import count_probabilities
 
-NO_PLACES = np.empty((0, 2), np.intp)
+ByPart = dict[str, np.ndarray]
+
+COUNTED_PARTS = ("validation", "test")
+"""The parts on which thresholds are chosen and scored."""
 
 
 class Counted(NamedTuple):
@@ -43,42 +49,72 @@ class Counted(NamedTuple):
         scores: What is counted of each patch.
         brightness: (patches,) float64, of its image.
         contrast: Likewise.
+        at_thresholds: (patches, classes, classes) int64 confusion matrices under thresholds; none without these.
+        probabilities: As `count_probabilities`, by the part of the patches.
     """
 
     scores: PatchScores
     brightness: np.ndarray
     contrast: np.ndarray
+    at_thresholds: np.ndarray
+    probabilities: ByPart
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Return what is counted of all patches of several parts, one after the other."""
-        light = (np.concatenate([getattr(part, name) for part in parts]) for name in ("brightness", "contrast"))
-        return cls(PatchScores.joined(part.scores for part in parts), *light)
+        names = ("brightness", "contrast", "at_thresholds")
+        several = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+        counts = ByPart()
+        for part in parts:
+            add_counts(counts, part.probabilities)
+        return cls(PatchScores.joined(part.scores for part in parts), *several, counts)
+
+
+def add_counts(counts: ByPart, further: ByPart) -> None:
+    """Add pixels by probability to those of the same parts."""
+    for part, of_part in further.items():
+        counts[part] = counts[part] + of_part if part in counts else of_part
 
 
 def count(
-    predictor: Predictor, patches: Patches, classes: int, tta: bool = False, progress: Progress | None = None
+    predictor: Predictor,
+    patches: Patches,
+    classes: int,
+    inference: Inference = PLAIN,
+    progress: Progress | None = None,
 ) -> Counted:
     """Predict patches and count what is right and wrong, scene by scene.
 
     Args:
         predictor: The model.
-        patches: Those of one scene after the other.
+        patches: Those of one scene after the other; where their table has a column ``part``, the probabilities of
+            those that are not trained on are counted.
         classes: Number of classes.
-        tta: Predict with test-time augmentation.
+        inference: With which thresholds, and whether with test-time augmentation.
         progress: Called with (patches done, patches).
     """
-    parts, done = list[PatchScores](), 0
+    parts, matrices, counts, done = list[PatchScores](), [np.empty((0, classes, classes), np.int64)], ByPart(), 0
     of_scenes = patches.table.groupby("scene", sort=False).size()
-    for probabilities in predictor.batches(patches.images, tta, of_scenes):
-        truth = patches.masks[done : done + len(probabilities)]
+    part = patches.table["part"].to_numpy() if "part" in patches.table else np.full(len(patches.masks), "train")
+    for probabilities in predictor.batches(patches.images, inference.tta, of_scenes):
+        here = slice(done, done + len(probabilities))
+        truth = patches.masks[here]
         predicted, confidence = most_probable(probabilities)
         known = (probabilities, confidence) if predictor.gives_probabilities else ()
         parts.append(score_patches(truth, predicted, classes, *known))
+        if known:
+            for name in COUNTED_PARTS:
+                chosen = part[here] == name
+                if chosen.any():
+                    add_counts(counts, {name: count_probabilities(truth[chosen], probabilities[chosen])})
+        if inference.thresholds:
+            predicted, _ = choose_classes(probabilities, inference.thresholds)
+            matrices.append(scores.confusion_matrices(truth, predicted, classes))
         done += len(probabilities)
         if progress:
             progress(done, len(patches.masks))
-    return Counted(PatchScores.joined(parts), *image_statistics(patches.images))
+    light = image_statistics(patches.images)
+    return Counted(PatchScores.joined(parts), *light, np.concatenate(matrices), counts)
 
 
 @dataclass(frozen=True)
@@ -111,11 +147,13 @@ class _Piece(NamedTuple):
         scene: With absolute paths.
         sizes: Of its image's and its mask's file, in bytes; None for what is not there.
         places: (n, 2) rows and columns of the patches that are scored.
+        parts: (n,) the part of each.
     """
 
     scene: Scene
     sizes: tuple[int | None, ...]
     places: np.ndarray
+    parts: np.ndarray
 
 
 def survey_on(address: str, work: SceneWork, dataset: Dataset, progress: Progress | None = None) -> PatchList:
@@ -155,24 +193,29 @@ def count_on(
         BackendError: As `survey_on` does, or if a scene cannot be computed, whichever worker tries.
         ImageFileError: If a scene has changed since it was read.
     """
-    chosen = {name: rows[["row", "column"]].to_numpy() for name, rows in patches.table.groupby("scene", sort=False)}
+    chosen = dict(iter(patches.table.groupby("scene", sort=False)))
     counted: dict[str, Counted] = {}
+    probabilities = ByPart()
     done, total = 0, len(patches.table)
     pieces = _pieces([scene for scene in dataset.scenes if scene.name in chosen], chosen)
     for outcome in compute_on(address, partial(_count, work), pieces):
-        counted[outcome.name] = outcome.value()
+        value = outcome.value()
+        add_counts(probabilities, value.probabilities)  # a hundred kilobytes per scene
+        counted[outcome.name] = value._replace(probabilities=ByPart())
         done += len(chosen[outcome.name])
         if progress:
             progress(done, total)
-    return Counted.joined([counted[name] for name in chosen])
+    return Counted.joined([counted[name] for name in chosen])._replace(probabilities=probabilities)
 
 
-def _pieces(scenes: Iterable[Scene], chosen: Mapping[str, np.ndarray] = MappingProxyType({})) -> dict[str, _Piece]:
+def _pieces(scenes: Iterable[Scene], chosen: Mapping[str, pd.DataFrame] = MappingProxyType({})) -> dict[str, _Piece]:
     """Return the scenes for the workers, which may have been started in another folder, by name."""
-    pieces = {}
+    pieces, nothing = {}, pd.DataFrame(columns=["row", "column", "part"])
     for scene in scenes:
+        rows = chosen.get(scene.name, nothing)
+        places, parts = rows[["row", "column"]].to_numpy(np.intp), rows["part"].to_numpy(str)
         there = replace(scene, image=scene.image.absolute(), mask=scene.mask.absolute())
-        pieces[scene.name] = _Piece(there, _file_sizes(there), chosen.get(scene.name, NO_PLACES))
+        pieces[scene.name] = _Piece(there, _file_sizes(there), places, parts)
     return pieces
 
 
@@ -210,5 +253,9 @@ def _count(work: SceneWork, piece: _Piece) -> Counted:
     table = patch_table(piece.scene.name, piece.scene.tile, rows, columns)
     masks = cut(apply_void_policy(mask, work.protocol, work.palette), work.size)
     patches = Patches(images=cut(image, work.size), masks=masks, table=table)
-    chosen = np.isin(np.arange(rows * columns), piece.places @ (columns, 1))
-    return count(predictor, patches.only(chosen), len(work.palette), work.inference.tta)
+    numbers = piece.places @ (columns, 1)
+    chosen = np.isin(np.arange(rows * columns), numbers)
+    patches = patches.only(chosen)
+    part = piece.parts[np.argsort(numbers)]
+    patches = replace(patches, table=patches.table.assign(part=part))
+    return count(predictor, patches, len(work.palette), work.inference)

@@ -46,6 +46,9 @@ PATCHES = "patches.csv"
 
 STATUS = "status.json"
 
+THRESHOLDS = "thresholds.json"
+"""The confidence thresholds that somebody chose for the run."""
+
 PREDICTIONS = "predictions"
 """The folder of what a run without a model predicts: a PNG file of class indices for each scene."""
 
