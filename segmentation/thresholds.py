@@ -16,6 +16,9 @@ from segmentation.errors import ConfigurationError
 STEPS = 1000
 """Thresholds are told to three decimals."""
 
+COARSE = 10
+"""Of these steps, one at which a threshold is proposed."""
+
 EDGES = (np.arange(STEPS + 1) / STEPS).astype(np.float32)
 """(STEPS + 1,) float32: all thresholds, 0 to 1."""
 
@@ -122,12 +125,21 @@ class ThresholdCurve:
             return cls(precision, recall, 2 * hit / (hit + false + pixels), hit / (pixels + false), pixels)
 
     def best(self, score: CurveScore) -> float | None:
-        """Return the threshold with the highest score, of several the nearest to a half; None without the class."""
-        values = getattr(self, score)
-        if not self.pixels or not np.isfinite(values).any():
+        """Return the threshold with the highest score, of several the nearest to a half; None without the class.
+
+        Of hundredths: a third decimal would be that of these very pixels. At 0 every pixel would be of the class.
+        """
+        if not self.pixels:
             return None
-        highest = np.flatnonzero(values == np.nanmax(values))
-        return round(float(highest[np.abs(highest - STEPS // 2).argmin()] / STEPS), 3)
+        places = np.arange(COARSE, STEPS + 1, COARSE)
+        values = getattr(self, score)[places]
+        highest = places[values == values.max()]
+        return round(float(highest[np.abs(highest - STEPS // 2).argmin()] / STEPS), 2)
+
+    @staticmethod
+    def place(threshold: float) -> int:
+        """Return where the scores at a threshold are."""
+        return round(threshold * STEPS)
 
     @property
     def average_precision(self) -> float:
