@@ -21,22 +21,31 @@ LossName = Literal["cross_entropy", "focal", "jaccard", "dice"]
 
 Schedule = Literal["constant", "cosine"]
 
+Folds = Literal["scene", "tile"]
+
+DEFAULT_PROTOCOL: Protocol = "patch"
+
 LARGEST = 1e15
 """What no hyper-parameter exceeds: numbers out of a file may have any length."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The hyper-parameters of one run. The defaults are the article's recipe."""
+    """The hyper-parameters of one run. The defaults are the article's recipe, but for the validation part."""
 
     architecture: str = "unet"
     """Network, by its name in the registry."""
     patch_size: int = PATCH_SIZE
     """Side of a patch, in pixels."""
-    protocol: Protocol = "patch"
-    """What is held out: a tenth of the patches, whole scenes, or one tile."""
+    protocol: Protocol = DEFAULT_PROTOCOL
+    """What is held out: a tenth of the patches, whole scenes, one tile, or the data set's split; article validates on
+    what it scores, as the article does."""
     held_out_tile: str | None = None
     """The tile to hold out under the tile protocol, such as "Tile 7"."""
+    fold: int = 0
+    """Which group of scenes to hold out under the scene protocol, counted from 0: a tenth, or a Dubai diagonal."""
+    folds: Folds | None = None
+    """Train once for each place left out, a tile or a group of scenes, and join what each predicts of its place."""
     start_from: str | None = None
     """A run of the same network whose weights to begin with, by its name; by default they are drawn at random."""
     worst_share: float = 1.0
@@ -111,8 +120,29 @@ class Configuration:
                 "The all protocol leaves nothing to train on: it scores a run on other data. Choose another one of "
                 f"{', '.join(TRAINING_PROTOCOLS)}."
             )
+        if self.fold and (self.fold < 0 or self.protocol != "scene"):
+            raise ConfigurationError(f"fold counts the scene protocol's groups from 0. Received: {self.fold}")
+        self._settle_folds()
         if (self.protocol == "tile") != (self.held_out_tile is not None):
             raise ConfigurationError("held_out_tile goes with protocol tile, and the tile protocol needs it.")
+
+    def _settle_folds(self) -> None:
+        """Let the protocol follow from `folds`, and refuse what does not go with it.
+
+        Raises:
+            ConfigurationError: If so.
+        """
+        if self.folds is None:
+            if self.protocol == "k-fold":
+                raise ConfigurationError("The k-fold protocol needs folds: tile or scene.")
+            return
+        if self.protocol not in (DEFAULT_PROTOCOL, "k-fold"):
+            raise ConfigurationError(f"folds say what is held out: leave protocol {self.protocol} out.")
+        if self.start_from is not None:
+            raise ConfigurationError(
+                f"{self.start_from} may have seen the places that folds leave out: leave start_from out."
+            )
+        object.__setattr__(self, "protocol", "k-fold")
 
     @property
     def loss_terms(self) -> dict[str, float]:

@@ -19,6 +19,8 @@ def test_the_defaults_are_the_articles_recipe() -> None:
         "patch_size": 160,
         "protocol": "patch",
         "held_out_tile": None,
+        "fold": 0,
+        "folds": None,
         "start_from": None,
         "worst_share": 1.0,
         "epochs": 20,
@@ -57,6 +59,8 @@ def test_the_defaults_are_the_articles_recipe() -> None:
         {"contrast": 1.5},
         {"contrast": float("nan")},
         {"warm_up": -1},
+        {"fold": 1},
+        {"fold": -1, "protocol": "scene"},
         {"worst_share": 0.0},
         {"weight_decay": -0.1},
         {"ema": 1.0},
@@ -155,3 +159,24 @@ def test_a_value_of_another_type_out_of_a_file_is_refused(field: dataclasses.Fie
 @pytest.mark.parametrize("run", find_runs(SHIPPED), ids=lambda run: run.name)
 def test_the_hyper_parameters_of_shipped_runs_are_understood(run: Run) -> None:
     assert run.config.hyper_parameters.to_dict().items() >= run.config.configuration.items()
+
+
+def test_folds_say_the_protocol() -> None:
+    assert Configuration(folds="tile").protocol == "k-fold"
+    assert Configuration(folds="tile", protocol="k-fold") == Configuration(folds="tile")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"folds": "tile", "protocol": "scene"}, "leave protocol scene out"),
+        ({"folds": "tile", "start_from": "dubai-lite0"}, "leave start_from out"),
+        ({"folds": "tile", "held_out_tile": "Tile 1"}, "held_out_tile goes with protocol tile"),
+        ({"folds": "tile", "fold": 1}, "fold counts the scene protocol's groups"),
+        ({"protocol": "k-fold"}, "needs folds: tile or scene"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_with_folds_is_refused(options: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        Configuration(**options)

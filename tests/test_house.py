@@ -116,6 +116,15 @@ def test_results_say_the_intervals_that_were_measured(name: str) -> None:
     assert row_of(name, text[text.index("| 95 % interval |") :]) == told
 
 
+def test_results_say_the_further_scores_that_were_measured() -> None:
+    text = (PROJECT / "docs" / "results.md").read_text(encoding="utf-8")
+    keys = ("mean_boundary_iou", "mean_iou_by_image", "worst_10_by_image", "worst_5_by_image")
+    keys += ("mean_iou_by_class", "worst_10_by_class", "worst_5_by_class", "brier")
+    for name in SHIPPED_RUNS:
+        metrics = json.loads((SHIPPED / name / "metrics.json").read_text(encoding="utf-8"))
+        assert row_of(name, text[text.index("| Boundary IoU |") :]) == [f"{metrics[key]:.3f}" for key in keys]
+
+
 def test_the_readme_shows_the_best_run() -> None:
     assert "| `dubai-best`" in README
 

@@ -13,10 +13,10 @@ from sklearn.metrics import cohen_kappa_score, f1_score, jaccard_score, precisio
 from segmentation import scores
 from segmentation.data.palette import VOID
 from segmentation.scores import (
-    CONFIDENCE_BINS,
     accuracy,
-    calibration,
-    calibration_error,
+    boundary_counts,
+    boundary_distance,
+    boundary_iou,
     confusion_matrices,
     f1,
     frequency_weighted_iou,
@@ -24,6 +24,8 @@ from segmentation.scores import (
     jaccard,
     kappa,
     mean_iou,
+    mean_iou_by_class,
+    mean_iou_by_image,
     near_edges,
     precision,
     recall,
@@ -303,33 +305,6 @@ def test_one_class_has_no_edges() -> None:
     assert not near_edges(np.full((5, 6), 3, np.uint8), 3).any()
 
 
-def test_calibration_counts_labelled_pixels_by_their_confidence() -> None:
-    truth, probabilities = soft_pictures()
-    table = calibration(truth, probabilities)
-    expected = np.zeros((CONFIDENCE_BINS, 3))
-    for place in np.argwhere(truth != VOID):
-        of_classes = probabilities[tuple(place)]
-        confidence = float(of_classes.max())
-        right = of_classes.argmax() == truth[tuple(place)]
-        expected[min(int(confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1)] += 1, confidence, right
-    assert table == pytest.approx(expected, rel=1e-5)
-    assert table[:, 0].sum() == (truth != VOID).sum()
-
-
-def test_full_confidence_falls_into_the_last_bin() -> None:
-    table = calibration(np.zeros((1, 1, 2), np.uint8), np.array([[[[1, 0], [0, 1]]]], np.float32))
-    assert table[-1].tolist() == [2, 2, 1]
-
-
-def test_the_calibration_error_is_the_mean_gap_of_accuracy_and_confidence() -> None:
-    table = np.array([[10, 6.0, 9], [30, 27.0, 24], [0, 0, 0]])  # 0.9 for 0.6, 0.8 for 0.9
-    assert calibration_error(table) == pytest.approx((10 * 0.3 + 30 * 0.1) / 40)
-
-
-def test_without_pixels_there_is_no_calibration_error() -> None:
-    assert math.isnan(calibration_error(calibration(np.full((1, 2, 2), VOID, np.uint8), np.ones((1, 2, 2, 3)))))
-
-
 def test_always_saying_land_scores_as_measured(real_counts: dict[str, np.ndarray]) -> None:
     """Void counts as Unlabeled here, as in the article."""
     counts = sum(real_counts.values())
@@ -376,3 +351,84 @@ def test_further_scores_of_a_stack_are_those_of_each_and_what_is_nowhere_has_non
     assert np.isnan(kappa(np.array([[7, 0], [0, 0]])))  # chance alone is right everywhere
     assert kappa(np.array([[0, 5], [5, 0]])) == -1
     assert kappa(np.full((2, 2), 1 << 40)) == 0  # beyond what integers of 64 bits hold when multiplied
+
+
+def eroded(mask: np.ndarray, times: int) -> np.ndarray:
+    """What the authors' code does: a rim of zeros, so that the image's edge is a boundary, and a square of 3 × 3."""
+    padded = np.pad(mask, 1)
+    for _ in range(times):
+        smaller = padded.copy()
+        for row, column in np.argwhere(padded):
+            smaller[row, column] = padded[row - 1 : row + 2, column - 1 : column + 2].all()
+        padded = smaller
+    return padded[1:-1, 1:-1]
+
+
+def papers_boundary(truth: np.ndarray, predicted: np.ndarray, index: int) -> tuple[int, int]:
+    """Pixels in both boundaries of one class, and in either, as Cheng et al. have it."""
+    times = max(1, round(0.02 * (truth.shape[0] ** 2 + truth.shape[1] ** 2) ** 0.5))
+    edges = [mask & ~eroded(mask, times) for mask in (truth == index, (predicted == index) & (truth != VOID))]
+    return (edges[0] & edges[1]).sum(), (edges[0] | edges[1]).sum()
+
+
+@pytest.mark.parametrize("shape", [(12, 15), (40, 70), (80, 75)], ids=["1 px", "2 px, wide", "2 px"])
+def test_boundary_iou_is_the_papers_class_by_class(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(5)
+    rough = tuple(-(-side // 8) for side in shape)
+    truth, predicted = (
+        rng.integers(0, CLASSES - 1, (2, *rough), dtype=np.uint8).repeat(8, 1).repeat(8, 2)[:, : shape[0], : shape[1]]
+        for _ in range(2)
+    )
+    predicted = np.where(rng.random(truth.shape) < 0.95, truth, predicted)
+    truth[1, 3:9, 5:12] = VOID
+    counts = boundary_counts(truth, predicted, CLASSES)
+    expected = [[papers_boundary(truth[i], predicted[i], index) for index in range(CLASSES)] for i in range(2)]
+    assert counts.tolist() == np.swapaxes(expected, 1, 2).tolist()
+    both, either = counts.sum(0)
+    assert boundary_iou(counts.sum(0)) == pytest.approx(both / np.where(either, either, np.nan), nan_ok=True)
+    assert math.isnan(boundary_iou(counts.sum(0))[-1])  # the class that is neither true nor predicted
+
+
+@pytest.mark.parametrize(("size", "distance"), [((160, 160), 5), ((8, 8), 1), ((512, 1024), 23)])
+def test_a_boundary_reaches_two_per_cent_of_the_diagonal(size: tuple[int, int], distance: int) -> None:
+    assert boundary_distance(*size) == distance
+
+
+def papers_lists(matrices: np.ndarray) -> tuple[list[float], list[list[float]]]:
+    """Each image's mean IoU, and each class's IoU image by image, over the classes that are true in the image."""
+    of_images, of_classes = [], [[] for _ in range(matrices.shape[-1])]
+    for matrix in matrices:
+        values = []
+        for index in range(len(matrix)):
+            if matrix[index].sum():
+                value = matrix[index, index] / (matrix[index].sum() + matrix[:, index].sum() - matrix[index, index])
+                values.append(value)
+                of_classes[index].append(value)
+        if values:
+            of_images.append(sum(values) / len(values))
+    return of_images, of_classes
+
+
+def lowest(values: list[float], percent: int) -> float:
+    chosen = sorted(values)[: max(1, int(percent / 100 * len(values)))]
+    return sum(chosen) / len(chosen)
+
+
+@pytest.mark.parametrize("percent", [100, 25, 10, 5, 1])
+def test_fine_grained_means_are_the_papers(percent: int) -> None:
+    """As Wang et al. compute them: lists of images, sorted."""
+    rng = np.random.default_rng(percent)
+    matrices = rng.integers(0, 50, (40, CLASSES, CLASSES)) * (rng.random((40, CLASSES, 1)) < 0.6)
+    matrices[:, 2] = 0  # never true, often predicted
+    matrices[7] = 0
+    of_images, of_classes = papers_lists(matrices)
+    assert mean_iou_by_image(matrices, percent) == pytest.approx(lowest(of_images, percent))
+    by_class = [lowest(values, percent) for values in of_classes if values]
+    assert len(by_class) == 3
+    assert mean_iou_by_class(matrices, percent) == pytest.approx(sum(by_class) / 3)
+
+
+@pytest.mark.parametrize("score", [mean_iou_by_class, mean_iou_by_image])
+@pytest.mark.parametrize("images", [0, 3])
+def test_images_of_nothing_have_no_fine_grained_mean(score: Callable[[np.ndarray], float], images: int) -> None:
+    assert math.isnan(score(np.zeros((images, 3, 3), int)))

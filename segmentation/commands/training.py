@@ -12,7 +12,7 @@ from segmentation import scores
 from segmentation.backend import load_backend
 from segmentation.commands.common import RUNS, chosen_thresholds, find_run, progress_bar, remark
 from segmentation.commands.datasets import dataset_at, dataset_folder
-from segmentation.configuration import Configuration
+from segmentation.configuration import Configuration, Folds
 from segmentation.data.class_mapping import read_mapping
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import Protocol
@@ -55,6 +55,10 @@ def train(
 ) -> int:
     """Train a network into a run folder and evaluate its best epoch. Ctrl-C stops it; --resume goes on.
 
+    The best epoch is chosen on a validation part, and the held-out part is scored once, when the training has ended.
+    With --folds that is done for each place left out, and the whole is scored by what each training predicts of its
+    place; the trainings are in NAME/folds.
+
     Keras trains with TensorFlow, or with what the environment variable KERAS_BACKEND names: jax or torch.
 
     Args:
@@ -63,7 +67,7 @@ def train(
         data: Folder of the data set, or a packed one; by default SEGMENTATION_DATA, data/ or the demo set.
         runs: Folder that holds the runs.
         patches: CSV file with a column patch, such as the gallery's rankings: train only on these, as far as they are
-            not held out.
+            neither held out nor for validation.
         resume: Go on where a training of this name was cut.
         devices: With JAX, train on so many devices at once, each on its share of every batch; 0 for all.
     """
@@ -71,11 +75,21 @@ def train(
     verbose = "auto" if sys.stderr.isatty() else 2
     with dataset_at(data) as dataset, progress_bar("done") as progress:
         selection = read_selection(patches) if patches else ()
+        if configuration.folds and devices is not None:
+            raise ConfigurationError("Folds are trained on one device: leave --devices out.")
         load_backend()
-        from segmentation.training.fit import train as fit
+        how = dataset, configuration, runs / name, resume, progress, verbose, selection, remark
+        if configuration.folds:
+            from segmentation.training.folds import train_folds
 
-        run = fit(dataset, configuration, runs / name, resume, progress, verbose, selection, remark, devices)
-    print_scores(run.name, written_scores(run))
+            run = train_folds(*how)
+        else:
+            from segmentation.training.fit import train as fit
+
+            run = fit(*how, devices)
+    print_scores(run.name, written_scores(run), run.is_flattered)
+    if configuration.folds:
+        print_places(run, configuration.folds)
     return DONE
 
 
@@ -135,7 +149,8 @@ def evaluate(
             chosen, dataset, protocol, held_out_tile, save, inference, progress, remark, named, target, dask
         )
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
-    print_scores("".join([chosen.name, *ways]), metrics)
+    flattered = chosen.is_flattered and metrics.dataset is None and metrics.protocol == chosen.protocol
+    print_scores("".join([chosen.name, *ways]), metrics, flattered)
     if metrics.at_thresholds:
         _print_at_thresholds(metrics, metrics.at_thresholds)
     if target:
@@ -159,7 +174,7 @@ def ship(run: str, data: Path | None = None, runs: Path = RUNS, target: Path = S
 
     with progress_bar("done") as progress:
         shipped = copy(chosen, dataset, target / chosen.name, progress)
-    print_scores(shipped.name, written_scores(shipped))
+    print_scores(shipped.name, written_scores(shipped), shipped.is_flattered)
     return DONE
 
 
@@ -196,10 +211,18 @@ def written_scores(run: Run) -> Metrics:
     return run.metrics
 
 
-def print_scores(name: str, metrics: Metrics) -> None:
-    """Print a run's scores, each with what it is, and the protocol that gave them."""
+def print_scores(name: str, metrics: Metrics, flattered: bool = False) -> None:
+    """Print a run's scores, each with what it is, and the protocol that gave them.
+
+    Args:
+        name: Of the run.
+        metrics: The scores.
+        flattered: Whether they are of the patches on which the run's epoch was chosen.
+    """
     which = "patches" if metrics.protocol == "all" else "held-out patches"
     print(f"{name}, protocol {metrics.protocol}: {metrics.patches:,} {which}, {metrics.pixels:,} labelled pixels")
+    if flattered:
+        print("  The epoch was chosen on these patches: the scores flatter")
     for of, as_class in (metrics.mapping or {}).items():
         print(f"  {of} of the data set counts as {as_class or 'void'}")
     intervals = metrics.intervals
@@ -210,7 +233,15 @@ def print_scores(name: str, metrics: Metrics) -> None:
     further = zip(scores.precision(matrix), scores.recall(matrix), scores.f1(matrix), strict=True)
     for (class_name, value), of_class in zip(metrics.iou.items(), further, strict=True):
         more = "precision {:.4f}  recall {:.4f}  F1 {:.4f}".format(*of_class).replace("nan", "–     ")
+        if metrics.boundary_iou:
+            more += f"  Boundary IoU {_score(metrics.boundary_iou.get(class_name), None)}"
         print(f"  IoU {class_name:<26}{_score(value, by_class.get(class_name))}{more}".rstrip())
+    if metrics.temperature is not None and (tempered := metrics.tempered):
+        print(
+            f"  At a temperature of {metrics.temperature:.3f}, fitted on the validation part, the expected calibration "
+            f"error is {_score(tempered.calibration_error, None).strip()} and the Brier score "
+            f"{_score(tempered.brier, None).strip()}"
+        )
     if intervals:
         print(f"  Behind the scores are their 95 % intervals, from {intervals.basis}")
 
@@ -230,6 +261,30 @@ def _print_at_thresholds(metrics: Metrics, instead: AtThresholds) -> None:
 def _changed(before: np.ndarray, after: np.ndarray) -> str:
     """Show a score, and its difference from another."""
     return f"{after:.4f} ({after - before:+.4f})".replace("nan", "–")
+
+
+def print_places(run: Run, by: Folds) -> None:
+    """Print a run's scores on each place that was left out, and their mean and deviation.
+
+    Args:
+        run: An evaluated run.
+        by: What a place is: a scene or a tile.
+    """
+    from segmentation.evaluation.out_of_fold import PLACE_SCORES, mean_and_deviation, scores_by_place
+
+    groups = scores_by_place(run, by)
+    if groups is None:
+        return
+    titles = [Metrics.kinds[name].title for name in PLACE_SCORES]
+    print(f"By {by}:")
+    for row in groups.to_dict("records"):
+        shown = "  ".join(f"{title} {row[name]:.4f}" for title, name in zip(titles, PLACE_SCORES, strict=True))
+        print(f"  {printable(str(row[by])):<30}{shown}  {row['patches']:,} patches")
+    spread = mean_and_deviation(groups)
+    shown = "  ".join(
+        f"{title} {mean:.4f} ± {sd:.4f}" for title, (mean, sd) in zip(titles, spread.values(), strict=True)
+    )
+    print(f"  Mean ± standard deviation over {len(groups)} {by}s: {shown}")
 
 
 def _score(value: float | None, interval: Interval | None) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 from segmentation.data.classes import RARE, Meaning, distinct_colors
 from segmentation.data.declaration import Declaration, DeclaredClass
 from segmentation.data.drawing import BACKGROUND, Outlines
-from segmentation.data.encodings import Encoding, Key, looks
+from segmentation.data.encodings import Encoding, Key
 from segmentation.data.layouts.names import spread
+from segmentation.data.mask_contents import looks
 from segmentation.data.palette import SMEARED_ABOVE, VOID, Color
 from segmentation.data.scenes import Dataset
 from segmentation.errors import DeclarationError, ImageFileError

@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple, cast
 from segmentation.data.class_files import ClassFile
 from segmentation.data.coco import read_coco
 from segmentation.data.drawing import Outlines, Value, said
-from segmentation.data.encodings import NO_VALUE, Encoding, Key, MaskLook
+from segmentation.data.encodings import NO_VALUE, Encoding, Key
 from segmentation.data.known_sets import known_set
+from segmentation.data.mask_contents import MaskLook
 from segmentation.data.palette import DUBAI, SMEARED_ABOVE, VOID, VOID_COLOR, Color, Palette
 from segmentation.data.vectors import read_vectors
 from segmentation.errors import DatasetNotFoundError

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
@@ -280,6 +280,14 @@ class ColourMask(NamedTuple):
     colors: np.ndarray
     transparent: np.ndarray | None = None
 
+    @classmethod
+    def of(cls, image: Image.Image, transparent: np.ndarray | None) -> Self:
+        """Return what a decoded mask shows, given where it is transparent."""
+        colors = rgb_of(image)
+        if transparent is not None:
+            colors[transparent] = VOID_COLOR
+        return cls(colors, transparent)
+
     def encode(self, palette: Palette, nearest: bool = False) -> np.ndarray:
         """Return class indices (height, width) uint8, `VOID` where the colour is in no palette or nothing shows.
 
@@ -316,11 +324,7 @@ def read_mask_colors(source: Source, name: str | None = None) -> ColourMask:
     image = decode(source, name, orient=False)
     if image.mode.startswith("I") or image.mode == "F":
         raise ImageFileError(f"{name} is no colour mask: export the classes as 8-bit RGB colours.")
-    transparent = transparency(image)
-    colors = rgb_of(image)
-    if transparent is not None:
-        colors[transparent] = VOID_COLOR
-    return ColourMask(colors, transparent)
+    return ColourMask.of(image, transparency(image))
 
 
 def transparency(image: Image.Image) -> np.ndarray | None:

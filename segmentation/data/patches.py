@@ -15,7 +15,7 @@ import pandas as pd
 from segmentation.data.images import read_size
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import VOID, Palette
-from segmentation.data.protocols import Protocol, apply_void_policy, passed_over
+from segmentation.data.protocols import COUNTING_VOID, Protocol, apply_void_policy
 from segmentation.data.scenes import Dataset, Scene, check_sizes, read_scene
 from segmentation.data.stretch import COLORS, Stretch
 from segmentation.errors import ConfigurationError, ImageFileError, StorageError
@@ -64,14 +64,12 @@ class PatchList:
             protocol: How void counts.
         """
         sentences = []
-        if over := passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol):
-            sentences.append(f"Neither trained on nor scored, since they are for validation: {len(over):,} scenes")
         if self.skipped:
             count, scenes = len(self.skipped), len(dataset.scenes)
             more = f"; {count - NAMED:,} more are in the health report" if count > NAMED else ""
             sentences.append(f"Left out {count:,} of {scenes:,} scenes: {'; '.join(self.skipped[:NAMED])}{more}")
         if self.unlabelled:
-            void = protocol == "patch" and dataset.palette.unlabeled is not None
+            void = protocol in COUNTING_VOID and dataset.palette.unlabeled is not None
             counts = "counts as Unlabeled" if void else "is left out of loss and scores"
             count, masks, names = len(self.unlabelled), len(dataset.scenes), _first(self.unlabelled)
             sentences.append(f"No class in {count:,} of {masks:,} masks; what they hold {counts}: {names}")
@@ -233,7 +231,7 @@ def load_patches(
         ConfigurationError: If no scene can be read, none is as large as one patch, or no mask holds a class.
         StorageError: If the temporary folder has no room for them.
     """
-    scenes = scenes_of(dataset, protocol)
+    scenes = dataset.scenes
     grids = [_grid_of(scene, size) for scene in scenes]
     total = sum(rows * columns for rows, columns in grids)
     stretch = stretch or dataset.stretch
@@ -253,12 +251,6 @@ def load_patches(
             progress(done, len(scenes))
     listed = list_patches(dataset, scenes, readings, size)
     return Patches(images=images[:filled], masks=masks[:filled], **vars(listed))
-
-
-def scenes_of(dataset: Dataset, protocol: Protocol | None) -> list[Scene]:
-    """Return the scenes that a protocol trains on or scores."""
-    over = passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol)
-    return [scene for scene in dataset.scenes if scene.name not in over]
 
 
 def survey_scene(scene: Scene, palette: Palette, size: int, stretch: Stretch | None = None) -> SceneReading:

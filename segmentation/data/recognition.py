@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from segmentation.data.classes import BINARY, NEAR, RARE
-from segmentation.data.encodings import NO_VALUE, Encoding, Key, MaskLook
+from segmentation.data.encodings import NO_VALUE, Encoding, Key
 from segmentation.data.layouts import Listing, readings
 from segmentation.data.layouts.listing import stem_of
 from segmentation.data.layouts.names import role
+from segmentation.data.mask_contents import MaskLook
 from segmentation.data.palette import SMEARED_ABOVE, VOID, VOID_COLOR, Color, Palette
 
 ASKED = 12

@@ -17,13 +17,14 @@ from segmentation.data.class_files import find_class_file
 from segmentation.data.classes import meaning, meaning_of_outlines
 from segmentation.data.declaration import Declaration, read_declaration
 from segmentation.data.drawing import Outlines
-from segmentation.data.encodings import PALETTE_COLORS, Encoding, looks, resized, same_shape
+from segmentation.data.encodings import PALETTE_COLORS, Encoding, resized, same_shape
 from segmentation.data.images import read_image, read_size
 from segmentation.data.layouts import Found, Listing, Pair, readings, with_splits
 from segmentation.data.layouts.listing import stem_of
 from segmentation.data.layouts.names import spread
 from segmentation.data.layouts.questions import kinds_of_masks, the_reading
 from segmentation.data.locate import check_allowed, check_links
+from segmentation.data.mask_contents import looks
 from segmentation.data.pack_notes import packed_masks
 from segmentation.data.palette import Palette
 from segmentation.data.set_stretch import stretch_of

@@ -10,14 +10,15 @@ import pandas as pd
 from segmentation.data.class_mapping import ClassMapping, both_sides, count_classes, in_classes_of, match_classes
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import Patches, PatchList, Progress, load_patches
-from segmentation.data.protocols import Fold, Protocol, held_out
+from segmentation.data.protocols import TEST, TRAIN, Fold, Protocol, assign_parts
 from segmentation.data.scenes import Dataset
-from segmentation.errors import RunError
-from segmentation.evaluation.scene_scores import Counted, SceneWork, count, count_on, survey_on
+from segmentation.errors import ConfigurationError, RunError
+from segmentation.evaluation.scene_scores import Counted, Extra, SceneWork, count, count_on, survey_on
+from segmentation.evaluation.tempering import CountedParts, CountSome, count_parts
 from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.records import AtThresholds, DatasetRecord, Metrics, ProbabilityCounts
+from segmentation.runs.records import AtThresholds, DatasetRecord, Metrics, ProbabilityCounts, RunConfig
 from segmentation.runs.run import BEST, Run, write_elsewhere, write_scores
 from segmentation.runs.scoring import patch_rows, summarize
 
@@ -63,6 +64,8 @@ def evaluate_run(
     trained_with = run.config.hyper_parameters
     if protocol is None:
         protocol, held_out_tile = run.protocol if run.is_foreign else trained_with.protocol, trained_with.held_out_tile
+    if protocol == "k-fold":
+        raise ConfigurationError("One model has no folds: train them by train --folds, or choose another protocol.")
     mapping = run.mapping if mapping is None else mapping
     fingerprint = _check_place(run, dataset, protocol, save, save_as, tell)
     read = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
@@ -72,17 +75,43 @@ def evaluate_run(
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
     patches = _read(work, read, progress, scheduler, tell)
-    test = held_out(patches.table, protocol, held_out_tile, trained_with.seed)
-    scored_on = record_of(dataset, fingerprint, patches, test) if save_as or run.is_foreign else None
-    patches = replace(patches, table=patches.table.assign(part=np.where(test, "test", "train")))
-    if not (save or test.all()):  # a copy of everything may be larger than memory
-        patches, test = patches.only(test), test[test]
-    counted = _count(predictor, work, read, patches, progress, scheduler)
-    metrics, table = _scored(counted, patches, test, run.palette, protocol, inference)
+    parts = _parts(run.config, dataset, fingerprint, patches, protocol, held_out_tile)
+    scored_on = record_of(dataset, fingerprint, patches, parts == TEST) if save_as or run.is_foreign else None
+    if not (save or (needed := parts != TRAIN).all()):  # a copy of everything may be larger than memory
+        patches, parts = patches.only(needed), parts[needed]
+    count_some = _counter(predictor, work, read, patches, scheduler)
+    counted = count_parts(count_some, parts, len(run.palette), progress, inference.thresholds)
+    metrics, table = score_counted(counted, patches, parts, run.palette, protocol)
+    if counted.at_thresholds is not None:
+        limits = {run.palette.names[index]: limit for index, limit in inference.thresholds}
+        instead = AtThresholds(thresholds=limits, confusion_matrix=counted.at_thresholds.tolist())
+        metrics = replace(metrics, at_thresholds=instead)
+    if not save:
+        table = table[table["part"] == TEST].reset_index(drop=True)
     model_of = run.model_of if save_as else None
     metrics = replace(metrics, mapping=dict(mapping) if mapping else None, model_of=model_of, dataset=scored_on)
     _write(run, metrics, table, save, save_as)
     return metrics, table
+
+
+def _parts(
+    config: RunConfig,
+    dataset: Dataset,
+    fingerprint: str | None,
+    patches: PatchList,
+    protocol: Protocol,
+    held_out_tile: str | None,
+) -> np.ndarray:
+    """Return the part of each patch, (patches,) of `PARTS`.
+
+    There is a validation part where the run had it: its epoch was chosen there, and a temperature may be fitted there.
+    """
+    trained_with, trained_on = config.hyper_parameters, config.dataset
+    as_trained = (protocol, held_out_tile) == (trained_with.protocol, trained_with.held_out_tile)
+    validated = as_trained and trained_on.validated_on is not None
+    two_parts = not (validated and (fingerprint or dataset.fingerprint()) == trained_on.fingerprint)
+    fold = trained_with.fold if as_trained else 0
+    return assign_parts(patches.table, protocol, held_out_tile, trained_with.seed, fold, two_parts)
 
 
 def _read(
@@ -98,18 +127,18 @@ def _read(
     return patches
 
 
-def _count(
-    predictor: Predictor,
-    work: SceneWork,
-    dataset: Dataset,
-    patches: PatchList,
-    progress: Progress | None,
-    scheduler: str | None,
-) -> Counted:
-    """Predict and count patches: here those whose pixels are here, others by the workers of a Dask scheduler."""
-    if isinstance(patches, Patches):
-        return count(predictor, patches, len(work.palette), work.inference, progress)
-    return count_on(scheduler or "", work, dataset, patches, progress)
+def _counter(
+    predictor: Predictor, work: SceneWork, dataset: Dataset, patches: PatchList, scheduler: str | None
+) -> CountSome:
+    """Return who counts some patches: here if their pixels are here, otherwise the workers of a Dask scheduler."""
+
+    def count_some(chosen: np.ndarray, extra: Extra, progress: Progress | None) -> Counted:
+        if isinstance(patches, Patches):
+            return count(predictor, patches, len(work.palette), work.inference.tta, progress, chosen, extra)
+        some = patches.only(np.isin(np.arange(len(patches.table)), chosen))
+        return count_on(scheduler or "", replace(work, extra=extra), dataset, some, progress)
+
+    return count_some
 
 
 def _write(run: Run, metrics: Metrics, table: pd.DataFrame, save: bool, save_as: Path | None) -> None:
@@ -211,7 +240,7 @@ def evaluate(
     Args:
         predictor: The model.
         patches: All patches, void settled as the fold's protocol wants it.
-        fold: Which of them are held out.
+        fold: Which of them are trained on, validated on and held out.
         palette: The classes.
         progress: Called with (patches done, patches).
         tta: Predict with test-time augmentation.
@@ -219,27 +248,29 @@ def evaluate(
     Returns:
         The scores of the held-out part, and the contents of patches.csv: one row per patch.
     """
-    test = np.isin(np.arange(len(patches.masks)), fold.test)
-    patches = replace(patches, table=patches.table.assign(part=np.where(test, "test", "train")))
-    counted = count(predictor, patches, len(palette), Inference(tta=tta), progress)
-    return _scored(counted, patches, test, palette, fold.protocol)
+
+    def count_some(chosen: np.ndarray, extra: Extra, progress: Progress | None) -> Counted:
+        return count(predictor, patches, len(palette), tta, progress, chosen, extra)
+
+    parts = fold.parts(len(patches.masks))
+    counted = count_parts(count_some, parts, len(palette), progress)
+    return score_counted(counted, patches, parts, palette, fold.protocol)
 
 
-def _scored(
-    counted: Counted,
-    patches: PatchList,
-    test: np.ndarray,
-    palette: Palette,
-    protocol: Protocol,
-    inference: Inference = PLAIN,
+def score_counted(
+    found: CountedParts, patches: PatchList, parts: np.ndarray, palette: Palette, protocol: Protocol
 ) -> tuple[Metrics, pd.DataFrame]:
-    """Return the scores of the patches for which (patches,) bool is true, and the contents of patches.csv."""
-    table = patch_rows(patches.table, (counted.brightness, counted.contrast), test, counted.scores, palette)
-    metrics = summarize(table, counted.scores, test, palette, protocol)
-    probabilities = {part: ProbabilityCounts.of(of, palette.names) for part, of in counted.probabilities.items()}
-    instead = None
-    if inference.thresholds:
-        limits = {palette.names[index]: limit for index, limit in inference.thresholds}
-        matrix = counted.at_thresholds[test].sum(0)
-        instead = AtThresholds(thresholds=limits, confusion_matrix=matrix.tolist())
-    return replace(metrics, probabilities=probabilities or None, at_thresholds=instead), table
+    """Return the scores of the held-out patches and the contents of patches.csv.
+
+    Args:
+        found: What is counted of each patch.
+        patches: Which they are.
+        parts: (patches,) of `segmentation.data.protocols.PARTS`.
+        palette: The classes.
+        protocol: What holds them out.
+    """
+    counted = found.counted
+    table = patch_rows(patches.table, (counted.brightness, counted.contrast), parts, counted.scores, palette)
+    metrics = summarize(table, counted.scores, parts == TEST, palette, protocol, found.temperature, found.tempered)
+    counts = {part: ProbabilityCounts.of(of, palette.names) for part, of in found.probabilities.items()}
+    return replace(metrics, probabilities=counts or None), table

@@ -7,13 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segmentation.data.class_mapping import in_classes_of, match_classes
 from segmentation.data.classes import distinct_colors
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import PATCH_SIZE, Patches, Progress, load_patches
-from segmentation.data.protocols import Fold, Protocol, held_out
+from segmentation.data.protocols import TEST, Fold, Protocol, assign_parts
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.evaluation.evaluate import evaluate, record_of
@@ -69,12 +67,12 @@ def add_model(
         made.mkdir()
         palette = palette_of_model(file, dataset.palette, settings)
         patches = _write_model(made, file, dataset, palette, protocol, settings, patch_size, progress, tell)
-        test = held_out(patches.table, protocol, held_out_tile)
+        parts = assign_parts(patches.table, protocol, held_out_tile, two_parts=True)
         for remark in patches.remarks(dataset, protocol):
             tell(remark)
-        record = record_of(dataset, dataset.fingerprint(), patches, test)
+        record = record_of(dataset, dataset.fingerprint(), patches, parts == TEST)
         _write_config(made, palette, patches.masks.shape[1], DatasetRecord(stretch=dataset.stretch))
-        fold = Fold(np.flatnonzero(~test), np.flatnonzero(test), protocol)
+        fold = Fold.of(parts, protocol)
         metrics, table = evaluate(Predictor(made / ADAPTER), patches, fold, palette, progress)
         write_scores(made, replace(metrics, dataset=record), table)
         write_status(made, "finished")

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from segmentation.data.array_files import ARRAY_SUFFIXES, read_array
-from segmentation.data.encodings import PALETTE_COLORS, Encoding, MaskLook, looks
+from segmentation.data.encodings import PALETTE_COLORS, Encoding
 from segmentation.data.images import is_deep, is_palette_file, read_sample, read_size
+from segmentation.data.mask_contents import MaskLook, looks
 from segmentation.data.palette import VOID, Palette
 from segmentation.data.patches import PATCH_SIZE, Progress
 from segmentation.data.protocols import Protocol

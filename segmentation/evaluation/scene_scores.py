@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 
 from segmentation import scores
+from segmentation.calibration import PixelSample, sample_pixels, temper
 from segmentation.data.palette import Palette
 from segmentation.data.patches import (
     Patches,
@@ -22,24 +22,39 @@ from segmentation.data.patches import (
     image_statistics,
     list_patches,
     patch_table,
-    scenes_of,
     survey_scene,
 )
 from segmentation.data.protocols import Protocol, apply_void_policy
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import BackendError, ImageFileError
-from segmentation.inference.options import PLAIN, Inference
+from segmentation.inference.options import Inference
 from segmentation.inference.prediction import choose_classes, most_probable
 from segmentation.inference.predictor import Predictor, kept_predictor
 from segmentation.inference.workers import compute_on, worker_address
-from segmentation.runs.scoring import PatchScores, score_patches
-from segmentation.thresholds import count_probabilities
+from segmentation.runs.scoring import Confidence, PatchScores, score_confidence, score_patches
+from segmentation.thresholds import Thresholds, count_probabilities
 
-ByPart = dict[str, np.ndarray]
+NO_PLACES = np.empty((0, 2), np.intp)
 
-COUNTED_PARTS = ("validation", "test")
-"""The parts on which thresholds are chosen and scored."""
+
+class Extra(NamedTuple):
+    """What is counted of patches beside their scores.
+
+    Args:
+        sampled: How many pixels of each are kept, to fit a temperature on.
+        temperature: At which their confidence is counted, too.
+        probabilities: Whether pixels are counted by probability.
+        thresholds: Under which classes are chosen, too.
+    """
+
+    sampled: int = 0
+    temperature: float | None = None
+    probabilities: bool = False
+    thresholds: Thresholds = ()
+
+
+NOTHING = Extra()
 
 
 class Counted(NamedTuple):
@@ -49,72 +64,107 @@ class Counted(NamedTuple):
         scores: What is counted of each patch.
         brightness: (patches,) float64, of its image.
         contrast: Likewise.
-        at_thresholds: (patches, classes, classes) int64 confusion matrices under thresholds; none without these.
-        probabilities: As `count_probabilities`, by the part of the patches.
+        sample: Some pixels of each, if they were asked for and their probabilities are known.
+        tempered: Their confidence at a temperature, likewise.
+        at_thresholds: (patches, classes, classes) int64 confusion matrices under thresholds, likewise.
+        probabilities: Pixels of all patches by probability, as `count_probabilities`, likewise.
     """
 
     scores: PatchScores
     brightness: np.ndarray
     contrast: np.ndarray
-    at_thresholds: np.ndarray
-    probabilities: ByPart
+    sample: PixelSample | None = None
+    tempered: Confidence | None = None
+    at_thresholds: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Return what is counted of all patches of several parts, one after the other."""
-        names = ("brightness", "contrast", "at_thresholds")
-        several = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-        counts = ByPart()
-        for part in parts:
-            add_counts(counts, part.probabilities)
-        return cls(PatchScores.joined(part.scores for part in parts), *several, counts)
+        """Return what is counted of all patches of several parts, one after the other; extras if all have them."""
+        samples = [part.sample for part in parts if part.sample]
+        tempered = [part.tempered for part in parts if part.tempered]
+        matrices = [part.at_thresholds for part in parts if part.at_thresholds is not None]
+        counts = [part.probabilities for part in parts if part.probabilities is not None]
+        return cls(
+            PatchScores.joined(part.scores for part in parts),
+            np.concatenate([part.brightness for part in parts]),
+            np.concatenate([part.contrast for part in parts]),
+            PixelSample(*map(np.concatenate, zip(*samples, strict=True))) if len(samples) == len(parts) else None,
+            Confidence.joined(tempered) if len(tempered) == len(parts) else None,
+            np.concatenate(matrices) if len(matrices) == len(parts) else None,
+            np.sum(counts, axis=0) if len(counts) == len(parts) else None,
+        )
 
-
-def add_counts(counts: ByPart, further: ByPart) -> None:
-    """Add pixels by probability to those of the same parts."""
-    for part, of_part in further.items():
-        counts[part] = counts[part] + of_part if part in counts else of_part
+    def in_order(self, order: np.ndarray) -> "Counted":
+        """Return what is counted with the patches in the order of (patches,) indices, without extras."""
+        return Counted(PatchScores(*(of[order] for of in self.scores)), self.brightness[order], self.contrast[order])
 
 
 def count(
     predictor: Predictor,
     patches: Patches,
     classes: int,
-    inference: Inference = PLAIN,
+    tta: bool = False,
     progress: Progress | None = None,
+    chosen: np.ndarray | None = None,
+    extra: Extra = NOTHING,
 ) -> Counted:
     """Predict patches and count what is right and wrong, scene by scene.
 
     Args:
         predictor: The model.
-        patches: Those of one scene after the other; where their table has a column ``part``, the probabilities of
-            those that are not trained on are counted.
+        patches: Those of one scene after the other.
         classes: Number of classes.
-        inference: With which thresholds, and whether with test-time augmentation.
+        tta: Predict with test-time augmentation.
         progress: Called with (patches done, patches).
+        chosen: (n,) indices of those that are predicted, ascending; by default all.
+        extra: What else is counted.
     """
-    parts, matrices, counts, done = list[PatchScores](), [np.empty((0, classes, classes), np.int64)], ByPart(), 0
-    of_scenes = patches.table.groupby("scene", sort=False).size()
-    part = patches.table["part"].to_numpy() if "part" in patches.table else np.full(len(patches.masks), "train")
-    for probabilities in predictor.batches(patches.images, inference.tta, of_scenes):
-        here = slice(done, done + len(probabilities))
-        truth = patches.masks[here]
-        predicted, confidence = most_probable(probabilities)
-        known = (probabilities, confidence) if predictor.gives_probabilities else ()
-        parts.append(score_patches(truth, predicted, classes, *known))
-        if known:
-            for name in COUNTED_PARTS:
-                chosen = part[here] == name
-                if chosen.any():
-                    add_counts(counts, {name: count_probabilities(truth[chosen], probabilities[chosen])})
-        if inference.thresholds:
-            predicted, _ = choose_classes(probabilities, inference.thresholds)
-            matrices.append(scores.confusion_matrices(truth, predicted, classes))
-        done += len(probabilities)
+    chosen = np.arange(len(patches.masks)) if chosen is None else chosen
+    parts, counts, done = list[Counted](), list[np.ndarray](), 0
+    of_scenes = patches.table.iloc[chosen].groupby("scene", sort=False).size()
+    images = (patches.images[index] for index in chosen)
+    for probabilities in predictor.batches(images, tta, of_scenes):
+        here = chosen[done : done + len(probabilities)]
+        known = predictor.gives_probabilities
+        batch = _count_batch(patches.images[here], patches.masks[here], probabilities, classes, known, extra)
+        parts.append(put_aside(batch, counts))
+        done += len(here)
         if progress:
-            progress(done, len(patches.masks))
-    light = image_statistics(patches.images)
-    return Counted(PatchScores.joined(parts), *light, np.concatenate(matrices), counts)
+            progress(done, len(chosen))
+    return Counted.joined(parts)._replace(probabilities=counts[0] if counts else None)
+
+
+def put_aside(counted: Counted, counts: list[np.ndarray]) -> Counted:
+    """Add pixels by probability to the array in a list, or begin it: of each batch they take a hundred kilobytes."""
+    if counted.probabilities is not None:
+        if counts:
+            counts[0] += counted.probabilities
+        else:
+            counts.append(counted.probabilities)
+    return counted._replace(probabilities=None)
+
+
+def _count_batch(
+    images: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, classes: int, known: bool, extra: Extra
+) -> Counted:
+    """Count what is right and wrong in a batch of patches; `known` is whether these are probabilities."""
+    predicted, confidence = most_probable(probabilities)
+    light = image_statistics(images)
+    if not known:
+        return Counted(score_patches(truth, predicted, classes), *light)
+    sample = sample_pixels(truth, probabilities, extra.sampled) if extra.sampled else None
+    tempered = None
+    if extra.temperature is not None:
+        at_temperature = temper(probabilities, extra.temperature)
+        tempered = score_confidence(truth, predicted, at_temperature, most_probable(at_temperature)[1])
+    matrices = None
+    if extra.thresholds:
+        chosen, _ = choose_classes(probabilities, extra.thresholds)
+        matrices = scores.confusion_matrices(truth, chosen, classes)
+    counts = count_probabilities(truth, probabilities) if extra.probabilities else None
+    scored = score_patches(truth, predicted, classes, probabilities, confidence)
+    return Counted(scored, *light, sample, tempered, matrices, counts)
 
 
 @dataclass(frozen=True)
@@ -129,6 +179,7 @@ class SceneWork:
         protocol: How void counts.
         stretch: Which bands are read, and how.
         inference: How to predict.
+        extra: What is counted beside the scores.
     """
 
     model: Path
@@ -138,6 +189,7 @@ class SceneWork:
     protocol: Protocol
     stretch: Stretch | None
     inference: Inference
+    extra: Extra = NOTHING
 
 
 class _Piece(NamedTuple):
@@ -147,13 +199,11 @@ class _Piece(NamedTuple):
         scene: With absolute paths.
         sizes: Of its image's and its mask's file, in bytes; None for what is not there.
         places: (n, 2) rows and columns of the patches that are scored.
-        parts: (n,) the part of each.
     """
 
     scene: Scene
     sizes: tuple[int | None, ...]
     places: np.ndarray
-    parts: np.ndarray
 
 
 def survey_on(address: str, work: SceneWork, dataset: Dataset, progress: Progress | None = None) -> PatchList:
@@ -169,7 +219,7 @@ def survey_on(address: str, work: SceneWork, dataset: Dataset, progress: Progres
         ConfigurationError: As `load_patches` does.
         BackendError: If there are no workers that see the files and have the versions of this machine.
     """
-    scenes, readings = scenes_of(dataset, work.protocol), dict[str, SceneReading]()
+    scenes, readings = dataset.scenes, dict[str, SceneReading]()
     for outcome in compute_on(address, partial(_survey, work), _pieces(scenes)):
         readings[outcome.name] = outcome.value()
         if progress:
@@ -193,29 +243,25 @@ def count_on(
         BackendError: As `survey_on` does, or if a scene cannot be computed, whichever worker tries.
         ImageFileError: If a scene has changed since it was read.
     """
-    chosen = dict(iter(patches.table.groupby("scene", sort=False)))
+    chosen = {name: rows[["row", "column"]].to_numpy() for name, rows in patches.table.groupby("scene", sort=False)}
     counted: dict[str, Counted] = {}
-    probabilities = ByPart()
+    counts = list[np.ndarray]()
     done, total = 0, len(patches.table)
     pieces = _pieces([scene for scene in dataset.scenes if scene.name in chosen], chosen)
     for outcome in compute_on(address, partial(_count, work), pieces):
-        value = outcome.value()
-        add_counts(probabilities, value.probabilities)  # a hundred kilobytes per scene
-        counted[outcome.name] = value._replace(probabilities=ByPart())
+        counted[outcome.name] = put_aside(outcome.value(), counts)
         done += len(chosen[outcome.name])
         if progress:
             progress(done, total)
-    return Counted.joined([counted[name] for name in chosen])._replace(probabilities=probabilities)
+    return Counted.joined([counted[name] for name in chosen])._replace(probabilities=counts[0] if counts else None)
 
 
-def _pieces(scenes: Iterable[Scene], chosen: Mapping[str, pd.DataFrame] = MappingProxyType({})) -> dict[str, _Piece]:
+def _pieces(scenes: Iterable[Scene], chosen: Mapping[str, np.ndarray] = MappingProxyType({})) -> dict[str, _Piece]:
     """Return the scenes for the workers, which may have been started in another folder, by name."""
-    pieces, nothing = {}, pd.DataFrame(columns=["row", "column", "part"])
+    pieces = {}
     for scene in scenes:
-        rows = chosen.get(scene.name, nothing)
-        places, parts = rows[["row", "column"]].to_numpy(np.intp), rows["part"].to_numpy(str)
         there = replace(scene, image=scene.image.absolute(), mask=scene.mask.absolute())
-        pieces[scene.name] = _Piece(there, _file_sizes(there), places, parts)
+        pieces[scene.name] = _Piece(there, _file_sizes(there), chosen.get(scene.name, NO_PLACES))
     return pieces
 
 
@@ -253,9 +299,5 @@ def _count(work: SceneWork, piece: _Piece) -> Counted:
     table = patch_table(piece.scene.name, piece.scene.tile, rows, columns)
     masks = cut(apply_void_policy(mask, work.protocol, work.palette), work.size)
     patches = Patches(images=cut(image, work.size), masks=masks, table=table)
-    numbers = piece.places @ (columns, 1)
-    chosen = np.isin(np.arange(rows * columns), numbers)
-    patches = patches.only(chosen)
-    part = piece.parts[np.argsort(numbers)]
-    patches = replace(patches, table=patches.table.assign(part=part))
-    return count(predictor, patches, len(work.palette), work.inference)
+    chosen = np.isin(np.arange(rows * columns), piece.places @ (columns, 1))
+    return count(predictor, patches, len(work.palette), work.inference.tta, None, np.flatnonzero(chosen), work.extra)

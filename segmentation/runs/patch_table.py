@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from segmentation.data.palette import VOID, Palette
+from segmentation.data.protocols import PARTS
 from segmentation.files import replacing
-
-PARTS = ("train", "test")
 
 LARGEST_TABLE, LARGEST_HEADER, MOST_COLUMNS = 128 << 20, 8 << 20, 70_000
 """Bytes of the table, enough for 500,000 patches, and of its header; columns: 255 classes, each predicted as each."""

@@ -26,7 +26,7 @@ from segmentation.data.patches import (
     patch_tables,
     smaller_than_a_patch,
 )
-from segmentation.data.protocols import Protocol, apply_void_policy, held_out, passed_over
+from segmentation.data.protocols import TEST, Protocol, apply_void_policy, assign_parts, held_out
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ConfigurationError, ImageFileError, RunError
 from segmentation.files import replacing, scratch_folder, write_json, writing
@@ -38,7 +38,7 @@ from segmentation.thresholds import STEPS, count_probabilities
 
 
 class _Recorded(NamedTuple):
-    """What is kept in memory of a scene that was recorded: a few hundred bytes per patch."""
+    """What is kept in memory of a scene that was recorded: a few kilobytes per patch."""
 
     rows: pd.DataFrame
     light: tuple[np.ndarray, np.ndarray]
@@ -99,11 +99,11 @@ class Recording:
         if self._target.exists():
             raise RunError(f"There is a run {name} already: choose another name.")
         self._dataset, self._protocol, self._tile, self._size = dataset, protocol, held_out_tile, patch_size
-        over = passed_over({scene.name: scene.split for scene in dataset.scenes}, protocol)
-        self._scenes = {scene.name: scene for scene in dataset.scenes if scene.name not in over}
-        if protocol != "patch":  # what does not suit is said before anything is recorded
+        self._scenes = {scene.name: scene for scene in dataset.scenes}
+        if protocol not in ("patch", "article"):  # what does not suit is said before anything is recorded
             places = [(scene.tile, scene.name, scene.split) for scene in self._scenes.values()]
-            held_out(pd.DataFrame(places, columns=["tile", "scene", "split"]), protocol, held_out_tile)
+            table = pd.DataFrame(places, columns=["tile", "scene", "split"])
+            assign_parts(table, protocol, held_out_tile, two_parts=True)
         self._stretch = dataset.stretch_for(None)
         self._recorded: dict[str, _Recorded] = {}
         self._left_out: dict[str, str] = {}
@@ -115,7 +115,7 @@ class Recording:
 
     @property
     def scenes(self) -> tuple[str, ...]:
-        """The names of the scenes that the protocol scores or counts as trained on."""
+        """The names of the data set's scenes."""
         return tuple(self._scenes)
 
     @property
@@ -147,7 +147,7 @@ class Recording:
         """
         name = scene if isinstance(scene, str) else scene.name
         if name not in self._scenes:
-            raise RunError(f"{name} is no scene of {self._dataset.root.name} that protocol {self._protocol} scores.")
+            raise RunError(f"{name} is no scene of {self._dataset.root.name}: record the scenes that it has.")
         image, mask = read_scene(self._scenes[name], self._dataset.palette, self._stretch)
         pixels = read_pixels(prediction, mask.shape, len(self._dataset.palette), name)
         truth = apply_void_policy(mask, self._protocol, self._dataset.palette)
@@ -241,8 +241,10 @@ class Recording:
                 f"No scene of {self._dataset.root.name} was recorded that gives a patch of {self._size} × {self._size} "
                 "pixels: record others, or choose a smaller patch size."
             )
-        held = held_out(patches, self._protocol, self._tile)
-        test = held[patches["scene"].isin(self._recorded).to_numpy()]
+        # Where they were validated is not known, unless the data set says it.
+        parts = assign_parts(patches, self._protocol, self._tile, two_parts=True)
+        parts = parts[patches["scene"].isin(self._recorded).to_numpy()]
+        test = parts == TEST
         if not test.any():
             raise RunError(f"No patch that protocol {self._protocol} holds out was predicted: predict all scenes.")
         scored = PatchScores.joined(one.scored for one in recorded)
@@ -270,7 +272,7 @@ class Recording:
             configuration=configuration, dataset=DatasetRecord(), palette=palette, created=created
         ).to_dict()
         write_json(self._folder / CONFIG, config)
-        write_scores(self._folder, metrics, patch_rows(rows, (light[0], light[1]), test, scored, palette))
+        write_scores(self._folder, metrics, patch_rows(rows, (light[0], light[1]), parts, scored, palette))
         write_status(self._folder, "finished")
         if self._target.exists():
             raise RunError(f"There is a run {self._target.name} already: choose another name.")

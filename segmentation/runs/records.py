@@ -78,6 +78,8 @@ class Status(Record):
     reason: Annotated[str | None, text("Why it stands so.")] = None
     phase: Annotated[str | None, text("What it does: starting, training or evaluation.")] = None
     progress: Annotated[float | None, number("Share of its steps that are done.", most=1)] = None
+    fold: Annotated[int | None, count("The fold under way, from 1.")] = None
+    folds: Annotated[int | None, count("Of all folds.")] = None
     epoch: Annotated[int | None, count("The epoch under way, from 1.")] = None
     epochs: Annotated[int | None, count("Of all epochs.")] = None
     seconds_an_epoch: Annotated[float | None, number("How long an epoch takes.")] = None
@@ -132,6 +134,9 @@ class DatasetRecord(Record):
     patches: Annotated[int | None, count("Patches of all scenes.")] = None
     held_out: Annotated[int | None, count("Patches that are held out.")] = None
     trained_on: Annotated[int | None, count("Patches that are trained on.")] = None
+    validated_on: Annotated[
+        int | None, count("Patches on which the epoch is chosen; not known where those that are scored were taken.")
+    ] = None
 
     @property
     def remarks(self) -> str:
@@ -156,6 +161,37 @@ class Calibration(Record):
     def __post_init__(self) -> None:
         if not len(self.pixels) == len(self.confidence) == len(self.right):
             raise ValueError("Expected as many sums of confidence and right pixels as bins.")
+
+    @property
+    def table(self) -> np.ndarray:
+        """The bins as `segmentation.calibration.calibration` counts them, (bins, 3) float64."""
+        return np.array([self.pixels, self.confidence, self.right], float).T
+
+
+CalibrationError = Annotated[
+    float | None, share("expected calibration error", "How far apart accuracy and confidence are, over 15 bins.")
+]
+
+Brier = Annotated[
+    float | None,
+    # Up to 2; probabilities of half precision may pass that by a little.
+    number("Mean squared error of all probabilities, 0 to 2: low is good.", 0, 3, "Brier score", null=True),
+]
+
+Bins = Annotated[Calibration | None, record(Calibration, "The bins that it comes from.")]
+
+BinsByName = Annotated[dict[str, Calibration] | None, by_name(record(Calibration, "The bins of each of these."))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tempered(Record):
+    """What of a run's scores the temperature changes, at that temperature; named as in `Metrics`."""
+
+    calibration_error: CalibrationError = None
+    brier: Brier = None
+    calibration: Bins = None
+    calibration_by_class: BinsByName = None
+    calibration_by_place: BinsByName = None
 
 
 def _histogram(value: object) -> str:
@@ -218,10 +254,33 @@ class Metrics(Record):
     ]
     iou: Annotated[dict[str, float | None], by_name(share("IoU", "Intersection over union of each class."))]
     confusion_matrix: Annotated[list[list[int]], several(several(count("Pixels by true and predicted class.")))]
-    calibration_error: Annotated[
-        float | None, share("expected calibration error", "How far apart accuracy and confidence are, over 15 bins.")
+    mean_boundary_iou: Annotated[
+        float | None, share("mean Boundary IoU", "Mean IoU near boundaries only: 2 % of a patch's diagonal.")
     ] = None
-    calibration: Annotated[Calibration | None, record(Calibration, "The bins that it comes from.")] = None
+    mean_iou_by_image: Annotated[float | None, share("mIoU^I", "Mean over patches of each one's mean IoU.")] = None
+    worst_10_by_image: Annotated[float | None, share("mIoU^I10", "The same over the worst 10 % of the patches.")] = None
+    worst_5_by_image: Annotated[float | None, share("mIoU^I5", "The same over the worst 5 % of the patches.")] = None
+    mean_iou_by_class: Annotated[
+        float | None, share("mIoU^C", "Mean over classes of the mean IoU over the patches with each.")
+    ] = None
+    worst_10_by_class: Annotated[
+        float | None, share("mIoU^C10", "The same over the worst 10 % of each class's patches.")
+    ] = None
+    worst_5_by_class: Annotated[
+        float | None, share("mIoU^C5", "The same over the worst 5 % of each class's patches.")
+    ] = None
+    boundary_iou: Annotated[
+        dict[str, float | None] | None, by_name(share("Boundary IoU", "IoU of each class near boundaries only."))
+    ] = None
+    calibration_error: CalibrationError = None
+    brier: Brier = None
+    calibration: Bins = None
+    calibration_by_class: BinsByName = None
+    calibration_by_place: BinsByName = None
+    temperature: Annotated[
+        float | None, number("What softens or sharpens probabilities; fitted on the validation part.", 0.01, 100)
+    ] = None
+    tempered: Annotated[Tempered | None, record(Tempered, "The scores that it changes, at that temperature.")] = None
     probabilities: Annotated[
         dict[str, ProbabilityCounts] | None,
         by_name(record(ProbabilityCounts, "Pixels by probability, of the validation and the test part.")),

@@ -49,6 +49,9 @@ STATUS = "status.json"
 THRESHOLDS = "thresholds.json"
 """The confidence thresholds that somebody chose for the run."""
 
+FOLDS = "folds"
+"""The folder of the runs of k-fold, one for each place that was left out."""
+
 PREDICTIONS = "predictions"
 """The folder of what a run without a model predicts: a PNG file of class indices for each scene."""
 
@@ -162,6 +165,17 @@ class Run:
         return cast("Protocol", elsewhere or self.config.configuration.get("protocol") or "scene")
 
     @property
+    def is_flattered(self) -> bool:
+        """Whether its scores are of the patches on which its epoch was chosen, as trainings in two parts have them.
+
+        Such are those of protocol ``article``, and those before there was a validation part. Of a model from elsewhere
+        it is not known.
+        """
+        trained = self.config.dataset if self.config else None
+        elsewhere = self.metrics is not None and self.metrics.dataset is not None
+        return trained is not None and bool(trained.held_out) and trained.validated_on is None and not elsewhere
+
+    @property
     def dataset(self) -> DatasetRecord | None:
         """The data set that its scores are of: the one it was trained on, unless its model was scored elsewhere."""
         elsewhere = self.metrics.dataset if self.metrics else None
@@ -227,11 +241,18 @@ class Run:
         folder = self.folder / PREDICTIONS
         return folder if self.model is None and folder.is_dir() else None
 
+    @cached_property
+    def folds(self) -> list["Run"]:
+        """The trainings that left out a place each, of a run of k-fold; they have the models."""
+        return find_runs(self.folder / FOLDS)
+
     @property
     def why_no_model(self) -> str:
         """Why there is no model that was trained here, as the rest of a sentence."""
         if self.is_foreign:
             return "its model comes from elsewhere"
+        if self.folds:
+            return f"its folds have models of their own, such as {self.folds[0].folder}"
         return f"{BEST} {self._fault(BEST)}" if self.predictions is None else "it holds predictions alone"
 
     @property
@@ -260,7 +281,7 @@ class Run:
             METRICS: self.metrics,
             PATCHES: self.patches,
         }
-        if self.is_foreign or self.predictions:  # no training here left anything
+        if self.is_foreign or self.predictions or self.folds:  # no training here left anything
             del contents[HISTORY], contents[BEST]
         return [f"{name} {self._fault(name)}" for name, content in contents.items() if content is None]
 
@@ -308,6 +329,8 @@ def check_run_allowed(run: Run, folders: Sequence[Path]) -> None:
         raise RunError(f"The folder of {run.name} cannot be read: {error.strerror}.") from error
     for link in links:
         check_allowed(link, folders)
+    for fold in run.folds:
+        check_run_allowed(fold, folders)
 
 
 def read_selection(path: Path) -> list[str]:

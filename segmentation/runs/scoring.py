@@ -6,12 +6,35 @@ from typing import NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from segmentation import scores
+from segmentation import calibration, scores
 from segmentation.data.palette import VOID, Palette
-from segmentation.data.protocols import Protocol
+from segmentation.data.protocols import TEST, Protocol
 from segmentation.intervals import find_intervals
 from segmentation.runs.patch_table import confusion_columns, patch_table
-from segmentation.runs.records import Calibration, Metrics
+from segmentation.runs.records import Calibration, Metrics, Tempered
+
+DIGITS = 9
+"""Of scores that are stored since they came: what is summed in another order is the same in these."""
+
+MOST_PLACES = 200
+"""Places whose calibration is stored, those with the most pixels: a file of thousands would be slow to read."""
+
+
+class Confidence(NamedTuple):
+    """How far the probabilities of some patches can be trusted; not-a-number where there are none.
+
+    Args:
+        bins: (patches, classes, bins, 3) floating-point numbers, as `calibration.calibration`.
+        squared_error: (patches,) float64, as `calibration.squared_error`.
+    """
+
+    bins: np.ndarray
+    squared_error: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """Return that of all patches of several parts, one after the other."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 class PatchScores(NamedTuple):
@@ -24,7 +47,9 @@ class PatchScores(NamedTuple):
         confidence: (patches,) float64: the mean probability of the class predicted.
         confidence_wrong: (patches,) float64, as `scores.sureness_when_wrong`.
         surely_wrong: Likewise.
-        calibration: (patches, bins, 3) float64, as `scores.calibration`.
+        boundary: (patches, 2, classes) int64, as `scores.boundary_counts`.
+        bins: As in `Confidence`.
+        squared_error: Likewise.
     """
 
     matrices: np.ndarray
@@ -33,7 +58,9 @@ class PatchScores(NamedTuple):
     confidence: np.ndarray
     confidence_wrong: np.ndarray
     surely_wrong: np.ndarray
-    calibration: np.ndarray
+    boundary: np.ndarray
+    bins: np.ndarray
+    squared_error: np.ndarray
 
     @classmethod
     def joined(cls, parts: Iterable[Self]) -> Self:
@@ -58,11 +85,11 @@ def score_patches(
         confidence: (patches, height, width): the probability of the class predicted, where probabilities are known.
     """
     matrices, count = scores.confusion_matrices(truth, predicted, classes), len(truth)
+    boundary = scores.boundary_counts(truth, predicted, classes)
     if probabilities is None or confidence is None:
         unknown = np.full(count, np.nan)
-        no_bins = np.full((count, scores.CONFIDENCE_BINS, 3), np.nan)
-        return PatchScores(matrices, unknown, unknown, unknown, unknown, unknown, no_bins)
-    bins = [scores.calibration(of, p) for of, p in zip(truth, probabilities, strict=True)]
+        no_bins = np.full((count, classes, calibration.CONFIDENCE_BINS, 3), np.nan, np.float32)
+        return PatchScores(matrices, unknown, unknown, unknown, unknown, unknown, boundary, no_bins, unknown)
     intersection, total = scores.soft_overlap(truth, probabilities)
     confidence_wrong, surely_wrong = scores.sureness_when_wrong(truth, predicted, confidence)
     return PatchScores(
@@ -72,26 +99,39 @@ def score_patches(
         confidence.mean((1, 2)),
         confidence_wrong,
         surely_wrong,
-        np.reshape(bins, (count, scores.CONFIDENCE_BINS, 3)),
+        boundary,
+        *score_confidence(truth, predicted, probabilities, confidence),
     )
 
 
+def score_confidence(
+    truth: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, confidence: np.ndarray
+) -> Confidence:
+    """Count how far probabilities can be trusted; as `score_patches`, all of whose arguments are known."""
+    bins = calibration.calibration(truth, predicted, confidence, probabilities.shape[-1])
+    return Confidence(bins, calibration.squared_error(truth, probabilities))
+
+
 def patch_rows(
-    patches: pd.DataFrame, light: tuple[np.ndarray, np.ndarray], test: np.ndarray, scored: PatchScores, palette: Palette
+    patches: pd.DataFrame,
+    light: tuple[np.ndarray, np.ndarray],
+    parts: np.ndarray,
+    scored: PatchScores,
+    palette: Palette,
 ) -> pd.DataFrame:
     """Return patches.csv: each patch's part, scores, how sure the model was, and what its image is like.
 
     Args:
         patches: One row per patch: ``patch, tile, scene, row, column``.
         light: Their brightness and contrast, as `segmentation.data.patches.image_statistics`.
-        test: (patches,) bool, true where held out.
+        parts: (patches,) of `segmentation.data.protocols.PARTS`.
         scored: What is counted of them.
         palette: The classes.
     """
     by_class = scores.iou(scored.matrices)
     cells = scored.matrices.reshape(len(scored.matrices), -1).T
     values = patches.assign(
-        part=np.where(test, "test", "train"),
+        part=parts,
         **{f"iou_{name}": by_class[:, index] for index, name in enumerate(palette.names)},
         mean_iou=scores.mean_iou(scored.matrices),
         classes=np.isfinite(by_class).sum(1),
@@ -108,7 +148,13 @@ def patch_rows(
 
 
 def summarize(
-    patches: pd.DataFrame, scored: PatchScores, test: np.ndarray, palette: Palette, protocol: Protocol
+    patches: pd.DataFrame,
+    scored: PatchScores,
+    test: np.ndarray,
+    palette: Palette,
+    protocol: Protocol,
+    temperature: float | None = None,
+    tempered: Confidence | None = None,
 ) -> Metrics:
     """Return the scores of the held-out patches, with the counts they come from.
 
@@ -118,14 +164,17 @@ def summarize(
         test: (patches,) bool, true where held out.
         palette: The classes.
         protocol: What holds them out.
+        temperature: What was fitted on the validation part, if there is one.
+        tempered: The confidence of the held-out patches at that temperature.
     """
     matrices, intersection, total = scored.matrices[test], scored.intersection[test], scored.total[test]
-    matrix, bins = matrices.sum(0), scored.calibration[test].sum(0)
+    matrix, boundary = matrices.sum(0), scores.boundary_iou(scored.boundary[test].sum(0))
     by_class = scores.iou(matrix)
     image_by_image = scores.jaccard(intersection, total)[matrices.any((1, 2))]  # as `ImageJaccard`: those with a label
+    own = _confidence(patches[test], Confidence(scored.bins[test], scored.squared_error[test]), palette, matrix.sum())
     return Metrics(
         protocol=protocol,
-        part="test",
+        part=TEST,
         patches=len(matrices),
         pixels=int(matrix.sum()),
         accuracy=_number(scores.accuracy(matrix)),
@@ -135,22 +184,66 @@ def summarize(
         mean_iou_without_unlabeled=_number(scores.mean_iou(matrix, without=palette.unlabeled)),
         iou={name: _number(value) for name, value in zip(palette.names, by_class, strict=True)},
         confusion_matrix=matrix.tolist(),
-        calibration_error=_number(scores.calibration_error(bins)),
-        calibration=_calibration(bins),
+        mean_boundary_iou=_number(_mean(boundary), DIGITS),
+        mean_iou_by_image=_number(scores.mean_iou_by_image(matrices), DIGITS),
+        worst_10_by_image=_number(scores.mean_iou_by_image(matrices, 10), DIGITS),
+        worst_5_by_image=_number(scores.mean_iou_by_image(matrices, 5), DIGITS),
+        mean_iou_by_class=_number(scores.mean_iou_by_class(matrices), DIGITS),
+        worst_10_by_class=_number(scores.mean_iou_by_class(matrices, 10), DIGITS),
+        worst_5_by_class=_number(scores.mean_iou_by_class(matrices, 5), DIGITS),
+        boundary_iou={name: _number(value, DIGITS) for name, value in zip(palette.names, boundary, strict=True)},
+        calibration_error=own.calibration_error,
+        brier=own.brier,
+        calibration=own.calibration,
+        calibration_by_class=own.calibration_by_class,
+        calibration_by_place=own.calibration_by_place,
         intervals=find_intervals(patches[test], matrices, palette),
+        temperature=temperature,
+        tempered=tempered and _confidence(patches[test], tempered, palette, matrix.sum()),
     )
 
 
-def _calibration(bins: np.ndarray) -> Calibration | None:
-    """Return the bins of a `scores.calibration` table; None where probabilities are not known."""
-    if not np.isfinite(bins).all():
-        return None
+def _confidence(patches: pd.DataFrame, confidence: Confidence, palette: Palette, pixels: int) -> Tempered:
+    """Return what is stored of how far the probabilities of the held-out patches can be trusted.
+
+    Args:
+        patches: Those, with their ``tile`` and ``scene``.
+        confidence: Theirs.
+        palette: The classes.
+        pixels: How many are scored.
+    """
+    if not np.isfinite(confidence.squared_error).all():  # their probabilities are not known
+        return Tempered()
+    by_class = confidence.bins.sum(0, dtype=float)
+    place = "tile" if patches["tile"].nunique() > 1 else "scene"
+    codes, names = pd.factorize(patches[place])
+    order = np.argsort(codes, kind="stable")
+    first = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    of_patches = confidence.bins.sum(1, dtype=float)
+    by_place = np.add.reduceat(of_patches[order], first) if len(first) else of_patches
+    largest = np.sort(np.argsort(-by_place[..., 0].sum(1), kind="stable")[:MOST_PLACES])
+    return Tempered(
+        calibration_error=_number(calibration.calibration_error(by_class.sum(0))),
+        brier=_number(scores.divide(confidence.squared_error.sum(), pixels), DIGITS),
+        calibration=_calibration(by_class.sum(0)),
+        calibration_by_class={name: _calibration(of) for name, of in zip(palette.names, by_class, strict=True)},
+        calibration_by_place={str(names[index]): _calibration(by_place[index]) for index in largest},
+    )
+
+
+def _calibration(bins: np.ndarray) -> Calibration:
+    """Return (bins, 3) as `calibration.calibration` counts them, ready to be stored."""
     pixels, confidence, right = bins.T
     return Calibration(
         pixels=pixels.astype(int).tolist(),
         confidence=confidence.round(1).tolist(),
         right=right.astype(int).tolist(),
     )
+
+
+def _mean(by_class: np.ndarray) -> np.ndarray:
+    """Return the mean of the scores that exist; NaN without any."""
+    return scores.divide(np.nansum(by_class), np.isfinite(by_class).sum())
 
 
 def without_unpredicted(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -166,6 +259,6 @@ def without_unpredicted(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.nd
     return np.where(unpredicted, np.uint8(VOID), truth), np.where(unpredicted, np.uint8(0), predicted)
 
 
-def _number(value: float | np.ndarray) -> float | None:
+def _number(value: float | np.ndarray, digits: int = 6) -> float | None:
     """Return a JSON-ready number; None for a score that does not exist."""
-    return round(float(value), 6) if np.isfinite(value) else None
+    return round(float(value), digits) if np.isfinite(value) else None

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
+from segmentation.intervals import Interval
 from segmentation.runs.run import FOREIGN, PATCHES, Run
 
 HIGHER = ("mean_iou", "mean_iou_without_unlabeled", "accuracy", "jaccard")
@@ -35,6 +36,7 @@ class RunSummary:
         mean_iou_without_unlabeled: None, too, where no class is called so.
         accuracy: Of all scored pixels.
         jaccard: The article's.
+        intervals: The 95 % intervals that were kept with these scores, by their names.
         parameters: Weights of its network.
         model_bytes: Size of its model's file.
         epochs: Lines of its log.
@@ -52,6 +54,7 @@ class RunSummary:
     mean_iou_without_unlabeled: float | None
     accuracy: float | None
     jaccard: float | None
+    intervals: dict[str, Interval]
     parameters: int | None
     model_bytes: int | None
     epochs: int | None
@@ -67,7 +70,9 @@ def summarize_run(run: Run) -> RunSummary:
     tile = config.configuration.get("held_out_tile") if config and protocol == "tile" else None
     classes = run.palette.names if run.palette else ()
     where = run.fingerprint or (run.dataset and run.dataset.name)
-    size = config.configuration.get("patch_size") if config else None  # other patches are held out
+    # Other patches are held out at another size, or in another fold.
+    cut = (config.configuration.get("patch_size"), config.configuration.get("fold") or 0) if config else None
+    alike = "patch" if protocol == "article" else protocol  # which holds out the same
     files = [run.trained_model] if run.trained_model else [run.folder / name for name in FOREIGN]
     sizes = [file.stat().st_size for file in files if file and file.is_file()]
     return RunSummary(
@@ -75,8 +80,9 @@ def summarize_run(run: Run) -> RunSummary:
         dataset=run.dataset.name if run.dataset else None,
         fingerprint=run.fingerprint,
         protocol=f"{protocol}: {tile}" if tile else protocol,
-        group=repr((where, protocol, tile, size, metrics.patches, classes)) if metrics and where else None,
+        group=repr((where, alike, tile, cut, metrics.patches, classes)) if metrics and where else None,
         **{name: getattr(metrics, name, None) for name in HIGHER},
+        intervals=metrics.intervals.by_name if metrics and metrics.intervals else {},
         parameters=run.architecture.parameters if run.architecture else None,
         model_bytes=sum(sizes) or None,
         epochs=len(run.history.table) if run.history else None,

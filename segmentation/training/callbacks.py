@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -166,12 +167,38 @@ def stopped_early(run: Path, patience: int | None) -> bool:
     return len(losses) - 1 - losses.argmin() >= patience
 
 
-class Heartbeat(keras.callbacks.Callback):
-    """Keep status.json fresh, so that a page can tell a running training from a dead one, and say when it will end."""
+class Whole(NamedTuple):
+    """What a training is a fold of.
 
-    def __init__(self, run: Path, epochs: int, steps: int) -> None:
+    Args:
+        run: The run folder of the whole.
+        fold: This one's number, from 0.
+        folds: How many there are.
+    """
+
+    run: Path
+    fold: int
+    folds: int
+
+    def write_status(self, progress: float, **details: Any) -> None:  # noqa: ANN401 (as `write_status` takes them)
+        """Say in the whole's status.json how far all folds are, when of this one the share `progress` is done."""
+        done = round((self.fold + progress) / self.folds, 4)
+        write_status(self.run, "running", progress=done, fold=self.fold + 1, folds=self.folds, **details)
+
+
+class Heartbeat(keras.callbacks.Callback):
+    """Keep status.json fresh, so that a page can tell a running training from a dead one, and say when it will end.
+
+    Args:
+        run: The run folder.
+        epochs: Of the training.
+        steps: Of an epoch.
+        whole: What the training is a fold of, if of anything.
+    """
+
+    def __init__(self, run: Path, epochs: int, steps: int, whole: Whole | None = None) -> None:
         super().__init__()
-        self.run, self.epochs, self.steps = run, epochs, steps
+        self.run, self.epochs, self.steps, self.whole = run, epochs, steps, whole
         self.epoch = 0
         self.next = 0.0
         self.began: tuple[float, float] | None = None  # time and progress after the first step, which is slow
@@ -186,21 +213,24 @@ class Heartbeat(keras.callbacks.Callback):
         if now >= self.next:
             self.next = now + STATUS_SECONDS
             progress = (self.epoch + (batch + 1) / self.steps) / self.epochs
-            pace = {}
+            seconds = None
             if self.began is None:
                 self.began = now, progress
             elif progress > self.began[1]:
                 seconds = (now - self.began[0]) / (progress - self.began[1])  # for the whole training
-                pace = {"seconds_an_epoch": seconds / self.epochs, "seconds_left": (1 - progress) * seconds}
+            counted = {"phase": "training", "epoch": self.epoch + 1, "epochs": self.epochs}
             write_status(
-                self.run,
-                "running",
-                phase="training",
-                progress=round(progress, 4),
-                epoch=self.epoch + 1,
-                epochs=self.epochs,
-                **{name: round(value, 1) for name, value in pace.items()},
+                self.run, "running", progress=round(progress, 4), **counted, **self._pace(seconds, 1 - progress)
             )
+            if self.whole:
+                left = self.whole.folds - self.whole.fold - progress
+                self.whole.write_status(progress, **counted, **self._pace(seconds, left))
+
+    def _pace(self, seconds: float | None, left: float) -> dict[str, float]:
+        """Return what is known of the time, where a training takes `seconds` and `left` of them are to come."""
+        if seconds is None:
+            return {}
+        return {"seconds_an_epoch": round(seconds / self.epochs, 1), "seconds_left": round(left * seconds, 1)}
 
 
 class StopBetweenBatches(keras.callbacks.Callback):
@@ -268,7 +298,11 @@ class BatchSeed(keras.callbacks.Callback):
 
 
 def training_callbacks(
-    run: Path, configuration: Configuration, steps: int, learning_rate: Callable[[int], float]
+    run: Path,
+    configuration: Configuration,
+    steps: int,
+    learning_rate: Callable[[int], float],
+    whole: Whole | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks of a training in the order that makes a snapshot whole: it comes last.
 
@@ -277,6 +311,7 @@ def training_callbacks(
         configuration: Epochs, early stopping, averaging and seed of the run.
         steps: Steps an epoch.
         learning_rate: Function from the epoch, counted from 0, to its learning rate; also writes it to the log.
+        whole: What the training is a fold of, if of anything.
     """
     done = read_history(run / HISTORY).table if (run / HISTORY).exists() else None
     best_so_far = None if done is None else float(done[MONITOR].max())
@@ -290,6 +325,6 @@ def training_callbacks(
         keras.callbacks.CSVLogger(str(run / HISTORY), append=done is not None),
         BestModel(run, best_so_far, average),
         *([EarlyStop(early_stopping, losses_so_far)] if early_stopping else []),
-        Heartbeat(run, configuration.epochs, steps),
+        Heartbeat(run, configuration.epochs, steps, whole),
         Snapshot(run),
     ]

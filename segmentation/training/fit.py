@@ -1,13 +1,12 @@
 """Train a network into a run folder, from the first epoch to the evaluation, and go on where a run was cut."""
 
-import importlib.metadata
 import math
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -18,7 +17,7 @@ from segmentation.configuration import Configuration
 from segmentation.data.labels import nothing_labelled, shows_a_class
 from segmentation.data.palette import Palette
 from segmentation.data.patches import Patches, Progress, load_patches
-from segmentation.data.protocols import Fold, held_out
+from segmentation.data.protocols import TRAIN, Fold, assign_parts
 from segmentation.data.scenes import Dataset
 from segmentation.errors import ConfigurationError, RunError, StorageError
 from segmentation.evaluation.evaluate import evaluate
@@ -27,11 +26,9 @@ from segmentation.inference.model_file import load_keras_model
 from segmentation.inference.onnx_file import write_onnx
 from segmentation.inference.onnx_graph import UnknownNetworkError
 from segmentation.inference.predictor import Predictor
-from segmentation.model.diagram import describe
 from segmentation.model.losses import SegmentationLoss
 from segmentation.model.metrics import training_metrics
 from segmentation.model.registry import build
-from segmentation.runs.records import DatasetRecord, Network, RunConfig
 from segmentation.runs.run import (
     BEST,
     CONFIG,
@@ -47,6 +44,7 @@ from segmentation.training.callbacks import (
     STATUS_SECONDS,
     Snapshot,
     StopBetweenBatches,
+    Whole,
     stopped_early,
     training_callbacks,
 )
@@ -54,6 +52,7 @@ from segmentation.training.distribution import data_parallel
 from segmentation.training.on_device import fits
 from segmentation.training.pipeline import Share, feed, held_out_batches, steps_an_epoch, training_batches
 from segmentation.training.precision import use_mixed_precision
+from segmentation.training.run_config import check_same_run, run_config
 
 
 def train(
@@ -66,6 +65,8 @@ def train(
     selection: Sequence[str] = (),
     tell: Callable[[str], None] = print,
     devices: int | None = None,
+    patches: Patches | None = None,
+    whole: Whole | None = None,
 ) -> Run:
     """Train, keep the best epoch, evaluate it, and leave a complete run folder.
 
@@ -76,10 +77,12 @@ def train(
         resume: Go on where an earlier training of the same configuration and data was cut; start if there is none.
         progress: Called with (done, total) while patches are prepared and evaluated.
         verbose: Keras' ``fit`` output.
-        selection: Names of the patches to train on, as far as they are not held out; all by default. The run folder
-            keeps them, so that a resumed training need not be told again.
+        selection: Names of the patches to train on, as far as they are neither held out nor for validation; all by
+            default. The run folder keeps them, so that a resumed training need not be told again.
         tell: Called with a sentence for what of the data set is left out, before the first epoch.
         devices: Train on so many devices at once, as `data_parallel` says; by default on one.
+        patches: Those of the data set, as the protocol counts void, where they have been read before.
+        whole: What the training is a fold of, if of anything.
 
     Raises:
         RunError: If the folder exists and `resume` is off, it holds a run of other data or hyper-parameters, or
@@ -89,13 +92,14 @@ def train(
         KeyboardInterrupt: If stopped; the run folder says so and can be resumed.
     """
     folder = Path(folder)
-    with data_parallel(devices) as share, _folder_to_write(folder, resume, share) as own:
-        _train(dataset, configuration, own, folder.parent, progress, verbose, selection, tell, share)
+    with data_parallel(devices) as share, folder_to_write(folder, resume, share) as own:
+        runs = folder.parent
+        _train(dataset, configuration, own, runs, progress, verbose, selection, tell, share, patches, whole)
     return Run(folder)
 
 
 @contextmanager
-def _folder_to_write(folder: Path, resume: bool, share: Share) -> Iterator[Path]:
+def folder_to_write(folder: Path, resume: bool, share: Share) -> Iterator[Path]:
     """Give the run folder to one process alone; to each that trains along with it, a copy that nobody keeps."""
     if share.process:
         with tempfile.TemporaryDirectory() as private:
@@ -124,6 +128,8 @@ def _train(
     selection: Sequence[str],
     tell: Callable[[str], None],
     share: Share,
+    patches: Patches | None,
+    whole: Whole | None,
 ) -> None:
     """Train, or go on, as the only process that writes `folder`; a run to start from may be in `runs`."""
     keras.utils.set_random_seed(configuration.seed)
@@ -136,18 +142,19 @@ def _train(
     first = _run_to_start_from(configuration.start_from, runs) if configuration.start_from else None
     if first:
         _start_from(model, first)
-    patches = load_patches(dataset, configuration.patch_size, progress, configuration.protocol)
-    test = held_out(patches.table, configuration.protocol, configuration.held_out_tile, configuration.seed)
-    if not any(shows_a_class(patches.masks[index], dataset.palette.unlabeled) for index in np.flatnonzero(~test)):
-        raise nothing_labelled(dataset, "the masks to train on")
+    patches = patches or load_patches(dataset, configuration.patch_size, progress, configuration.protocol)
+    fold = _fold(patches, configuration, Run(folder))
+    _check_labels(dataset, patches, fold)
     for remark in patches.remarks(dataset, configuration.protocol):
         tell(remark)
-    part = _selected(np.flatnonzero(~test), patches, selection, folder)
+    part = _selected(fold.train, patches, selection, folder)
     if first and configuration.worst_share < 1:
         part = worst_patches(part, patches, first, configuration.worst_share)
-    fold = Fold(part, np.flatnonzero(test), configuration.protocol)
-    config = _config(dataset, configuration, patches, fold, model)
-    _check_same_run(Run(folder), config)
+    fold = replace(fold, train=part)
+    config = run_config(dataset, configuration, patches, fold, model)
+    check_same_run(Run(folder), config)
+    if first and (seen := _seen_before(first, config.dataset.fingerprint, patches, fold)):
+        tell(seen)
     if Run(folder).status.state == "finished":
         return
     if Run(folder).config is None:
@@ -155,16 +162,55 @@ def _train(
     if selection:
         with replacing(folder / SELECTION) as temporary:
             patches.table["patch"].iloc[fold.train].to_csv(temporary, index=False)
-    with _told_by_the_status(folder):
+    with told_by_the_status(folder):
         with writing(folder):
-            _fit(model, patches, fold, configuration, folder, verbose, share)
+            _fit(model, patches, fold, configuration, folder, verbose, share, whole)
         if not share.process:
             keras.distribution.set_distribution(None)  # the others have gone: nobody would answer
             _finish(folder, patches, fold, dataset.palette, progress)
 
 
+def _fold(patches: Patches, configuration: Configuration, run: Run) -> Fold:
+    """Return what the patches are used for: in two parts for a run that an earlier version has begun so."""
+    two_parts = run.config is not None and run.config.dataset.validated_on is None
+    protocol, tile = configuration.protocol, configuration.held_out_tile
+    parts = assign_parts(patches.table, protocol, tile, configuration.seed, configuration.fold, two_parts)
+    return Fold.of(parts, protocol, two_parts)
+
+
+def _check_labels(dataset: Dataset, patches: Patches, fold: Fold) -> None:
+    """Refuse to train on masks without a class, or to choose an epoch on such."""
+
+    def show_a_class(part: np.ndarray) -> bool:
+        return any(shows_a_class(patches.masks[index], dataset.palette.unlabeled) for index in part)
+
+    if not show_a_class(fold.train):
+        raise nothing_labelled(dataset, "the masks to train on")
+    if not (fold.two_parts or show_a_class(fold.validation)):
+        raise ConfigurationError(
+            "No mask of the validation part holds a class, so that no epoch can be chosen: label more scenes, or "
+            "choose another protocol or seed."
+        )
+
+
+def _seen_before(first: Run, fingerprint: str | None, patches: Patches, fold: Fold) -> str:
+    """Say how much of what a fold does not train on the run to start from was trained on; nothing if none of it."""
+    if first.patches is None or first.fingerprint != fingerprint:
+        return ""
+    trained_on = first.patches["patch"][first.patches["part"] == TRAIN]
+    names = patches.table["patch"]
+    parts = {"validation": fold.validation, "held-out": fold.test}
+    seen = {name: names.iloc[part].isin(trained_on).sum() for name, part in parts.items()}
+    if not any(seen.values()):
+        return ""
+    counts = " and ".join(
+        f"{count:,} of the {len(parts[name]):,} {name} patches" for name, count in seen.items() if count
+    )
+    return f"{first.name} was trained on {counts}: scores of those flatter"
+
+
 @contextmanager
-def _told_by_the_status(folder: Path) -> Iterator[None]:
+def told_by_the_status(folder: Path) -> Iterator[None]:
     """Say in status.json that a training starts, and how it has ended, whatever ends it."""
     try:
         write_status(folder, "running", phase="starting", progress=0.0)
@@ -221,7 +267,7 @@ def _selected(part: np.ndarray, patches: Patches, selection: Sequence[str], fold
         )
     chosen = part[names.iloc[part].isin(set(selection))]
     if not len(chosen):
-        raise ConfigurationError("All the patches to train on are held out: choose some that are not.")
+        raise ConfigurationError("All the patches to train on are held out, or for validation: choose others.")
     return chosen
 
 
@@ -254,6 +300,7 @@ def _fit(
     folder: Path,
     verbose: int | str,
     share: Share,
+    whole: Whole | None,
 ) -> None:
     """Compile and fit on the patches of a fold, from the last snapshot if there is one."""
     first_epoch = Snapshot.restore(folder)
@@ -261,12 +308,14 @@ def _fit(
     if first_epoch >= configuration.epochs or stopped_early(folder, configuration.early_stopping):
         return
     steps = steps_an_epoch(fold.train, configuration)
-    callbacks = training_callbacks(folder, configuration, steps, lambda epoch: learning_rate(configuration, epoch))
+    callbacks = training_callbacks(
+        folder, configuration, steps, lambda epoch: learning_rate(configuration, epoch), whole
+    )
     on_device = has_accelerator() and share.devices == 1 and fits(patches)
     with StopBetweenBatches() as stop:
         model.fit(
             feed(training_batches(patches, fold.train, configuration, first_epoch, share, on_device)),
-            validation_data=feed(held_out_batches(patches, fold.test, configuration, share)),
+            validation_data=feed(held_out_batches(patches, fold.chosen_on, configuration, share)),
             epochs=configuration.epochs,
             steps_per_epoch=steps,
             callbacks=[*callbacks, stop],
@@ -333,64 +382,3 @@ def _write_network(folder: Path) -> None:
     with suppress(UnknownNetworkError):
         if (folder / BEST).exists():
             write_onnx(folder / BEST)
-
-
-def _config(
-    dataset: Dataset, configuration: Configuration, patches: Patches, fold: Fold, model: keras.Model
-) -> RunConfig:
-    """Return what config.json says: enough to understand and repeat the run."""
-    return RunConfig(
-        configuration=configuration.to_dict(),
-        dataset=DatasetRecord(
-            name=dataset.root.resolve().name,
-            fingerprint=dataset.fingerprint(),
-            scenes=len(dataset.scenes),
-            stretch=dataset.stretch,
-            skipped=list(patches.skipped),
-            unlabelled=len(patches.unlabelled),
-            resized=len(patches.resized),
-            patches=len(patches.masks),
-            held_out=len(fold.test),
-            trained_on=len(fold.train),
-        ),
-        palette=dataset.palette,
-        architecture=Network.from_dict(describe(model)),
-        versions={
-            name: importlib.metadata.version(name)
-            for name in (keras.config.backend(), "keras", "numpy", "pandas", "pillow")
-        },
-        backend=keras.config.backend(),
-        commit=_commit(),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
-
-
-def _check_same_run(run: Run, config: RunConfig) -> None:
-    """Refuse to resume a run that was started with other hyper-parameters or on other data."""
-    if run.config is None:
-        return
-    # A hyper-parameter that is younger than the run had its default then.
-    known = {**Configuration().to_dict(), **run.config.configuration}
-    same = {"configuration": known == config.configuration, "palette": run.palette == config.palette}
-    for part, is_same in same.items():
-        if not is_same:
-            raise RunError(f"{run.name} was started with another {part}: use the same to resume, or another name.")
-    before, now = (of.bands if of else () for of in (run.stretch, config.dataset.stretch))
-    if before != now:
-        raise RunError(f"{run.name} was started on other bands: use the same to resume, or another name.")
-    if run.config.dataset.fingerprint != config.dataset.fingerprint:
-        raise RunError(f"{run.name} was started on other data: use the same to resume, or another name.")
-
-
-def _commit() -> str | None:
-    """Return the git commit of this code, marked if it was changed since; None outside a checkout."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    described = subprocess.run(  # noqa: S603 (no input of a user's)
-        [git, "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or None

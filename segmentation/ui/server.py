@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import importlib
+import pkgutil
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -49,7 +50,14 @@ async def started(app: st.App) -> AsyncIterator[None]:
         allocator = ctypes.CDLL("libc.so.6")
         allocator.mallopt(M_MMAP_THRESHOLD, 1 << 20)
         allocator.mallopt(M_ARENA_MAX, 2)
-    Thread(target=importlib.import_module, args=("segmentation.ui.home",), daemon=True).start()
+    Thread(target=import_first_page, daemon=True).start()
     if not st.get_option("server.headless"):  # Streamlit opens it for plain scripts only
         asyncio.get_running_loop().call_later(LISTENING, webbrowser.open, get_url("localhost"))
     yield
+
+
+def import_first_page() -> None:
+    """Import the modules that the home page is made of, and with them what they need."""
+    for package in ("segmentation.ui.shell", "segmentation.ui.home"):
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+            importlib.import_module(module.name)

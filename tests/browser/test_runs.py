@@ -18,7 +18,7 @@ from tests.browser.driver import choose, wait_until_still
 
 pytestmark = pytest.mark.browser
 
-COLUMNS = ("Compare", "Run", "Data set", "Protocol", "Mean IoU", "mIoU w/o Unlabeled", "Accuracy", "Jaccard", "Tags")
+COLUMNS = ("Compare", "Run", "Data set", "Protocol", "Mean IoU", "its interval", "Accuracy", "its interval", "Tags")
 """The table's first columns, from left to right."""
 
 MEAN_IOU = {"better": 0.9, "demo-unet": 0.694408, "worse": 0.1, "worst": 0.05}
@@ -102,6 +102,8 @@ def test_runs_are_sorted_tagged_found_again_and_compared(
         page.get_by_role("button", name="Download the table").click()
     table = pd.read_csv(downloading.value.path(), index_col="run")
     assert table["mean_iou"].to_dict() == MEAN_IOU
+    ends = json.loads((SHIPPED / "demo-unet" / "metrics.json").read_text())["intervals"]["scores"]["accuracy"]
+    assert table.loc["demo-unet", ["accuracy_low", "accuracy_high"]].tolist() == ends
     assert table["tags"].dropna().to_dict() == {"demo-unet": "baseline"}
     assert table["seconds"].dropna().to_dict() == read_speeds(runs)
     assert read_speeds(runs).keys() == {"demo-unet", "worse"}

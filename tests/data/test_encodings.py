@@ -11,7 +11,7 @@ from segmentation.data.health import examine
 from segmentation.data.layouts.names import SAME, Rule, learn, role, split_of
 from segmentation.data.palette import VOID
 from segmentation.data.patches import load_patches
-from segmentation.data.protocols import held_out
+from segmentation.data.protocols import PARTS, assign_parts, held_out
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.errors import ConfigurationError
 
@@ -234,13 +234,12 @@ def listed(tmp_path: Path) -> Callable[..., Dataset]:
     return listed_
 
 
-def test_given_scores_the_test_split_and_passes_over_the_validation(listed: Callable[..., Dataset]) -> None:
+def test_given_scores_the_test_split_and_validates_on_the_validation_split(listed: Callable[..., Dataset]) -> None:
     dataset = listed(train="01", val="2", test="3")
     patches = load_patches(dataset, 8, protocol="given")
-    test = held_out(patches.table, "given")
-    assert set(patches.table["scene"][test].str[-1]) == {"3"}
-    assert set(patches.table["scene"][~test].str[-1]) == {"0", "1"}
-    assert any("for validation: 1 scenes" in remark for remark in patches.remarks(dataset, "given"))
+    parts = assign_parts(patches.table, "given")
+    of_part = {part: set(patches.table["scene"][parts == part].str[-1]) for part in PARTS}
+    assert of_part == {"train": {"0", "1"}, "validation": {"2"}, "test": {"3"}}
 
 
 def test_given_scores_the_validation_split_where_there_is_no_other(listed: Callable[..., Dataset]) -> None:

@@ -16,8 +16,11 @@ from segmentation.data.protocols import (
     DESCRIPTIONS,
     PROTOCOLS,
     TRAINING_PROTOCOLS,
+    Fold,
     apply_void_policy,
+    assign_parts,
     held_out,
+    scene_groups,
     touching,
 )
 from segmentation.data.scenes import Dataset
@@ -47,7 +50,7 @@ def real_table(real_dataset: Dataset) -> pd.DataFrame:
 
 
 def test_every_protocol_is_described() -> None:
-    assert set(DESCRIPTIONS) == set(PROTOCOLS) == {"patch", "scene", "tile", "given", "all"}
+    assert set(DESCRIPTIONS) == set(PROTOCOLS) == {"patch", "scene", "tile", "given", "article", "k-fold", "all"}
 
 
 def test_the_articles_split_holds_out_349_of_3483_patches(real_table: pd.DataFrame) -> None:
@@ -162,14 +165,28 @@ def test_any_split_parts_all_patches_by_what_its_protocol_keeps_together(
             words = set(table.get("split", ()))
             assert not words & {"val", "Test"} or words in ({"val"}, {"Test"})
         else:
-            assert table[protocol].nunique() == 1  # all there is would be held out
+            unit = "patch" if protocol == "article" else protocol
+            assert table[unit].nunique() == 1  # all there is would be held out
         return
     held, trained_on = table[test], table[~test]
     assert len(held) > 0 < len(trained_on)
     assert sorted([*held["patch"], *trained_on["patch"]]) == sorted(table["patch"])
-    kept_together = "split" if protocol == "given" else protocol
+    kept_together = {"given": "split", "article": "patch"}.get(protocol, protocol)
     assert set(held[kept_together]).isdisjoint(trained_on[kept_together])
     assert np.array_equal(test, held_out(table, protocol, tile, seed))
+    try:
+        parts = assign_parts(table, protocol, tile, seed)
+    except ConfigurationError as error:
+        assert "three parts" in str(error)
+        assert table["patch" if protocol == "patch" else "scene"].nunique() < 12
+        return
+    assert np.array_equal(parts == "test", test)
+    if protocol == "article":
+        assert set(parts) == {"train", "test"}
+        return
+    assert set(parts) == {"train", "validation", "test"}
+    unit = "patch" if protocol == "patch" else "scene"
+    assert set(table[unit][parts == "validation"]).isdisjoint(table[unit][parts != "validation"])
 
 
 def test_one_tile_is_held_out_whole() -> None:
@@ -188,7 +205,9 @@ def test_all_holds_out_every_patch_of_any_data_set() -> None:
 
 
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"out of patch, scene, tile, given, all\. Received: 'random'"):
+    with pytest.raises(
+        ConfigurationError, match=r"out of patch, scene, tile, given, article, k-fold, all\. Received: 'random'"
+    ):
         held_out(OTHERS, "random")
 
 
@@ -207,11 +226,132 @@ def test_holding_out_everything_is_refused(table: pd.DataFrame, protocol: str, t
         held_out(table, protocol, tile)
 
 
+def test_the_validation_part_of_patch_is_the_next_tenth_of_the_permutation(real_table: pd.DataFrame) -> None:
+    order = np.random.RandomState(42).permutation(3483)
+    parts = assign_parts(real_table, "patch")
+    assert set(np.flatnonzero(parts == "test")) == set(order[:349])
+    assert set(np.flatnonzero(parts == "validation")) == set(order[349:698])
+    assert (parts == "train").sum() == 3483 - 698
+
+
+def test_the_article_has_the_test_part_of_patch_and_trains_on_all_the_rest(real_table: pd.DataFrame) -> None:
+    parts = assign_parts(real_table, "article")
+    assert np.array_equal(parts == "test", held_out(real_table, "patch"))
+    assert (parts == "train").sum() == 3483 - 349
+    assert Fold.of(parts, "article").chosen_on.tolist() == np.flatnonzero(parts == "test").tolist()
+
+
+def names_of(tiles: Iterable[int], further: int) -> set[str]:
+    """Part t + `further` of each tile t, beginning anew after the ninth."""
+    return {f"tile-{tile}/image_part_{(tile + further - 1) % 9 + 1:03d}" for tile in tiles}
+
+
+def test_dubai_validates_on_the_part_after_the_one_held_out() -> None:
+    parts = assign_parts(NUMBERED, "scene")
+    assert set(NUMBERED["scene"][parts == "test"]) == names_of(range(1, 9), 0)
+    assert set(NUMBERED["scene"][parts == "validation"]) == names_of(range(1, 9), 1)
+
+
+def test_each_fold_of_dubai_holds_out_another_part_of_each_tile() -> None:
+    groups = scene_groups(NUMBERED)
+    assert [set(group) for group in groups] == [names_of(range(1, 9), number) for number in range(9)]
+    last = assign_parts(NUMBERED, "scene", fold=8)
+    assert set(NUMBERED["scene"][last == "test"]) == names_of(range(1, 9), 8)
+    assert set(NUMBERED["scene"][last == "validation"]) == names_of(range(1, 9), 0)
+
+
+def test_a_tile_of_dubai_is_validated_on_the_diagonal_of_the_others() -> None:
+    parts = assign_parts(NUMBERED, "tile", "tile-2")
+    assert set(NUMBERED["scene"][parts == "validation"]) == names_of([1, 3, 4, 5, 6, 7, 8], 0)
+
+
+def test_where_tiles_are_many_a_tile_is_validated_on_whole_ones() -> None:
+    table = table_of({f"town-{tile}/{part}": 2 for tile in range(15) for part in "ab"})
+    parts = assign_parts(table, "tile", "town-3")
+    validated = set(table["tile"][parts == "validation"])
+    assert len(validated) == 2  # a tenth of fourteen, rounded up
+    assert validated.isdisjoint(table["tile"][parts != "validation"])
+
+
+def test_where_tiles_are_few_a_tile_is_validated_on_scenes_of_the_others() -> None:
+    parts = assign_parts(OTHERS, "tile", "south")
+    validated = OTHERS[parts == "validation"]
+    assert (set(validated["tile"]), validated["scene"].nunique()) == ({"north"}, 2)  # a tenth of twelve, rounded up
+    assert set(validated["scene"]).isdisjoint(OTHERS["scene"][parts == "train"])
+
+
+def with_splits(**scenes: str) -> pd.DataFrame:
+    """Three patches of each scene, which is in the split of this name."""
+    table = table_of({f"t/{scene}": 3 for names in scenes.values() for scene in names})
+    split = {f"t/{scene}": word for word, names in scenes.items() for scene in names}
+    return table.assign(split=table["scene"].map(split))
+
+
+@pytest.mark.parametrize(
+    ("table", "two_parts", "expected"),
+    [
+        (with_splits(train="abc", val="d", test="e"), False, {"test": "e", "validation": "d", "train": "abc"}),
+        (with_splits(train="abc", val="d", test="e"), True, {"test": "e", "validation": "d", "train": "abc"}),
+        (with_splits(train="abc", val="d"), True, {"test": "d", "validation": "", "train": "abc"}),
+    ],
+    ids=["three", "in two parts", "no test split, in two parts"],
+)
+def test_given_takes_the_splits_of_the_set(table: pd.DataFrame, two_parts: bool, expected: dict[str, str]) -> None:
+    parts = assign_parts(table, "given", two_parts=two_parts)
+    for part, scenes in expected.items():
+        assert set(table["scene"][parts == part]) == {f"t/{scene}" for scene in scenes}
+
+
+@pytest.mark.parametrize("table", [with_splits(train="abc", val="d"), with_splits(train="abc", test="d")])
+def test_given_cuts_the_validation_part_that_the_set_does_not_bring(table: pd.DataFrame) -> None:
+    parts = assign_parts(table, "given")
+    assert set(table["scene"][parts == "test"]) == {"t/d"}
+    (validated,) = set(table["scene"][parts == "validation"])
+    assert set(table["scene"][parts == "train"]) == {"t/a", "t/b", "t/c"} - {validated}
+
+
+@pytest.mark.parametrize("protocol", ["all", "k-fold"])
+def test_what_is_scored_as_a_whole_has_one_part(protocol: str) -> None:
+    assert set(assign_parts(OTHERS, protocol)) == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("table", "protocol", "tile", "advice"),
+    [
+        (table_of({"t/s": 2}), "patch", None, "choose a smaller patch size"),
+        (table_of({"t/s": 5, "t/r": 5}), "scene", None, "choose protocol patch"),
+        (table_of({"t/s": 5, "u/r": 5}), "tile", "t", "choose protocol patch"),
+        (with_splits(train="a", test="b"), "given", None, "choose protocol patch"),
+    ],
+)
+def test_too_little_for_three_parts_is_said_with_what_to_do(
+    table: pd.DataFrame, protocol: str, tile: str | None, advice: str
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"too little data for the {protocol} protocol's three parts.*{advice}"
+    ):
+        assign_parts(table, protocol, tile)
+    assert set(assign_parts(table, protocol, tile, two_parts=True)) == {"train", "test"}
+
+
+def test_a_fold_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"Expected a fold from 0 to 7\. Received: 8"):
+        held_out(OTHERS, "scene", fold=8)
+
+
+def test_a_fold_names_the_part_of_every_patch() -> None:
+    parts = assign_parts(OTHERS, "scene")
+    fold = Fold.of(parts, "scene")
+    assert fold.parts(len(OTHERS)).tolist() == parts.tolist()
+    assert fold.chosen_on.tolist() == np.flatnonzero(parts == "validation").tolist()
+
+
 MASK = np.array([[0, 5, VOID]], np.uint8)
 
 
-def test_the_article_counts_void_as_unlabeled() -> None:
-    settled = apply_void_policy(MASK, "patch", DUBAI)
+@pytest.mark.parametrize("protocol", ["patch", "article"])
+def test_the_article_counts_void_as_unlabeled(protocol: str) -> None:
+    settled = apply_void_policy(MASK, protocol, DUBAI)
     assert (settled.tolist(), settled.dtype) == ([[0, 5, 5]], np.uint8)
 
 

@@ -8,7 +8,8 @@ import rasterio
 from PIL import Image
 from rasterio.io import MemoryFile
 
-from segmentation.data.encodings import MOST_COLORS, Encoding, look_at, same_shape
+from segmentation.data.encodings import Encoding, same_shape
+from segmentation.data.mask_contents import MOST_COLORS, look_at
 from segmentation.data.palette import DUBAI, VOID, Palette
 from segmentation.data.recognition import ASKED, Reading, mask_by_content, mask_by_name, recognise
 

@@ -82,7 +82,7 @@ def test_a_patch_without_any_label_counts_in_no_score(trained: tuple, tmp_path: 
     masks[:] = VOID
     nothing = scored(first)
     assert nothing.pixels == 0
-    assert [value for *_, value in nothing.scores()] == 6 * [None]
+    assert [value for *_, value in nothing.scores()] == 14 * [None]
 
 
 def test_a_data_set_of_other_classes_is_refused(trained: tuple, tmp_path: Path) -> None:

@@ -81,6 +81,12 @@ def test_what_is_held_out_is_scored_alike(trained: tuple, many: Dataset, cluster
     assert rows.to_csv() == table.to_csv()
 
 
+def test_the_temperature_is_that_of_one_process(trained: tuple, cluster: LocalCluster) -> None:
+    metrics, _ = evaluate_run(trained.run, trained.dataset, scheduler=cluster.scheduler_address)
+    assert metrics.temperature is not None
+    assert metrics == trained.run.metrics
+
+
 def test_workers_that_do_not_see_the_data_are_refused(trained: tuple, many: Dataset, cluster: LocalCluster) -> None:
     folder = os.open(many.root, os.O_RDONLY)
     unseen = find_dataset(Path(f"/proc/self/fd/{folder}"))  # which is this process's alone

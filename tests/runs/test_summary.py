@@ -17,6 +17,7 @@ KNOWN = RunSummary(
     protocol="scene",
     group="g",
     **dict.fromkeys(HIGHER, 0.5),
+    intervals={},
     parameters=9,
     model_bytes=99,
     epochs=3,
@@ -31,6 +32,8 @@ def test_a_shipped_run_is_summarized_as_its_files_say() -> None:
     row = summary_table([summarize_run(Run(SHIPPED / "dubai-tile"))]).iloc[0]
     metrics = json.loads((SHIPPED / "dubai-tile" / "metrics.json").read_text())
     assert {name: row[name] for name in HIGHER} == {name: metrics[name] for name in HIGHER}
+    ends = metrics["intervals"]["scores"]
+    assert {name: list(between) for name, between in row["intervals"].items()} == ends
     assert (row["protocol"], row["epochs"], row["parameters"]) == ("tile: Tile 2", 9, 4_023_574)
     assert row["model_bytes"] == (SHIPPED / "dubai-tile" / "best.keras").stat().st_size
     assert str(row["created"]) == "2026-11-25 02:48:45"

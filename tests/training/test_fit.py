@@ -33,6 +33,7 @@ from segmentation.data.images import read_size
 from segmentation.data.patches import load_patches
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.errors import ConfigurationError, RunError, StorageError
+from segmentation.evaluation.evaluate import evaluate_run
 from segmentation.inference.engine import onnx_engine
 from segmentation.inference.predictor import Predictor
 from segmentation.model.registry import ARCHITECTURES, Architecture
@@ -175,7 +176,8 @@ def test_the_config_repeats_the_run(trained: tuple) -> None:
         "resized": 0,
         "patches": 28,
         "held_out": 6,
-        "trained_on": 22,
+        "trained_on": 16,
+        "validated_on": 6,
     }
     assert [entry["name"] for entry in config["palette"]["classes"]] == list(CLASSES)
     assert config["architecture"]["parameters"] == 1_421_830
@@ -301,15 +303,19 @@ def plain_soft(mask: np.ndarray, probabilities: np.ndarray) -> tuple[float, floa
     return float((truth * predicted).sum()), float(truth.sum() + predicted.sum())
 
 
-def second_opinion(run: Run, dataset: Dataset, protocol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Images, masks, probabilities and which are held out, all from the files, for the small data set."""
+def second_opinion(
+    run: Run, dataset: Dataset, protocol: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images, masks, probabilities and which are held out and for validation, all from the files, of the small set."""
     images, masks, scenes = read_plainly(dataset, void=5 if protocol == "patch" else 255)
     if protocol == "patch":
-        test = np.isin(np.arange(28), np.random.RandomState(42).permutation(28)[:3])
+        order = np.random.RandomState(42).permutation(28)
+        test, validation = (np.isin(np.arange(28), order[part]) for part in (slice(3), slice(3, 6)))
     else:
         names = list(dict.fromkeys(scenes))
-        test = np.isin(scenes, [names[place] for place in np.random.RandomState(42).permutation(4)[:1]])
-    return images, masks, keras.saving.load_model(run.model).predict(images, verbose=0), test
+        first, second = np.random.RandomState(42).permutation(4)[:2]
+        test, validation = np.isin(scenes, names[first]), np.isin(scenes, names[second])
+    return images, masks, keras.saving.load_model(run.model).predict(images, verbose=0), test, validation
 
 
 @pytest.fixture(params=["scene", "patch"])
@@ -320,7 +326,7 @@ def judged(request: pytest.FixtureRequest, small_dataset: Dataset) -> tuple:
 
 
 def test_the_metrics_are_those_of_the_held_out_part(judged: tuple) -> None:
-    protocol, run, _, masks, probabilities, test = judged
+    protocol, run, _, masks, probabilities, test, _ = judged
     expected = plain_scores(masks[test], probabilities[test])
     metrics = json.loads((run.folder / "metrics.json").read_text())
     assert (metrics["protocol"], metrics["part"], metrics["patches"]) == (protocol, "test", test.sum())
@@ -340,7 +346,7 @@ def test_void_counts_under_the_articles_protocol_only(judged: tuple, trained: tu
 
 
 def test_the_table_has_the_scores_of_every_patch(judged: tuple) -> None:
-    _, run, _, masks, probabilities, test = judged
+    _, run, _, masks, probabilities, test, validation = judged
     table = pd.read_csv(run.folder / "patches.csv")
     assert len(table) == len(masks) == 28
     for index, row in table.iterrows():
@@ -350,11 +356,11 @@ def test_the_table_has_the_scores_of_every_patch(judged: tuple) -> None:
         for name, score in expected["iou"].items():
             assert row[f"iou_{name}"] == pytest.approx(math.nan if score is None else score, abs=1e-5, nan_ok=True)
         assert row["confidence"] == pytest.approx(probabilities[index].max(-1).mean(), abs=1e-5)
-        assert row["part"] == ("test" if test[index] else "train")
+        assert row["part"] == ("test" if test[index] else "validation" if validation[index] else "train")
 
 
 def test_the_table_has_every_patchs_confusion_matrix_and_how_sure_it_was_when_wrong(judged: tuple) -> None:
-    _, run, _, masks, probabilities, _ = judged
+    _, run, _, masks, probabilities, *_ = judged
     table, matrices = pd.read_csv(run.folder / "patches.csv"), Run(run.folder).confusion_matrices
     assert matrices.shape == (28, 6, 6)
     for index, row in table.iterrows():
@@ -369,7 +375,7 @@ def test_the_table_has_every_patchs_confusion_matrix_and_how_sure_it_was_when_wr
 
 
 def test_the_table_has_the_brightness_and_contrast_of_every_patch(judged: tuple) -> None:
-    _, run, images, _, _, _ = judged
+    _, run, images, *_ = judged
     table = pd.read_csv(run.folder / "patches.csv")
     grey = images.astype(float).mean(-1) / 255
     assert table["brightness"].to_numpy() == pytest.approx(grey.mean((1, 2)), abs=1e-5)
@@ -488,14 +494,14 @@ def test_the_worst_share_is_that_with_the_lowest_mean_iou(small_dataset: Dataset
     part = np.flatnonzero(uncut.patches["part"] == "train")
     chosen = worst_patches(part, patches, uncut, 0.25)
     train_rows = uncut.patches.iloc[part].sort_values("mean_iou", kind="stable")
-    assert chosen.tolist() == sorted(train_rows.index[:7])  # a quarter of 25, rounded up
+    assert chosen.tolist() == sorted(train_rows.index[:6])  # a quarter of 22, rounded up
 
 
 def test_a_training_can_keep_to_patches_chosen_by_name(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
     """What is held out stays held out, and a resumed training keeps to the same patches."""
     names = uncut.patches["patch"].tolist()
-    test = uncut.patches["part"] == "test"
-    chosen = [*uncut.patches["patch"][~test][:5], *uncut.patches["patch"][test]]
+    train_part = uncut.patches["part"] == "train"
+    chosen = [*uncut.patches["patch"][train_part][:5], *uncut.patches["patch"][~train_part]]
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt), control_c_after(1, folder):
         train(small_dataset, SHORT, folder, verbose=0, selection=chosen)
@@ -522,9 +528,87 @@ def test_a_selection_that_does_not_fit_is_refused(
 
 
 def test_a_selection_of_held_out_patches_only_is_refused(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
-    held_out = uncut.patches.query("part == 'test'")["patch"].tolist()
-    with pytest.raises(ConfigurationError, match="All the patches to train on are held out"):
-        train(small_dataset, SHORT, tmp_path / "run", verbose=0, selection=held_out)
+    others = uncut.patches.query("part != 'train'")["patch"].tolist()
+    with pytest.raises(ConfigurationError, match="All the patches to train on are held out, or for validation"):
+        train(small_dataset, SHORT, tmp_path / "run", verbose=0, selection=others)
+
+
+def test_a_validation_part_without_labels_is_refused(write_dataset: Callable[[Path], Path], tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data")
+    scene = find_dataset(root).scenes[np.random.RandomState(42).permutation(4)[1]]
+    with Image.open(scene.mask) as mask:
+        Image.new("RGB", mask.size).save(scene.mask)  # black is no class
+    on_scenes = dataclasses.replace(SHORT, protocol="scene")
+    with pytest.raises(ConfigurationError, match="No mask of the validation part holds a class"):
+        train(find_dataset(root), on_scenes, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+def in_two_parts(folder: Path) -> None:
+    """Make a run folder say what an earlier version said: nothing of a validation part."""
+    config = json.loads((folder / "config.json").read_text())
+    del config["dataset"]["validated_on"], config["configuration"]["fold"]
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def accuracy_of(run: Run, part: str) -> float:
+    """The accuracy of all pixels of a part, from the patches' confusion matrices."""
+    matrix = run.confusion_matrices[(run.patches["part"] == part).to_numpy()].sum(0)
+    return float(np.trace(matrix) / matrix.sum())
+
+
+def test_the_epoch_is_chosen_on_the_validation_part(uncut: Run) -> None:
+    """The best epoch's validation accuracy is that of the validation part, as the best model gives it."""
+    best = uncut.history.table["val_accuracy"].max()
+    assert best == pytest.approx(accuracy_of(uncut, "validation"), abs=1e-3)
+    assert best != pytest.approx(accuracy_of(uncut, "test"), abs=1e-3)
+    assert not uncut.is_flattered
+    assert uncut.config.dataset.validated_on == 3
+
+
+def test_the_articles_protocol_chooses_the_epoch_on_what_it_scores(small_dataset: Dataset, tmp_path: Path) -> None:
+    as_in_the_article = dataclasses.replace(SHORT, protocol="article", epochs=2)
+    run = train(small_dataset, as_in_the_article, tmp_path / "run", verbose=0)
+    assert (run.config.dataset.trained_on, run.config.dataset.held_out) == (25, 3)
+    assert run.config.dataset.validated_on is None
+    assert run.is_flattered
+    assert run.history.table["val_accuracy"].max() == pytest.approx(run.metrics.accuracy, abs=1e-3)
+    assert set(run.patches["part"]) == {"train", "test"}
+
+
+def test_a_run_of_an_earlier_version_goes_on_in_its_two_parts(
+    small_dataset: Dataset, stopped: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
+    in_two_parts(folder)
+    run = train(small_dataset, SHORT, folder, resume=True, verbose=0)
+    assert run.patches["part"].value_counts().to_dict() == {"train": 25, "test": 3}
+    assert run.is_flattered
+    assert "validated_on" not in json.loads((folder / "config.json").read_text())["dataset"]
+    again, table = evaluate_run(run, small_dataset, save=True)
+    assert (again.accuracy, set(table["part"])) == (run.metrics.accuracy, {"train", "test"})
+
+
+def test_a_saved_evaluation_keeps_the_three_parts(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(uncut.folder, tmp_path / "run"))
+    _, table = evaluate_run(run, small_dataset, save=True)
+    assert table["part"].tolist() == uncut.patches["part"].tolist()
+
+
+def test_a_run_to_start_from_that_has_seen_the_other_parts_is_told(
+    small_dataset: Dataset, uncut: Run, tmp_path: Path
+) -> None:
+    """What it was trained on would be predicted well by memory."""
+    shutil.copytree(uncut.folder, tmp_path / "first")
+    told: list[str] = []
+    on_scenes = dataclasses.replace(SHORT, start_from="first", protocol="scene", epochs=1)
+    run = train(small_dataset, on_scenes, tmp_path / "second", verbose=0, tell=told.append)
+    seen = uncut.patches["part"].eq("train")
+    counts = [int((seen & run.patches["part"].eq(part)).sum()) for part in ("validation", "test")]
+    assert f"first was trained on {counts[0]} of the 6 validation patches and {counts[1]} of the 6 held-out" in told[-1]
+    same = dataclasses.replace(SHORT, start_from="first", epochs=1)
+    train(small_dataset, same, tmp_path / "third", verbose=0, tell=told.append)
+    assert not any("trained on" in sentence for sentence in told[1:])
 
 
 def test_a_training_can_keep_to_the_patches_that_failed(small_dataset: Dataset, uncut: Run, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ QUICK = Configuration(patch_size=32, batch_size=4, epochs=200)
         Configuration(protocol="tile", held_out_tile="Tile 2", flips_and_rotations=True, learning_rate=1e-05),
         Configuration(protocol="tile", held_out_tile="--resume"),
         Configuration(loss="cross_entropy+0.5*jaccard", class_weights=(1.0, 2.0, 0.5), early_stopping=2, ema=0.99),
+        Configuration(folds="tile"),
+        Configuration(protocol="scene", fold=3),
         Configuration(start_from="a run", worst_share=0.25, architecture="lite0-unet"),
     ],
 )

@@ -89,7 +89,13 @@ def test_the_run_scored_on_a_data_set_is_its_default(trained: object, elsewhere:
 
 
 def test_no_training_can_be_started_under_the_protocol_all(open_page: Open) -> None:
-    assert open_page("monitor").selectbox(key="train-protocol").options == ["patch", "scene", "tile", "given"]
+    assert open_page("monitor").selectbox(key="train-protocol").options == [
+        "patch",
+        "scene",
+        "tile",
+        "given",
+        "article",
+    ]
 
 
 @pytest.fixture
@@ -118,7 +124,8 @@ def test_the_browser_shows_what_the_split_that_the_set_brings_holds_out(
 ) -> None:
     at = open_on(split, tmp_path, "browser", view="Split", size="32", **{"split-shown": "given"})
     assert not at.exception
-    assert {metric.label: metric.value for metric in at.metric}["Held-out patches"] == "6"
+    shown = {metric.label: metric.value for metric in at.metric}
+    assert (shown["Held-out patches"], shown["Validation patches"]) == ("6", "6")
 
 
 def test_a_set_without_splits_offers_none_of_its_own(open_page: Open) -> None:

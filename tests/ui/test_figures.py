@@ -14,7 +14,12 @@ from segmentation.runs.logs.history import History, best_position, read_history
 from segmentation.runs.records import Calibration, Network
 from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
 from segmentation.ui.charts.curves import gap_figure, history_figure
-from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure, scatter_figure
+from segmentation.ui.charts.evaluation import (
+    calibration_gaps_figure,
+    confusion_figure,
+    reliability_figure,
+    scatter_figure,
+)
 from segmentation.ui.charts.network import network_figure
 from segmentation.ui.charts.style import literal
 
@@ -210,6 +215,17 @@ def test_the_reliability_diagram_sets_accuracy_against_confidence() -> None:
     assert list(figure["accuracy"].x) == pytest.approx([0.5, 0.9])
     assert list(figure["accuracy"].y) == pytest.approx([0.6, 0.8])
     assert list(figure["share of the pixels"].y) == pytest.approx([0, 0.25, 0.75])
+
+
+def test_the_gaps_of_calibration_run_from_confidence_to_accuracy() -> None:
+    table = pd.DataFrame(
+        {"Place": ["<b>", "B"], "Pixels": [9, 5], "Confidence": [0.9, 0.5], "Accuracy": [0.7, 0.6], "ECE": [0.2, 0.1]}
+    )
+    gaps, confidence, accuracy = calibration_gaps_figure(table, "Place").data
+    assert list(confidence.y) == list(accuracy.y) == ["&lt;b&gt;", "B"]
+    assert (list(confidence.x), list(accuracy.x)) == ([0.9, 0.5], [0.7, 0.6])
+    assert (list(gaps.x), list(gaps.y)[:2]) == ([0.9, 0.7, None, 0.5, 0.6, None], ["&lt;b&gt;", "&lt;b&gt;"])
+    assert confidence.marker.symbol != accuracy.marker.symbol  # told apart without colour, too
 
 
 def test_each_class_shows_its_brightness_and_contrast() -> None:

@@ -209,7 +209,7 @@ def test_the_browser_filters_scenes_by_a_health_finding(open_page: Open) -> None
     assert pictures_in_order(at) == ["tile-1/image_part_001", "tile-2/image_part_002"]
 
 
-@pytest.mark.parametrize(("part", "count"), [("Held out", 3), ("Trained on", 25)])
+@pytest.mark.parametrize(("part", "count"), [("Held out", 3), ("Validation", 3), ("Trained on", 22)])
 def test_the_browser_filters_patches_by_part(open_page: Open, part: str, count: int) -> None:
     at = open_page("browser", view="Patches", size="32", split="patch", part=part)
     assert not at.exception

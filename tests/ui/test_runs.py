@@ -60,6 +60,8 @@ def test_every_run_is_a_row_with_its_scores_in_the_order_of_what_they_are_of(ope
     assert {key: row[key] for key in ("accuracy", "jaccard", "mean_iou")} == {
         key: metrics[key] for key in ("accuracy", "jaccard", "mean_iou")
     }
+    low, high = metrics["intervals"]["scores"]["mean_iou"]
+    assert row["mean_iou_interval"] == f"{low:.3f} – {high:.3f}"
     assert any("★ The best value" in caption.value for caption in at.caption)
 
 

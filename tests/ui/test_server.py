@@ -1,5 +1,6 @@
 """The start of the server."""
 
+import ast
 import os
 import socket
 import subprocess
@@ -28,3 +29,19 @@ def test_the_dashboard_opens_in_the_browser(tmp_path: Path) -> None:
         finally:
             server.terminate()
     assert server.returncode in (0, -15)
+
+
+def test_what_the_first_page_needs_is_imported_when_the_server_starts() -> None:
+    """In an interpreter of its own: whatever app.py imports is there before a visitor comes."""
+    imports = [
+        node.module
+        for node in ast.walk(ast.parse((PROJECT / "app.py").read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    script = (
+        "import sys, segmentation.ui.server as server; server.import_first_page(); "
+        f"print([name for name in {imports!r} if name not in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert len(imports) > 8
+    assert told.stdout.strip() == "[]"

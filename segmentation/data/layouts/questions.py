@@ -3,10 +3,10 @@
 from collections import Counter
 from pathlib import Path
 
-from segmentation.data.encodings import MaskLook, looks
 from segmentation.data.layouts.found import Found
 from segmentation.data.layouts.listing import Listing
 from segmentation.data.layouts.names import role_of_path
+from segmentation.data.mask_contents import MaskLook, looks
 from segmentation.errors import AmbiguousDatasetError, DatasetNotFoundError, printable
 
 LOOKED_AT = 3

@@ -11,9 +11,9 @@ import streamlit as st
 from segmentation.data.layouts.names import SPLITS
 from segmentation.data.palette import VOID_NAME, Palette
 from segmentation.data.patches import PATCH_SIZE
-from segmentation.data.protocols import PROTOCOLS, Protocol, held_out, passed_over
+from segmentation.data.protocols import PROTOCOLS, Protocol, assign_parts
 from segmentation.data.scenes import Dataset
-from segmentation.ui.shell.words import plain
+from segmentation.ui.shell.words import PARTS, plain
 
 SCENES_A_PAGE = (8, 12, 24, 48)
 
@@ -57,21 +57,21 @@ class Filters:
 
 @dataclass(frozen=True)
 class Part:
-    """The patches that a protocol holds out, or those that it trains on.
+    """The patches of one part that a protocol makes.
 
     Args:
         protocol: One of `PROTOCOLS`.
         tile: The tile held out, for ``tile``.
-        out: Whether it is the part held out.
+        part: One of `segmentation.data.protocols.PARTS`.
     """
 
     protocol: Protocol
     tile: str | None
-    out: bool
+    part: str
 
     def of(self, patches: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of `Health.patches` that belong to it."""
-        return patches[held_out(patches, self.protocol, self.tile) == self.out]
+        return patches[assign_parts(patches, self.protocol, self.tile) == self.part]
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ def choose_part(dataset: Dataset) -> Part | GivenPart | None:
         key="split",
         bind="query-params",
         placeholder="Any part",
-        help="Only patches that this protocol holds out, or trains on; **given** is what the data set brings.",
+        help="Only patches that this protocol holds out, validates on or trains on; **given** is what the data set "
+        "brings.",
     )
     if split is None:
         return None
@@ -180,14 +181,14 @@ def choose_part(dataset: Dataset) -> Part | GivenPart | None:
         return _choose_given(dataset)
     part = st.segmented_control(
         "Part",
-        ["Held out", "Trained on"],
+        list(PARTS),
         default="Held out",
         required=True,
         key="part",
         bind="query-params",
-        help="Held-out patches are those that a run is scored on.",
+        help="A run is scored on held-out patches; its epoch is chosen on those for validation.",
     )
-    return Part(*splits[split], part == "Held out")
+    return Part(*splits[split], PARTS[part])
 
 
 def _choose_given(dataset: Dataset) -> GivenPart:
@@ -221,11 +222,9 @@ def known_splits(dataset: Dataset) -> dict[str, tuple[Protocol, str | None]]:
     return splits
 
 
-def with_splits(patches: pd.DataFrame, dataset: Dataset, protocol: Protocol) -> pd.DataFrame:
-    """Return those rows of `Health.patches` that a protocol trains on or scores, with the splits that the set says."""
-    splits = {scene.name: scene.split for scene in dataset.scenes}
-    used = patches[~patches["scene"].isin(passed_over(splits, protocol))].reset_index(drop=True)
-    return used.assign(split=used["scene"].map(splits))
+def with_splits(patches: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Return the rows of `Health.patches` with the splits that the data set brings."""
+    return patches.assign(split=patches["scene"].map({scene.name: scene.split for scene in dataset.scenes}))
 
 
 def measures(palette: Palette) -> dict[str, Callable[[pd.DataFrame], pd.Series]]:

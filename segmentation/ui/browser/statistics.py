@@ -6,7 +6,7 @@ import streamlit as st
 
 from segmentation.data.health import usable_patches
 from segmentation.data.palette import VOID_NAME
-from segmentation.data.protocols import DESCRIPTIONS, held_out, touching
+from segmentation.data.protocols import DESCRIPTIONS, TEST, TRAIN, VALIDATION, assign_parts, touching
 from segmentation.data.scenes import Dataset
 from segmentation.tables import to_safe_csv
 from segmentation.ui.browser.filters import begin_view, choose_patch_size, known_splits, with_splits
@@ -15,6 +15,7 @@ from segmentation.ui.loaders.health import load_health
 from segmentation.ui.loaders.scenes import load_tile_table
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.masks import display_palette
+from segmentation.ui.shell.words import PARTS
 
 TILES_DRAWN = 40
 """More tiles than these are no chart to read."""
@@ -43,16 +44,23 @@ def show_split(dataset: Dataset) -> None:
         return
     with show_errors():
         protocol, tile = splits[split]
-        patches = with_splits(patches, dataset, protocol)
-        test = held_out(patches, protocol, tile)
+        patches = with_splits(patches, dataset)
+        assigned = assign_parts(patches, protocol, tile)
+        test, train = assigned == TEST, assigned == TRAIN
         names = list(dataset.palette.names)
-        parts = patches.assign(tile=np.where(test, "Held out", "Trained on"))
+        named = {part: name for name, part in PARTS.items()}
+        parts = patches.assign(tile=[named[part] for part in assigned])
         pixels = parts.groupby("tile")[names].sum()
         shares = pixels.div(pixels.sum(axis=1), axis=0)
         distance = 0.5 * np.abs(shares.loc["Held out"] - shares.loc["Trained on"]).sum()
-        leaking = touching(patches, test)
-        figures = st.grid(4, min_column_width=170)
-        figures.metric("Held-out patches", f"{test.sum():,}", help=f"Of {len(test):,}.")
+        leaking = touching(patches, test, train)
+        figures = st.grid(5, min_column_width=150)
+        figures.metric("Held-out patches", f"{test.sum():,}", help=f"Of {len(test):,}; a run is scored on them once.")
+        figures.metric(
+            "Validation patches",
+            f"{(assigned == VALIDATION).sum():,}",
+            help="Cut from the training part: a run's epoch is chosen on them.",
+        )
         figures.metric("Touch a training patch", f"{leaking.sum():,}", help="In their scene, at a side or a corner.")
         figures.metric(
             "Share that touches", f"{100 * leaking.sum() / test.sum():.1f} %", help="Of the held-out patches."
@@ -60,7 +68,8 @@ def show_split(dataset: Dataset) -> None:
         figures.metric(
             "Class shares differ by",
             f"{100 * distance:.1f} %",
-            help="Total variation: the share of pixels that would have to change class to make both parts alike.",
+            help="Of held out and trained on. Total variation: the share of pixels that would have to change class "
+            "to make both parts alike.",
         )
         st.caption(f"Protocol {protocol}: {DESCRIPTIONS[protocol]}.")
         st.plotly_chart(

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from segmentation.data.palette import Palette
 from segmentation.runs.records import Calibration
-from segmentation.ui.charts.style import ACCENT, POINTS, QUIET, literal
+from segmentation.ui.charts.style import ACCENT, POINTS, QUIET, WARM, literal
 
 
 def confusion_figure(matrix: np.ndarray, palette: Palette) -> go.Figure:
@@ -146,6 +146,49 @@ def reliability_figure(calibration: Calibration) -> go.Figure:
         xaxis={"title": "Confidence: probability of the class predicted", "range": [0, 1]},
         yaxis={"title": "Accuracy, share of the pixels", "range": [0, 1.02]},
         height=340,
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+    )
+    return figure
+
+
+def calibration_gaps_figure(table: pd.DataFrame, name: str) -> go.Figure:
+    """Draw the mean confidence and the accuracy of each class or place, and the gap between them.
+
+    Args:
+        table: One row each, with columns `name`, ``Confidence``, ``Accuracy``, ``Pixels`` and ``ECE``.
+        name: The column of names.
+    """
+    names = table[name].map(literal)
+    figure = go.Figure()
+    gaps = [
+        [confidence, accuracy, None]
+        for confidence, accuracy in zip(table["Confidence"], table["Accuracy"], strict=True)
+    ]
+    figure.add_scatter(
+        x=[end for gap in gaps for end in gap],
+        y=[of for of in names for _ in range(3)],
+        mode="lines",
+        line={"color": QUIET, "width": 3},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    details = table[["Pixels", "ECE"]].to_numpy()
+    for column, symbol, color in (("Confidence", "circle-open", WARM), ("Accuracy", "diamond", POINTS)):
+        figure.add_scatter(
+            x=table[column],
+            y=names,
+            mode="markers",
+            name="mean confidence" if column == "Confidence" else "accuracy",
+            marker={"symbol": symbol, "size": 10, "color": color, "line": {"width": 2, "color": color}},
+            customdata=details,
+            hovertemplate=f"%{{y}}<br>{column.lower()} %{{x:.3f}}<br>%{{customdata[0]:,}} pixels, ECE "
+            "%{customdata[1]:.3f}<extra></extra>",
+        )
+    figure.update_layout(
+        xaxis={"title": "Share of the pixels"},
+        yaxis={"autorange": "reversed", "type": "category", "automargin": True},
+        height=min(140 + 26 * len(table), 1200),
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
     )

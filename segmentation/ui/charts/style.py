@@ -11,6 +11,9 @@ QUIET = "#8a8f94"
 POINTS = "#159a8c"
 """The accent, light enough to be seen as a point on dark ground too."""
 
+WARM = "#b45309"
+"""What stands against the accent; told apart by everybody, on light and on dark ground."""
+
 RUN_COLORS = ("#159a8c", "#b45309", "#475569", "#be185d", "#4d7c0f", "#0369a1")
 """One a run; none is a class colour of the Dubai palette."""
 

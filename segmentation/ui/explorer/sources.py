@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from segmentation.data.patches import grid, patch_name
+from segmentation.data.protocols import PARTS, TEST, TRAIN, VALIDATION
 from segmentation.data.scenes import Dataset
 from segmentation.runs.run import Run
 from segmentation.ui.explorer.model import Model
@@ -131,12 +132,17 @@ def _part_of(run: Run, dataset: Dataset, scene: str, patch: str | None) -> str:
         return f"{run.name} was trained and evaluated on other files, perhaps of another data set"
     if run.metrics and (run.metrics.model_of or (run.predictions and run.protocol == "all")):
         return f"{run.name} was scored on it, and as far as is known not trained"
-    held_out = int((rows["part"] == "test").sum())
+    if run.protocol == "k-fold":
+        return f"predicted by the training of {run.name} that left it out"
+    counts = {part: int((rows["part"] == part).sum()) for part in PARTS}
     if patch:
-        return f"held out from {run.name}" if held_out else f"{run.name} was trained on it"
-    if not held_out:
+        words = {TEST: "held out from {}", VALIDATION: "for validation of {}", TRAIN: "{} was trained on it"}
+        return words[rows["part"].iloc[0]].format(run.name)
+    if counts[TRAIN] == len(rows):
         return f"{run.name} was trained on all of its {len(rows)} patches"
-    return f"{held_out} of its {len(rows)} patches were held out from {run.name}, the others trained on"
+    apart = f"{counts[TEST]} of its {len(rows)} patches were held out from {run.name}"
+    validated = f", {counts[VALIDATION]} were for validation" if counts[VALIDATION] else ""
+    return f"{apart}{validated}, the others trained on"
 
 
 def say_no_model(model: Model) -> None:

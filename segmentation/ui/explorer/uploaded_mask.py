@@ -6,8 +6,9 @@ import html
 import numpy as np
 import streamlit as st
 
-from segmentation.data.encodings import Encoding, Key, MaskLook, look_at, resized, same_shape
+from segmentation.data.encodings import Encoding, Key, resized, same_shape
 from segmentation.data.images import png_bytes, read_size
+from segmentation.data.mask_contents import MaskLook, look_at
 from segmentation.data.palette import SMEARED_ABOVE, VOID, VOID_NAME, Palette
 from segmentation.data.recognition import Reading, recognise
 from segmentation.data.scenes import Dataset, check_same_size

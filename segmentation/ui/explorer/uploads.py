@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from segmentation.data.encodings import look_at
 from segmentation.data.images import read_image, read_size
+from segmentation.data.mask_contents import look_at
 from segmentation.data.recognition import mask_by_content, mask_by_name
 from segmentation.data.scenes import Dataset
 from segmentation.data.stretch import as_colors

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.data.locate import runs_folder
+from segmentation.data.protocols import TRAIN
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.files import replacing
@@ -33,14 +34,14 @@ def offer_actions(evaluated: EvaluatedRun, table: pd.DataFrame) -> None:
             on_click="ignore",
             help="One row per patch, in this order, with all its scores; `train --patches FILE` trains on such a list.",
         )
-        trained_on = table[table["part"] == "train"]
+        trained_on = table[table["part"] == TRAIN]
         with st.popover(
             "Fine-tune on these",
             icon=":material/model_training:",
             disabled=trained_on.empty or run.config is None or run.model is None,
         ):
             st.caption(
-                "Goes on from this run's weights, on the first of these patches only; what was held out stays held out."
+                "Goes on from this run's weights, on the first of these patches only; the other parts stay as they are."
             )
             name = st.text_input("Name", f"{run.name}-tuned", key="tune-name", help="Of the new run.")
             count = st.number_input(
@@ -59,8 +60,8 @@ def offer_actions(evaluated: EvaluatedRun, table: pd.DataFrame) -> None:
                 with show_errors():
                     fine_tune(evaluated.dataset, run, trained_on["patch"][:count], name, epochs, rate)
                     st.success(f"{plain(name)} is starting: the training monitor shows how it goes.")
-    if table["part"].eq("test").any():
-        st.caption("To fine-tune, choose the part trained on: held-out patches are for judging.")
+    if table["part"].ne(TRAIN).any():
+        st.caption("To fine-tune, choose the part trained on: the others are for judging.")
 
 
 def fine_tune(dataset: Dataset, run: Run, patches: Sequence[str], name: str, epochs: int, learning_rate: float) -> None:
@@ -75,8 +76,11 @@ def fine_tune(dataset: Dataset, run: Run, patches: Sequence[str], name: str, epo
     check_run_name(name)
     if any(known.name == name for known in known_runs()):
         raise RunError(f"There is a run {name} already: choose another name.")
+    before = run.config.hyper_parameters
     configuration = replace(
-        run.config.hyper_parameters,
+        before,
+        # Of a run in two parts the next tenth was trained on: it would tell nothing as a validation part.
+        protocol="article" if run.is_flattered and before.protocol == "patch" else before.protocol,
         start_from=run.name,
         worst_share=1.0,
         epochs=epochs,

@@ -10,9 +10,7 @@ from segmentation import scores
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, count_errors
 from segmentation.runs.run import Run
 from segmentation.ui.gallery.evaluated import EvaluatedRun
-from segmentation.ui.shell.words import plain
-
-PARTS = {"Held out": "test", "Trained on": "train"}
+from segmentation.ui.shell.words import PARTS, plain
 
 MEAN_IOU, CLASS_IOU, WRONG_PIXELS = "Mean IoU", "IoU of the class", "Wrong pixels"
 
@@ -63,6 +61,11 @@ def choose_patches(evaluated: EvaluatedRun, second: Run | None = None) -> tuple[
         index = evaluated.palette.names.index(class_name) if class_name else None
         table = _with_errors(table, matrices, second, index, filters.errors)
     table = table[table["part"] == PARTS[filters.part]]
+    if not evaluated.patches["part"].eq(PARTS[filters.part]).any():
+        st.info(
+            f"No patch of {plain(evaluated.run.name)} is in this part ({filters.part}): choose another in the sidebar.",
+            icon=":material/filter_alt_off:",
+        )
     if filters.tiles:
         table = table[table["tile"].isin(filters.tiles)]
     if class_name:
@@ -80,7 +83,8 @@ def _choose_filters(evaluated: EvaluatedRun) -> Filters:
         required=True,
         key="part",
         bind="query-params",
-        help="Held-out patches tell how the model does on what it has not seen. The two are never mixed.",
+        help="**Held out**: scored once, at the end; they tell how the model does on what it has not seen. "
+        "**Validation**: not trained on, but the epoch was chosen on them. The parts are never mixed.",
     )
     tiles = sidebar.multiselect(
         "Tiles",

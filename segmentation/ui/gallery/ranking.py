@@ -4,7 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from segmentation.evaluation import diagnosis
+from segmentation.evaluation.out_of_fold import mean_and_deviation
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, rank
+from segmentation.runs.records import Metrics
 from segmentation.tables import to_safe_csv
 from segmentation.ui.address import link
 from segmentation.ui.gallery.actions import offer_actions
@@ -106,6 +108,10 @@ def _rank_groups(
             INVENTED: st.column_config.NumberColumn("Invented", format="localized") if class_name else None,
         },
     )
+    if len(groups) > 1:
+        spread = mean_and_deviation(groups).items()
+        shown = [f"{Metrics.kinds[name].title} **{mean:.3f} ± {sd:.3f}**" for name, (mean, sd) in spread]
+        st.caption(f"Mean ± standard deviation over these {unit.lower()}, all alike: {' · '.join(shown)}")
     with st.container(horizontal=True):
         rows = [row for row in event.selection.rows if row < len(groups)]  # a filter may have left fewer
         chosen = groups.iloc[rows[0]][by] if rows else ""

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from segmentation import scores
 from segmentation.data.palette import Palette
@@ -12,22 +13,34 @@ from segmentation.intervals import UNKNOWN, Intervals
 from segmentation.runs.records import Metrics
 from segmentation.runs.run import Run
 from segmentation.ui.charts.classes import class_bars
-from segmentation.ui.charts.evaluation import confusion_figure, reliability_figure
+from segmentation.ui.charts.evaluation import confusion_figure
 from segmentation.ui.gallery.evaluated import EvaluatedRun, evaluate_command
+from segmentation.ui.gallery.trust import show_trust
 from segmentation.ui.loaders.intervals import load_intervals
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.run import say_other_files
-from segmentation.ui.shell.words import INTERVAL, SCORED, between, drawn_line, plain, protocol_line, score
+from segmentation.ui.shell.words import FLATTERED, INTERVAL, SCORED, between, drawn_line, plain, protocol_line, score
 
 BY_CLASS = {
     "IoU": "Pixels that are of the class and predicted as it, among those that are either.",
     "Precision": "How much of what is predicted as the class is right.",
     "Recall": "How much of the class is found.",
     "F1": "The harmonic mean of precision and recall: Dice's coefficient.",
+    "Boundary IoU": "IoU over the pixels near the class's boundaries only: within 2 % of a patch's diagonal, its edges "
+    "included (Cheng et al., 2021).",
     "True pixels": "Pixels of the class in the masks.",
     "Predicted pixels": "Pixels predicted as the class, where masks hold one.",
 }
 """The table's columns of numbers, and what they are."""
+
+
+FINE_GRAINED = (
+    "Each patch counts alike, so that large objects do not outweigh small ones (Wang et al., 2023; images are patches "
+    "here). mIoU^I: each patch's mean IoU over the classes that its mask holds, then the mean over patches. mIoU^C: "
+    "each class's IoU in the patches whose masks hold it, its mean, then the mean over classes."
+)
+
+WORST_HELP = "Over the patches with the lowest scores alone; for mIoU^C each class has its own."
 
 
 def check_evaluated(dataset: Dataset | None, run: Run | None) -> EvaluatedRun | None:
@@ -81,7 +94,7 @@ def summary(evaluated: EvaluatedRun) -> None:
         matrix = np.array(metrics.confusion_matrix)
         halves.plotly_chart(confusion_figure(matrix, palette), key="confusion")
         more.dataframe(
-            _by_class(matrix, palette, intervals),
+            _by_class(metrics, palette, intervals),
             hide_index=True,
             key="class-scores",
             column_config={
@@ -96,26 +109,49 @@ def summary(evaluated: EvaluatedRun) -> None:
             f"their shares of the true pixels · Cohen's kappa **{score(float(scores.kappa(matrix)))}**: by how much "
             "accuracy exceeds that of chance, as a share of what it could"
         )
-    if metrics.calibration:
-        more = st.expander(
-            "Can its confidence be trusted?", key="trust", bind="query-params", icon=":material/verified:"
+        _show_fine_grained(metrics, more)
+    show_trust(evaluated.run, metrics)
+
+
+def _show_fine_grained(metrics: Metrics, place: DeltaGenerator) -> None:
+    """Show the scores near boundaries and patch by patch, if the run was evaluated since they are kept."""
+    if metrics.mean_boundary_iou is not None:
+        place.caption(
+            f"Mean Boundary IoU **{score(metrics.mean_boundary_iou)}**: the classes' mean over the pixels near their "
+            "boundaries, where masks are drawn roughly and models fail most"
         )
-        if more.open:
-            more.plotly_chart(reliability_figure(metrics.calibration), key="reliability")
-            more.caption(
-                f"Expected calibration error **{score(metrics.calibration_error)}**: how far apart accuracy and "
-                "confidence are, averaged over the held-out pixels in bins of equal width. Below the dotted line the "
-                "model is overconfident."
-            )
+    if metrics.mean_iou_by_image is None:
+        return
+    place.dataframe(
+        pd.DataFrame(
+            {
+                "Mean over": ["patches (mIoU^I)", "classes (mIoU^C)"],
+                "All patches": [metrics.mean_iou_by_image, metrics.mean_iou_by_class],
+                "Worst 10 %": [metrics.worst_10_by_image, metrics.worst_10_by_class],
+                "Worst 5 %": [metrics.worst_5_by_image, metrics.worst_5_by_class],
+            }
+        ),
+        hide_index=True,
+        key="fine-grained",
+        column_config={
+            "Mean over": st.column_config.TextColumn("Fine-grained mean IoU", help=FINE_GRAINED),
+            "All patches": st.column_config.NumberColumn(format="%.3f", help="Over all held-out patches."),
+            "Worst 10 %": st.column_config.NumberColumn(format="%.3f", help=WORST_HELP),
+            "Worst 5 %": st.column_config.NumberColumn(format="%.3f", help=WORST_HELP),
+        },
+    )
 
 
-def _by_class(matrix: np.ndarray, palette: Palette, intervals: Intervals | None) -> pd.DataFrame:
+def _by_class(metrics: Metrics, palette: Palette, intervals: Intervals | None) -> pd.DataFrame:
     """Return a row for each class with its scores; NaN where one does not exist."""
+    matrix = np.array(metrics.confusion_matrix)
     columns = {"IoU": scores.iou, "Precision": scores.precision, "Recall": scores.recall, "F1": scores.f1}
     table = pd.DataFrame({name: of(matrix) for name, of in columns.items()})
     table.insert(0, "Class", palette.names)
     spread = [between(intervals.iou.get(name)) if intervals else None for name in palette.names]
     table.insert(2, "95 % interval of IoU", spread)
+    if metrics.boundary_iou:
+        table["Boundary IoU"] = pd.Series([metrics.boundary_iou.get(name) for name in palette.names], dtype=float)
     return table.assign(**{"True pixels": matrix.sum(-1), "Predicted pixels": matrix.sum(0)})
 
 
@@ -131,7 +167,8 @@ def _show_findings(metrics: Metrics) -> None:
 def _scored(run: Run, metrics: Metrics) -> str:
     """Say what is scored."""
     if metrics.protocol != "all":
-        return f"held out: {DESCRIPTIONS[metrics.protocol]}"
+        flattered = f" · **{FLATTERED}**" if run.is_flattered else ""
+        return f"held out: {DESCRIPTIONS[metrics.protocol]}{flattered}"
     if run.config and run.config.dataset.fingerprint == run.fingerprint:
         return "scored: every scene, though most were trained on"
     return f"scored: {DESCRIPTIONS[metrics.protocol]}"

@@ -14,7 +14,6 @@ from segmentation.ui.gallery.cards import show_cards
 from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.filters import (
     COUNTED,
-    PARTS,
     Filters,
     choose_least,
     choose_order,
@@ -23,7 +22,7 @@ from segmentation.ui.gallery.filters import (
 )
 from segmentation.ui.loaders.intervals import load_gains
 from segmentation.ui.shell.run import other_runs
-from segmentation.ui.shell.words import plain, signed
+from segmentation.ui.shell.words import PARTS, plain, signed
 
 MOST_UNITS = 100_000
 """Of scenes that would show a gain: where it takes more, there is none worth the word."""

@@ -19,7 +19,7 @@ from segmentation.ui.home.set_up import link_to_set_up
 from segmentation.ui.loaders.health import load_health
 from segmentation.ui.loaders.scenes import load_tile_table
 from segmentation.ui.shell.pages import GALLERY
-from segmentation.ui.shell.words import INTERVAL, SCORED, between, code, plain, protocol_line, score
+from segmentation.ui.shell.words import FLATTERED, INTERVAL, SCORED, between, code, plain, protocol_line, score
 
 STATE_ICONS = {
     "running": ":material/sync:",
@@ -115,7 +115,8 @@ def run_card(run: Run | None, dataset: Dataset | None) -> None:
         problems = f" · {plain(', '.join(run.problems))}" if run.problems else ""
         left_out = f" · {plain(run.left_out)}" if run.left_out else ""
         st.markdown(f"{STATE_ICONS.get(status.state, '')} Health: {plain(status.state)}{reason}{left_out}{problems}")
-        st.caption(f"{code(run.name)} · {protocol_line(metrics) if metrics else 'not evaluated yet'}")
+        scored = [protocol_line(metrics) if metrics else "not evaluated yet", *[FLATTERED] * run.is_flattered]
+        st.caption(" · ".join([code(run.name), *scored]))
         with st.container(horizontal=True, horizontal_alignment="distribute"):
             if metrics:
                 worst = link_to(GALLERY)

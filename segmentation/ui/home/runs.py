@@ -11,6 +11,7 @@ import streamlit as st
 
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.errors import printable
+from segmentation.intervals import UNKNOWN
 from segmentation.runs.database import DATABASE
 from segmentation.runs.notes import LONGEST_NOTE, RunNote, change_note, read_notes
 from segmentation.runs.records import Metrics
@@ -27,7 +28,7 @@ from segmentation.ui.shell.access import readable
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.pages import EXPLORER, GALLERY, HOME
 from segmentation.ui.shell.run import known_runs
-from segmentation.ui.shell.words import plain
+from segmentation.ui.shell.words import INTERVAL_ALONE, between, plain
 
 VIEW, RUNS = "view", "runs"
 """The home page's address says so that this is shown in place of the rest."""
@@ -43,10 +44,14 @@ BEST = "\N{BLACK STAR}"
 TICKED, TAGS, NOTE, HIDDEN = "ticked", "tags", "note", "hidden"
 """The columns that can be edited."""
 
+WITH_INTERVAL = ("mean_iou", "accuracy")
+"""The scores that stand first, each beside its interval; the intervals of the others are in the file."""
+
 HEADINGS = {
     "dataset": "Data set",
     "protocol": "Protocol",
     **{name: Metrics.kinds[name].heading.replace("Mean IoU without", "mIoU w/o") for name in HIGHER},
+    **{f"{name}_interval": "95 % interval" for name in WITH_INTERVAL},
     "parameters": "Parameters",
     "model_bytes": "Model, MB",
     "seconds": "s / megapixel",
@@ -134,6 +139,8 @@ def _edit(rows: pd.DataFrame, notes: dict[str, RunNote] | None) -> None:
         session().runs_noted = dict(notes or {})
     _, shown, ticked_then = session().runs_shown
     ticked = session().runs_ticked
+    intervals = {f"{name}_interval": [between(of.get(name)) for of in rows["intervals"]] for name in WITH_INTERVAL}
+    rows = rows.assign(**intervals)
     table = _with_notes(rows, shown or {}).assign(ticked=rows["run"].isin(ticked_then))
     edited = st.data_editor(
         _styled(table, notes is not None),
@@ -166,7 +173,8 @@ def _edit(rows: pd.DataFrame, notes: dict[str, RunNote] | None) -> None:
 def _styled(table: pd.DataFrame, noted: bool) -> "pd.io.formats.style.Styler":
     """Return the columns that are shown, in their order, with the best values marked."""
     best = best_values(table)
-    columns = [TICKED, "run", "dataset", "protocol", *HIGHER, *([TAGS, NOTE, HIDDEN] if noted else [])]
+    first = [column for name in WITH_INTERVAL for column in (name, f"{name}_interval")]
+    columns = [TICKED, "run", "dataset", "protocol", *first, *([TAGS, NOTE, HIDDEN] if noted else [])]
     columns += [name for name in HEADINGS if name not in columns]
     styled = table.reset_index(drop=True)[columns].style.format(dict(FORMATS), na_rep="–")
     for name in best:
@@ -190,6 +198,10 @@ def _columns(table: pd.DataFrame) -> dict:
         **{
             name: column.NumberColumn(HEADINGS[name], width=140 if "w/o" in HEADINGS[name] else 85, help=kind.meaning)
             for name, kind in ((name, Metrics.kinds[name]) for name in HIGHER)
+        },
+        **{
+            f"{name}_interval": column.TextColumn(HEADINGS[f"{name}_interval"], width=110, help=f"Its {INTERVAL_ALONE}")
+            for name in WITH_INTERVAL
         },
         TAGS: column.MultiselectColumn(
             "Tags", width=130, options=used, accept_new_options=True, help="Words to find it by: choose or type."
@@ -279,5 +291,10 @@ def _measure(runs: Mapping[str, Run]) -> None:
 
 def _plain_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the table as a file has it: a text or a number in each cell."""
-    columns = ["run", *HIGHER, TAGS, NOTE, HIDDEN, *(name for name in HEADINGS if name not in HIGHER)]
-    return rows[columns].assign(tags=rows[TAGS].str.join("; "))
+    others = [name for name in HEADINGS if name not in HIGHER and not name.endswith("_interval")]
+    ends = {
+        f"{name}_{end}": [getattr(of.get(name, UNKNOWN), end) for of in rows["intervals"]]
+        for name in dict.fromkeys(name for of in rows["intervals"] for name in of)
+        for end in ("low", "high")
+    }
+    return rows[["run", *HIGHER, TAGS, NOTE, HIDDEN, *others]].assign(tags=rows[TAGS].str.join("; "), **ends)

@@ -5,6 +5,7 @@ import streamlit as st
 from segmentation.backend import installed_backends
 from segmentation.data.locate import runs_folder
 from segmentation.data.scenes import Dataset
+from segmentation.runs.run import FOLDS
 from segmentation.training import launch
 from segmentation.ui.monitor.logs import Log
 from segmentation.ui.monitor.train_form import launch_and_redraw
@@ -18,7 +19,7 @@ def controls(logs: list[Log], dataset: Dataset | None) -> None:
     The buttons are not where the curves are: those are drawn anew every few seconds, under the pointer.
     """
     for log in logs:
-        if log.run is None:
+        if log.run is None or log.run.folder.parent.name == FOLDS:  # which is stopped with the whole
             continue
         run, state = log.run, log.run.status.state
         if state == "running" and st.button(

@@ -12,7 +12,7 @@ import streamlit as st
 from segmentation.errors import RunError
 from segmentation.runs.logs.columns import LEARNING_RATE, VALIDATION, direction, key
 from segmentation.runs.logs.history import History, gap
-from segmentation.runs.run import Run
+from segmentation.runs.run import FOLDS, Run
 from segmentation.ui.charts.curves import gap_figure, history_figure
 from segmentation.ui.charts.style import title_of
 from segmentation.ui.monitor.logs import Log, length_of, read_histories
@@ -109,7 +109,7 @@ def _draw_curves(logs: list[Log], live: bool, drawing: Drawing, chosen: set[str]
     if live and not any(Run(log.run.folder).status.state == "running" for log in logs if log.run):
         st.rerun()  # it has ended: the whole page follows once, and the polling stops
     for log in logs:
-        if log.run:
+        if log.run and log.run.folder.parent.name != FOLDS:  # of which the whole says how far it is
             _state(Run(log.run.folder))
     histories, runs = read_histories(logs), {log.name for log in logs if log.run}
     for name, history in histories.items():
@@ -168,6 +168,8 @@ def _state(run: Run) -> None:
         st.markdown(" · ".join(parts))
         return
     progress = status.progress or 0.0
+    if status.fold is not None and status.folds is not None:
+        parts.append(f"fold {status.fold} of {status.folds}")
     counted = status.epoch is not None and status.epochs is not None
     parts.append(f"epoch {status.epoch} of {status.epochs}" if counted else plain(status.phase or ""))
     parts.append(f"{100 * progress:.0f} % done")

@@ -39,6 +39,8 @@ def details(logs: list[Log]) -> None:
             on_click="ignore",
         )
     for log in logs:
+        if log.run and log.run.folds:  # which have the epochs
+            continue
         more = st.expander(
             f"{plain(log.name)}: epochs and network",
             key=f"details-{log.key}",

@@ -94,8 +94,11 @@ def choose_logs(run: Run | None) -> list[Log]:
     )
     names = ([run.name] if run and run.name in runs else []) + chosen
     logs = [Log(name, name, runs[name].folder / HISTORY, runs[name]) for name in names]
-    if run and run.name not in runs and run.status.state == "running":
+    if run and run.name not in runs and (run.status.state == "running" or run.folds):
         logs.insert(0, Log(run.name, run.name, run.folder / HISTORY, run))
+    if run:
+        folds = [fold for fold in run.folds if (fold.folder / HISTORY).exists()]
+        logs[1:1] = [Log(fold.name, fold.name, fold.folder / HISTORY, fold) for fold in folds]
     with st.expander("Another log: a path or an upload", icon=":material/upload_file:"):
         path = st.text_input(
             "Path of a training log, or of a folder that holds some",
@@ -229,8 +232,8 @@ def read_histories(logs: list[Log]) -> dict[str, History]:
         try:
             histories[log.name] = log.read()
         except RunError as error:
-            if log.run and log.run.status.state == "running":
-                continue  # its first epoch has not ended yet: the state says so
+            if log.run and (log.run.status.state == "running" or log.run.folds):
+                continue  # its first epoch has not ended yet: the state says so; or its folds have the logs
             refuse(error, log.name)
     return histories
 

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from segmentation.backend import BACKENDS, installed_backends
-from segmentation.configuration import ARCHITECTURES, Configuration, Schedule, descriptions
+from segmentation.configuration import ARCHITECTURES, Configuration, Folds, Schedule, descriptions
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.protocols import TRAINING_PROTOCOLS
 from segmentation.data.scenes import Dataset
@@ -68,6 +68,14 @@ def _data_fields(cells: DeltaGenerator, dataset: Dataset) -> dict[str, Any]:
         key="train-protocol",
         help=about["protocol"],
     )
+    folds = cells.selectbox(
+        "Folds",
+        get_args(Folds),
+        index=None,
+        key="train-folds",
+        placeholder="One training",
+        help=f"{about['folds']} The protocol then follows.",
+    )
     tile = cells.selectbox("Tile held out", dataset.tiles, key="train-tile", help=about["held_out_tile"])
     size = cells.number_input(
         "Patch size, px", 16, 1024, DEFAULT.patch_size, step=16, key="train-size", help=about["patch_size"]
@@ -82,8 +90,9 @@ def _data_fields(cells: DeltaGenerator, dataset: Dataset) -> dict[str, Any]:
     )
     return {
         "architecture": architecture,
-        "protocol": protocol,
-        "held_out_tile": tile if protocol == "tile" else None,
+        "protocol": "k-fold" if folds else protocol,
+        "folds": folds,
+        "held_out_tile": tile if protocol == "tile" and not folds else None,
         "patch_size": size,
         "start_from": start_from,
     }

@@ -3,16 +3,24 @@
 import re
 
 from segmentation.data.palette import VOID_NAME
+from segmentation.data.protocols import TEST, TRAIN, VALIDATION
 from segmentation.intervals import LEAST, Interval, Intervals
 from segmentation.runs.records import Metrics
 
-SCORED = "Scored are labelled pixels, and under protocol patch also void, which counts there as Unlabeled."
+SCORED = "Scored are labelled pixels, and under protocols patch and article also void, which counts there as Unlabeled."
 """Which pixels scores are of, on every page."""
 
-INTERVAL = (
-    "Below it is its 95 % interval: scenes are drawn anew, with replacement, as many as there are, and 95 % of the "
-    "scores lie within it. It says how far other scenes of the kind may score from these."
+INTERVAL_ALONE = (
+    "95 % interval: scenes are drawn anew, with replacement, as many as there are, and 95 % of the scores lie within "
+    "it. It says how far other scenes of the kind may score from these."
 )
+INTERVAL = f"Below it is its {INTERVAL_ALONE}"
+
+PARTS = {"Held out": TEST, "Validation": VALIDATION, "Trained on": TRAIN}
+"""What a protocol makes of a data set, by the name in a page's switch."""
+
+FLATTERED = "flattered: its epoch was chosen on the patches that are scored"
+"""What is said of the scores of a run in two parts."""
 
 
 def plain(text: object) -> str:
