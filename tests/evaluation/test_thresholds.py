@@ -24,17 +24,23 @@ THRESHOLDS = ((1, 0.21), (3, 0.3))
 
 
 @pytest.fixture(scope="module")
-def held_out(trained: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and probabilities of the held-out patches."""
-    patches = load_patches(trained.dataset, 32, protocol="scene")
-    test = patches.only((trained.run.patches["part"] == "test").to_numpy())
-    of_scenes = test.table.groupby("scene", sort=False).size()
-    return test.masks, np.concatenate(list(Predictor(trained.run.model).batches(test.images, of_scenes=of_scenes)))
+def by_part(trained: tuple) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Truth and probabilities of the patches of the validation and the test part."""
+    patches, predictor = load_patches(trained.dataset, 32, protocol="scene"), Predictor(trained.run.model)
+    found = {}
+    for part in ("validation", "test"):
+        of_part = patches.only((trained.run.patches["part"] == part).to_numpy())
+        of_scenes = of_part.table.groupby("scene", sort=False).size()
+        found[part] = of_part.masks, np.concatenate(list(predictor.batches(of_part.images, of_scenes=of_scenes)))
+    return found
 
 
-def test_a_training_keeps_the_held_out_pixels_by_probability(trained: tuple, held_out: tuple) -> None:
-    truth, probabilities = held_out
-    (kept,) = trained.run.metrics.probabilities.values()
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_training_keeps_pixels_by_probability(trained: tuple, by_part: dict, part: str) -> None:
+    truth, probabilities = by_part[part]
+    assert set(trained.run.metrics.probabilities) == {"validation", "test"}
+    kept = trained.run.metrics.probabilities[part]
+    assert sum(kept.of_class(name)[1].sum() for name in trained.run.palette.names) == (truth != VOID).sum() > 0
     for index, name in enumerate(trained.run.palette.names):
         of_class = probabilities[..., index]
         for own in (False, True):
@@ -43,8 +49,8 @@ def test_a_training_keeps_the_held_out_pixels_by_probability(trained: tuple, hel
             np.testing.assert_array_equal(np.cumsum(kept.of_class(name)[int(own), ::-1])[::-1], reaching)
 
 
-def test_thresholds_give_other_scores_beside_the_usual_ones(trained: tuple, held_out: tuple) -> None:
-    truth, probabilities = held_out
+def test_thresholds_give_other_scores_beside_the_usual_ones(trained: tuple, by_part: dict) -> None:
+    truth, probabilities = by_part["test"]
     metrics, _ = evaluate_run(trained.run, trained.dataset, inference=Inference(thresholds=THRESHOLDS))
     assert metrics.confusion_matrix == trained.run.metrics.confusion_matrix
     names = trained.run.palette.names

@@ -1,6 +1,7 @@
 """Thresholds on the pages: what the curves say, what is stored, and what it does to a prediction."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from segmentation.data.palette import VOID
 from segmentation.data.scenes import read_scene
 from segmentation.inference.options import SEAMLESS
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.run import METRICS, THRESHOLDS, Run
+from segmentation.runs.run import CONFIG, METRICS, THRESHOLDS, Run
 from segmentation.thresholds import ThresholdCurve
 
 Open = Callable[..., AppTest]
@@ -44,10 +45,13 @@ def texts(at: AppTest) -> str:
 def test_a_threshold_is_picked_stored_and_removed(open_page: Open, run: Run) -> None:
     name = run.palette.names[1]
     at = open_page("gallery", view="Thresholds", **{"threshold-of": name, "threshold": "0.2"})
-    curve = ThresholdCurve.of(run.metrics.probabilities["test"].of_class(name))
-    place, before = curve.place(0.2), run.metrics.iou[name]
-    assert f"At 0.20 **{name}** has IoU **{curve.iou[place]:.3f}** instead of {before:.3f}" in texts(at)
-    assert "its score is flattered" in texts(at)  # there is no validation part
+    chosen, held_out = (
+        ThresholdCurve.of(run.metrics.probabilities[part].of_class(name)) for part in ("validation", "test")
+    )
+    place, before = chosen.place(0.2), run.metrics.iou[name]
+    assert f"At 0.20 **{name}** has IoU **{chosen.iou[place]:.3f}** instead of" in texts(at)
+    on_held_out = f"IoU **{held_out.iou[place]:.3f}** instead of {before:.3f}"
+    assert re.search(f"on the validation part; {re.escape(on_held_out)} .* on the held-out part", texts(at))
     at.button(key="use-threshold").click().run()
     assert f"Stored with tiny: {name} from 0.2" in texts(at)
     assert at.button(key="use-threshold").disabled
@@ -63,7 +67,7 @@ def test_a_threshold_is_picked_stored_and_removed(open_page: Open, run: Run) -> 
 def test_a_class_begins_at_its_best_threshold_and_a_button_leads_to_it(open_page: Open, run: Run) -> None:
     at = open_page("gallery", view="Thresholds")
     second = run.palette.names[2]
-    best = ThresholdCurve.of(run.metrics.probabilities["test"].of_class(second)).best("iou")
+    best = ThresholdCurve.of(run.metrics.probabilities["validation"].of_class(second)).best("iou")
     at.selectbox(key="threshold-of").select(second).run()
     assert at.slider(key="threshold").value == best
     at.slider(key="threshold").set_value(0.9).run()
@@ -76,6 +80,9 @@ def test_a_run_of_earlier_versions_is_counted_on_request(open_page: Open, run: R
     kept = Run(run.folder).metrics.probabilities["test"]
     del metrics["probabilities"]
     (run.folder / METRICS).write_text(json.dumps(metrics))
+    config = json.loads((run.folder / CONFIG).read_text())
+    del config["dataset"]["validated_on"]  # nor had those a validation part
+    (run.folder / CONFIG).write_text(json.dumps(config))
     at = open_page("gallery", view="Thresholds", **{"threshold": "0.3"})
     assert "was evaluated before pixels were counted by probability" in texts(at)
     assert "python -m segmentation evaluate --run tiny --save" in texts(at)
@@ -83,6 +90,7 @@ def test_a_run_of_earlier_versions_is_counted_on_request(open_page: Open, run: R
     name = run.palette.names[0]
     curve = ThresholdCurve.of(kept.of_class(name))
     assert f"At 0.30 **{name}** has IoU **{curve.iou[curve.place(0.3)]:.3f}**" in texts(at)
+    assert "its score is flattered" in texts(at)
     assert json.loads((run.folder / METRICS).read_text()) == metrics  # nothing is written
 
 
