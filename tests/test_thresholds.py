@@ -61,7 +61,7 @@ def test_a_curve_says_what_the_map_at_the_threshold_scores(predicted: tuple, thr
             (curve.recall, scores.recall),
             (curve.f1, scores.f1),
         ):
-            assert values[at] == pytest.approx(of(matrix)[index], abs=1e-12)
+            assert values[at] == pytest.approx(of(matrix)[index], abs=1e-12, nan_ok=True)
 
 
 def test_average_precision_is_scikit_learns(predicted: tuple) -> None:
@@ -69,7 +69,7 @@ def test_average_precision_is_scikit_learns(predicted: tuple) -> None:
     labelled = truth != VOID
     for index, counts in enumerate(count_probabilities(truth, probabilities)):
         # Probabilities between two thresholds count as the lower one.
-        lower = np.floor(probabilities[..., index].astype(float) * STEPS + 1e-4)[labelled]
+        lower = np.searchsorted(EDGES, probabilities[..., index][labelled], side="right")
         expected = average_precision_score(truth[labelled] == index, lower)
         assert ThresholdCurve.of(counts).average_precision == pytest.approx(expected, abs=1e-9)
 
