@@ -1,8 +1,7 @@
 """How it is predicted and drawn."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 import streamlit as st
 
@@ -46,7 +45,7 @@ class View:
     least_confidence: float
     inference: Inference
     others: tuple[Model, ...]
-    thresholds: Mapping[str, float] = MappingProxyType({})
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def choose_view(model: Model, subject: Subject) -> View:
