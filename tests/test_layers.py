@@ -13,7 +13,7 @@ LAYERS = (
     ("files", "tables", "log", "backend"),
     ("data",),
     ("scores", "configuration"),
-    ("intervals", "calibration"),
+    ("intervals", "calibration", "thresholds"),
     ("model", "runs"),
     ("inference",),
     ("evaluation",),

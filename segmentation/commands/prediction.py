@@ -9,13 +9,14 @@ import pandas as pd
 import tyro
 from tqdm import tqdm
 
-from segmentation.commands.common import RUNS, find_run, progress_bar
+from segmentation.commands.common import RUNS, chosen_thresholds, find_run, progress_bar
 from segmentation.data.images import SUFFIXES
 from segmentation.data.scenes import natural_key
 from segmentation.errors import DONE, PARTLY, DatasetNotFoundError, RunError, printable
 from segmentation.files import replacing
 from segmentation.inference.options import SEAMLESS, Inference
 from segmentation.tables import to_safe_csv
+from segmentation.thresholds import by_index, in_words
 
 
 def predict(
@@ -25,7 +26,11 @@ def predict(
     masks: Path | None = None,
     nearest_colours: bool = False,
     runs: Path = RUNS,
-    inference: Annotated[Inference, tyro.conf.arg(name="")] = SEAMLESS,
+    overlap: float = SEAMLESS.overlap,
+    tta: bool = False,
+    bfloat16: bool = False,
+    threshold: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    stored_thresholds: bool = False,
     confidence: bool = False,
     polygons: bool = False,
     dask: str | None = None,
@@ -44,7 +49,13 @@ def predict(
         nearest_colours: Of masks whose colours JPEG or smoothed edges smeared: score a pixel by the class of the
             nearest colour, where it would be left out.
         runs: Folder that holds the runs.
-        inference: How to predict.
+        overlap: What a window has in common with the next, as a share of a patch's side, 0 to 0.5; 0 cuts as the
+            article does.
+        tta: Test-time augmentation: average over the eight flips and rotations of each patch.
+        bfloat16: Compute with numbers of 16 bits, faster and less exactly, where the processor can.
+        threshold: CLASS=PROBABILITY, such as Building=0.37, as often as needed: pixels are of the class from that
+            probability on, and below it of the most probable of the others.
+        stored_thresholds: Apply the thresholds that were chosen on the pages and stored with the run.
         confidence: Of a GeoTIFF: also write NAME-confidence.tif, in per cent.
         polygons: Of a GeoTIFF: also write NAME-classes.geojson.
         dask: Address of a Dask scheduler, such as tcp://10.0.0.1:8786: its workers predict, from the same folders.
@@ -52,6 +63,8 @@ def predict(
     chosen = find_run(run, runs)
     if chosen.model is None or chosen.palette is None:
         raise RunError(f"{chosen.name} cannot predict: {', '.join(chosen.problems) or chosen.why_no_model}.")
+    limits = chosen_thresholds(chosen, runs, threshold, stored_thresholds)
+    inference = Inference(overlap, tta, bfloat16, by_index(limits, chosen.palette))
     files = _image_files(images)
     from segmentation.inference.batch import Job, predict_files
 
@@ -76,6 +89,8 @@ def predict(
             _tell(row, nearest_colours)
     _write_results(output / "results.csv", files, rows)
     failed = sum(row["problem"] is not None for row in rows.values())
+    if limits:
+        print(f"Thresholds in force: {in_words(limits)}")
     print(f"{len(files) - failed} of {len(files)} images predicted into {printable(str(output))}")
     return PARTLY if failed else DONE
 

@@ -10,7 +10,7 @@ import tyro
 
 from segmentation import scores
 from segmentation.backend import load_backend
-from segmentation.commands.common import RUNS, find_run, progress_bar, remark
+from segmentation.commands.common import RUNS, chosen_thresholds, find_run, progress_bar, remark
 from segmentation.commands.datasets import dataset_at, dataset_folder
 from segmentation.configuration import Configuration, Folds
 from segmentation.data.class_mapping import read_mapping
@@ -21,8 +21,9 @@ from segmentation.errors import DONE, ConfigurationError, RunError, printable
 from segmentation.inference.export import Format
 from segmentation.inference.options import Inference
 from segmentation.intervals import Interval
-from segmentation.runs.records import Metrics
+from segmentation.runs.records import AtThresholds, Metrics
 from segmentation.runs.run import METRICS, SHIPPED, Run, check_run_name, read_selection
+from segmentation.thresholds import by_index, in_words
 
 
 def summary(architecture: str = "unet", patch_size: int = PATCH_SIZE, classes: int = 6) -> int:
@@ -103,6 +104,8 @@ def evaluate(
     save: bool = False,
     save_as: str | None = None,
     mapping: Annotated[tuple[str, ...], tyro.conf.arg(name="map"), tyro.conf.UseAppendAction] = (),
+    threshold: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    stored_thresholds: bool = False,
     dask: str | None = None,
 ) -> int:
     """Score a run's model on the held-out part of a data set, or on all of one that it was not trained on.
@@ -121,10 +124,13 @@ def evaluate(
         save_as: Name of a new run that gets this one's model and these scores, so that the pages show them.
         mapping: "CLASS OF THE DATA SET=CLASS OF THE RUN" where names differ, as often as needed; with nothing behind
             the sign its pixels are void.
+        threshold: CLASS=PROBABILITY, such as Building=0.37, as often as needed: print also what the scores are where
+            pixels are of the class from that probability on.
+        stored_thresholds: The same for the thresholds that were chosen on the pages and stored with the run.
         dask: Address of a Dask scheduler, such as tcp://10.0.0.1:8786: its workers predict, from the same folders.
     """
-    if (save or save_as) and (tta or bfloat16):
-        raise ConfigurationError("The pages predict plainly: save scores without --tta and --bfloat16.")
+    if (save or save_as) and (tta or bfloat16 or threshold or stored_thresholds):
+        raise ConfigurationError("The pages predict plainly: save scores without --tta, --bfloat16 and thresholds.")
     if save and save_as:
         raise ConfigurationError("Save the scores either into the run or as a new one: not --save and --save-as.")
     if save_as:
@@ -135,7 +141,8 @@ def evaluate(
     from segmentation.evaluation.evaluate import evaluate_run
 
     target = runs / save_as if save_as else None
-    inference = Inference(tta=tta, bfloat16=bfloat16)
+    limits = chosen_thresholds(chosen, runs, threshold, stored_thresholds)
+    inference = Inference(tta=tta, bfloat16=bfloat16, thresholds=by_index(limits, chosen.palette))
     with dataset_at(data) as dataset, progress_bar("done") as progress:
         named = read_mapping(mapping, dataset.palette, chosen.palette) if mapping else None
         metrics, _ = evaluate_run(
@@ -144,6 +151,8 @@ def evaluate(
     ways = [" with test-time augmentation"] * tta + [" in bfloat16"] * bfloat16
     flattered = chosen.is_flattered and metrics.dataset is None and metrics.protocol == chosen.protocol
     print_scores("".join([chosen.name, *ways]), metrics, flattered)
+    if metrics.at_thresholds:
+        _print_at_thresholds(metrics, metrics.at_thresholds)
     if target:
         print(f"{chosen.name}'s model and these scores are the run {target.name}, in {printable(str(runs))}")
     return DONE
@@ -235,6 +244,23 @@ def print_scores(name: str, metrics: Metrics, flattered: bool = False) -> None:
         )
     if intervals:
         print(f"  Behind the scores are their 95 % intervals, from {intervals.basis}")
+
+
+def _print_at_thresholds(metrics: Metrics, instead: AtThresholds) -> None:
+    """Print the scores that thresholds give, and by how much they differ from those without."""
+    before, after = np.array(metrics.confusion_matrix), np.array(instead.confusion_matrix)
+    print(f"With thresholds, {in_words(instead.thresholds)}, instead (in brackets the difference):")
+    for title, of in (("accuracy", scores.accuracy), ("mean IoU", scores.mean_iou)):
+        print(f"  {title:<30}{_changed(of(before), of(after))}")
+    by_class = zip(scores.iou(before), scores.iou(after), scores.precision(after), scores.recall(after), strict=True)
+    for name, (old, new, precision, recall) in zip(metrics.iou, by_class, strict=True):
+        more = f"precision {precision:.4f}  recall {recall:.4f}".replace("nan", "–     ")
+        print(f"  IoU {name:<26}{_changed(old, new):<18}{more}")
+
+
+def _changed(before: np.ndarray, after: np.ndarray) -> str:
+    """Show a score, and its difference from another."""
+    return f"{after:.4f} ({after - before:+.4f})".replace("nan", "–")
 
 
 def print_places(run: Run, by: Folds) -> None:

@@ -18,7 +18,7 @@ from segmentation.evaluation.tempering import CountedParts, CountSome, count_par
 from segmentation.inference.model_file import sha256_of
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.records import DatasetRecord, Metrics, RunConfig
+from segmentation.runs.records import AtThresholds, DatasetRecord, Metrics, ProbabilityCounts, RunConfig
 from segmentation.runs.run import BEST, Run, write_elsewhere, write_scores
 from segmentation.runs.scoring import patch_rows, summarize
 
@@ -71,6 +71,7 @@ def evaluate_run(
     read = _in_its_classes(run, run.palette, dataset, mapping, progress, tell)
     model = run.model or run.folder / BEST
     predictor = Predictor(model, inference.bfloat16)
+    predictor.check_thresholds(inference)
     size, stretch = predictor.patch_size, read.stretch_for(run.stretch)
     work = SceneWork(model.absolute(), sha256_of(model), run.palette, size, protocol, stretch, inference)
     patches = _read(work, read, progress, scheduler, tell)
@@ -78,8 +79,13 @@ def evaluate_run(
     scored_on = record_of(dataset, fingerprint, patches, parts == TEST) if save_as or run.is_foreign else None
     if not (save or (needed := parts != TRAIN).all()):  # a copy of everything may be larger than memory
         patches, parts = patches.only(needed), parts[needed]
-    counted = count_parts(_counter(predictor, work, read, patches, scheduler), parts, len(run.palette), progress)
+    count_some = _counter(predictor, work, read, patches, scheduler)
+    counted = count_parts(count_some, parts, len(run.palette), progress, inference.thresholds)
     metrics, table = score_counted(counted, patches, parts, run.palette, protocol)
+    if counted.at_thresholds is not None:
+        limits = {run.palette.names[index]: limit for index, limit in inference.thresholds}
+        instead = AtThresholds(thresholds=limits, confusion_matrix=counted.at_thresholds.tolist())
+        metrics = replace(metrics, at_thresholds=instead)
     if not save:
         table = table[table["part"] == TEST].reset_index(drop=True)
     model_of = run.model_of if save_as else None
@@ -266,4 +272,5 @@ def score_counted(
     counted = found.counted
     table = patch_rows(patches.table, (counted.brightness, counted.contrast), parts, counted.scores, palette)
     metrics = summarize(table, counted.scores, parts == TEST, palette, protocol, found.temperature, found.tempered)
-    return metrics, table
+    counts = {part: ProbabilityCounts.of(of, palette.names) for part, of in found.probabilities.items()}
+    return replace(metrics, probabilities=counts or None), table

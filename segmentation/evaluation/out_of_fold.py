@@ -14,7 +14,7 @@ from segmentation.data.scenes import Dataset, read_scene
 from segmentation.errors import RunError
 from segmentation.evaluation.diagnosis import grouped_scores
 from segmentation.evaluation.evaluate import record_of, score_counted
-from segmentation.evaluation.scene_scores import Counted, count
+from segmentation.evaluation.scene_scores import Counted, Extra, count, put_aside
 from segmentation.evaluation.tempering import CountedParts
 from segmentation.files import replacing
 from segmentation.inference.predictor import Predictor
@@ -53,12 +53,14 @@ def predict_out_of_fold(
         StorageError: If a picture cannot be written.
     """
     counted: dict[str, Counted] = {}
+    counts = list[np.ndarray]()
     done, names = 0, patches.table["scene"].to_numpy()
     for model in dict.fromkeys(models.values()):
         predictor = Predictor(model)
         for scene in (dataset.scene(name) for name, of in models.items() if of == model):
             chosen = names == scene.name
-            counted[scene.name] = count(predictor, patches.only(chosen), len(dataset.palette))
+            found = count(predictor, patches.only(chosen), len(dataset.palette), extra=Extra(probabilities=True))
+            counted[scene.name] = put_aside(found, counts)
             image, _ = read_scene(scene, dataset.palette, dataset.stretch)
             with replacing(kept_path(folder, scene.name)) as temporary:
                 Image.fromarray(predictor.scene_classes(image)).save(temporary, "PNG", compress_level=6)
@@ -66,8 +68,9 @@ def predict_out_of_fold(
             if progress:
                 progress(done, len(names))
     joined = Counted.joined([counted[name] for name in dict.fromkeys(names)])
+    found_in_all = CountedParts(joined, probabilities={TEST: counts[0]} if counts else {})
     parts = np.full(len(names), TEST, object)
-    metrics, table = score_counted(CountedParts(joined), patches, parts, dataset.palette, "k-fold")
+    metrics, table = score_counted(found_in_all, patches, parts, dataset.palette, "k-fold")
     return replace(metrics, dataset=record_of(dataset, dataset.fingerprint(), patches, parts == TEST)), table
 
 

@@ -18,7 +18,8 @@ from segmentation.data.raster import RASTER_SUFFIXES, Raster
 from segmentation.data.scenes import Dataset, Scene
 from segmentation.errors import ImageFileError, RunError
 from segmentation.evaluation.predicted_files import Matched, PredictedFile, match_files
-from segmentation.runs.recording import Recording, predicted_classes
+from segmentation.runs.predicted_pixels import predicted_classes
+from segmentation.runs.recording import Recording
 from segmentation.runs.run import Run
 
 MOST_NUMBERS = 1 << 26

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from segmentation import scores
 from segmentation.calibration import PixelSample, sample_pixels, temper
 from segmentation.data.palette import Palette
 from segmentation.data.patches import (
@@ -28,10 +29,11 @@ from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import BackendError, ImageFileError
 from segmentation.inference.options import Inference
-from segmentation.inference.prediction import most_probable
+from segmentation.inference.prediction import choose_classes, most_probable
 from segmentation.inference.predictor import Predictor, kept_predictor
 from segmentation.inference.workers import compute_on, worker_address
 from segmentation.runs.scoring import Confidence, PatchScores, score_confidence, score_patches
+from segmentation.thresholds import Thresholds, count_probabilities
 
 NO_PLACES = np.empty((0, 2), np.intp)
 
@@ -42,10 +44,14 @@ class Extra(NamedTuple):
     Args:
         sampled: How many pixels of each are kept, to fit a temperature on.
         temperature: At which their confidence is counted, too.
+        probabilities: Whether pixels are counted by probability.
+        thresholds: Under which classes are chosen, too.
     """
 
     sampled: int = 0
     temperature: float | None = None
+    probabilities: bool = False
+    thresholds: Thresholds = ()
 
 
 NOTHING = Extra()
@@ -60,6 +66,8 @@ class Counted(NamedTuple):
         contrast: Likewise.
         sample: Some pixels of each, if they were asked for and their probabilities are known.
         tempered: Their confidence at a temperature, likewise.
+        at_thresholds: (patches, classes, classes) int64 confusion matrices under thresholds, likewise.
+        probabilities: Pixels of all patches by probability, as `count_probabilities`, likewise.
     """
 
     scores: PatchScores
@@ -67,18 +75,24 @@ class Counted(NamedTuple):
     contrast: np.ndarray
     sample: PixelSample | None = None
     tempered: Confidence | None = None
+    at_thresholds: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Return what is counted of all patches of several parts, one after the other; extras if all have them."""
         samples = [part.sample for part in parts if part.sample]
         tempered = [part.tempered for part in parts if part.tempered]
+        matrices = [part.at_thresholds for part in parts if part.at_thresholds is not None]
+        counts = [part.probabilities for part in parts if part.probabilities is not None]
         return cls(
             PatchScores.joined(part.scores for part in parts),
             np.concatenate([part.brightness for part in parts]),
             np.concatenate([part.contrast for part in parts]),
             PixelSample(*map(np.concatenate, zip(*samples, strict=True))) if len(samples) == len(parts) else None,
             Confidence.joined(tempered) if len(tempered) == len(parts) else None,
+            np.concatenate(matrices) if len(matrices) == len(parts) else None,
+            np.sum(counts, axis=0) if len(counts) == len(parts) else None,
         )
 
     def in_order(self, order: np.ndarray) -> "Counted":
@@ -107,17 +121,28 @@ def count(
         extra: What else is counted.
     """
     chosen = np.arange(len(patches.masks)) if chosen is None else chosen
-    parts, done = list[Counted](), 0
+    parts, counts, done = list[Counted](), list[np.ndarray](), 0
     of_scenes = patches.table.iloc[chosen].groupby("scene", sort=False).size()
     images = (patches.images[index] for index in chosen)
     for probabilities in predictor.batches(images, tta, of_scenes):
         here = chosen[done : done + len(probabilities)]
         known = predictor.gives_probabilities
-        parts.append(_count_batch(patches.images[here], patches.masks[here], probabilities, classes, known, extra))
+        batch = _count_batch(patches.images[here], patches.masks[here], probabilities, classes, known, extra)
+        parts.append(put_aside(batch, counts))
         done += len(here)
         if progress:
             progress(done, len(chosen))
-    return Counted.joined(parts)
+    return Counted.joined(parts)._replace(probabilities=counts[0] if counts else None)
+
+
+def put_aside(counted: Counted, counts: list[np.ndarray]) -> Counted:
+    """Add pixels by probability to the array in a list, or begin it: of each batch they take a hundred kilobytes."""
+    if counted.probabilities is not None:
+        if counts:
+            counts[0] += counted.probabilities
+        else:
+            counts.append(counted.probabilities)
+    return counted._replace(probabilities=None)
 
 
 def _count_batch(
@@ -133,7 +158,13 @@ def _count_batch(
     if extra.temperature is not None:
         at_temperature = temper(probabilities, extra.temperature)
         tempered = score_confidence(truth, predicted, at_temperature, most_probable(at_temperature)[1])
-    return Counted(score_patches(truth, predicted, classes, probabilities, confidence), *light, sample, tempered)
+    matrices = None
+    if extra.thresholds:
+        chosen, _ = choose_classes(probabilities, extra.thresholds)
+        matrices = scores.confusion_matrices(truth, chosen, classes)
+    counts = count_probabilities(truth, probabilities) if extra.probabilities else None
+    scored = score_patches(truth, predicted, classes, probabilities, confidence)
+    return Counted(scored, *light, sample, tempered, matrices, counts)
 
 
 @dataclass(frozen=True)
@@ -214,14 +245,15 @@ def count_on(
     """
     chosen = {name: rows[["row", "column"]].to_numpy() for name, rows in patches.table.groupby("scene", sort=False)}
     counted: dict[str, Counted] = {}
+    counts = list[np.ndarray]()
     done, total = 0, len(patches.table)
     pieces = _pieces([scene for scene in dataset.scenes if scene.name in chosen], chosen)
     for outcome in compute_on(address, partial(_count, work), pieces):
-        counted[outcome.name] = outcome.value()
+        counted[outcome.name] = put_aside(outcome.value(), counts)
         done += len(chosen[outcome.name])
         if progress:
             progress(done, total)
-    return Counted.joined([counted[name] for name in chosen])
+    return Counted.joined([counted[name] for name in chosen])._replace(probabilities=counts[0] if counts else None)
 
 
 def _pieces(scenes: Iterable[Scene], chosen: Mapping[str, np.ndarray] = MappingProxyType({})) -> dict[str, _Piece]:

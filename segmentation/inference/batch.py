@@ -77,13 +77,16 @@ class Job:
             ImageFileError: If the image or its mask cannot be read.
         """
         mask, before = self.masks.get(image.stem), before or {}
+        inference = asdict(self.inference)
+        thresholds = [list(pair) for pair in inference.pop("thresholds")]  # as JSON gives them back
         return {
             "image": _content(image, before.get("image")),
             "mask": _content(mask, before.get("mask")) if mask else None,
             "nearest": self.nearest and mask is not None,
             "model": self.digest,
             "palette": self.palette.to_dict(),
-            **asdict(self.inference),
+            **inference,
+            **({"thresholds": thresholds} if thresholds else {}),
             "confidence": self.confidence,
             "polygons": self.polygons,
             "stretch": self.stretch and self.stretch.to_dict(),
@@ -158,7 +161,7 @@ def predict_files(
         remove_unfinished(job.output)  # of workers that died
     elif waiting:
         # A model that cannot be loaded is refused once, not for every image.
-        kept_predictor(job.model, job.digest, job.inference.bfloat16)
+        kept_predictor(job.model, job.digest, job.inference.bfloat16).check_thresholds(job.inference)
         for image in waiting:
             yield _attempt(job, image, progress)
 

@@ -23,7 +23,7 @@ from segmentation.data.raster import Raster
 from segmentation.errors import StorageError
 from segmentation.files import replacing, scratch_folder
 from segmentation.inference.options import SEAMLESS, Inference
-from segmentation.inference.prediction import most_probable
+from segmentation.inference.prediction import choose_classes
 from segmentation.inference.predictor import Predictor
 
 ACROSS = 100_000
@@ -73,7 +73,7 @@ def map_raster(
                 rows = slice(top, top := top + len(strip))
                 here = Window.from_slices(rows, columns)
                 valid = raster.valid(rows.start, rows.stop, columns.start, columns.stop)
-                best, probability = most_probable(strip)
+                best, probability = choose_classes(strip, inference.thresholds)
                 classes = np.where(valid, best, np.uint8(VOID))
                 classes_file.write(classes, 1, window=here)
                 if confidence_file:

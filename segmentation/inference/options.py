@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from segmentation.inference.windows import check_overlap
+from segmentation.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
 class Inference:
     """How a network is applied to pictures. The defaults are the article's: patches side by side, each seen once.
 
-    A `Predictor` is loaded with `bfloat16` or without; the other two are chosen for each picture.
+    A `Predictor` is loaded with `bfloat16` or without; the others are chosen for each picture.
 
     Raises:
         ConfigurationError: If the overlap is out of range.
@@ -21,6 +22,8 @@ class Inference:
     """Test-time augmentation: average over the eight flips and rotations of each patch."""
     bfloat16: bool = False
     """Compute with numbers of 16 bits, faster and less exactly, where the processor can."""
+    thresholds: Thresholds = ()
+    """From which probability on pixels are of a class; without any, they are of their most probable one."""
 
     def __post_init__(self) -> None:
         check_overlap(self.overlap)

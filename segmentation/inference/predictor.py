@@ -15,7 +15,7 @@ from segmentation.inference.engine import CORES, Engine, bfloat16_engine, load_e
 from segmentation.inference.foreign.computing import foreign_engine
 from segmentation.inference.model_file import check_probabilities, loading, refusal, sha256_of
 from segmentation.inference.options import PLAIN, Inference
-from segmentation.inference.prediction import Prediction, most_probable
+from segmentation.inference.prediction import Prediction, choose_classes
 from segmentation.inference.windows import mirrored, windows_along
 from segmentation.runs.run import ADAPTER, CONFIG, Run
 
@@ -75,6 +75,15 @@ class Predictor:
         scenes = (islice(images, count) for count in of_scenes) if of_scenes is not None else (images,)
         return self._compute(self._forward, (batch for scene in scenes for batch in _batched(scene, BATCH)), tta)
 
+    def check_thresholds(self, inference: Inference) -> None:
+        """Refuse thresholds where the model only names classes.
+
+        Raises:
+            RunError: If so.
+        """
+        if inference.thresholds and not self.gives_probabilities:
+            raise RunError("The model names classes and gives no probabilities: predict without thresholds.")
+
     def _compute(
         self, forward: Callable[[np.ndarray], np.ndarray], batches: Iterable[list[np.ndarray]], tta: bool
     ) -> Iterator[np.ndarray]:
@@ -127,7 +136,8 @@ class Predictor:
             read: From the first row and the row after the last to those rows of the image, (rows, width, bands) uint8.
             height: Of the image, in pixels.
             width: Of the image, in pixels.
-            inference: The overlap of the windows, and whether to predict with test-time augmentation.
+            inference: The overlap of the windows, and whether to predict with test-time augmentation; thresholds are
+                for those who choose classes.
             offset: Pixels by which the windows begin further up and left than necessary.
             progress: Called with (windows done, windows) after every batch.
 
@@ -135,8 +145,9 @@ class Predictor:
             (rows, width, classes) float32; the rows of all strips are those of the image.
 
         Raises:
-            RunError: If the image has another number of bands.
+            RunError: If the image has another number of bands, or thresholds are given for what is not known.
         """
+        self.check_thresholds(inference)
         size, overlap, forward, count = self._windows(height, width, inference.overlap)
         down = windows_along(height, size, overlap, offset[0])
         right = windows_along(width, size, overlap, offset[1])
@@ -204,7 +215,7 @@ class Predictor:
         """
         height, width = image.shape[:2]
         strips = self.strips(lambda top, end: image[top:end], height, width, inference, progress=progress)
-        return np.concatenate([most_probable(strip)[0] for strip in strips])
+        return np.concatenate([choose_classes(strip, inference.thresholds)[0] for strip in strips])
 
     def scene(
         self,
@@ -231,7 +242,7 @@ class Predictor:
         done = 0
         for strip in self.strips(lambda top, end: image[top:end], height, width, inference, progress=progress):
             here = slice(done, done + len(strip))
-            classes[here], sure = most_probable(strip)
+            classes[here], sure = choose_classes(strip, inference.thresholds)
             if confidence is not None:
                 confidence[here] = sure
             if of_classes is not None:

@@ -42,6 +42,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (run, machine)
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE run_threshold (
+            run TEXT NOT NULL,
+            class TEXT NOT NULL,
+            threshold REAL NOT NULL,
+            PRIMARY KEY (run, class)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )
 """What makes each version of the file out of the one before, from an empty one on; ``user_version`` counts them.
 

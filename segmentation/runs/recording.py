@@ -1,9 +1,10 @@
 """Predictions from anywhere as a run: recorded scene by scene, scored at once, and read again (no TensorFlow)."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -12,24 +13,28 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from segmentation.data.images import decode
+from segmentation.data.images import decode, read_size
 from segmentation.data.labels import shows_a_class
 from segmentation.data.locate import runs_folder
 from segmentation.data.palette import VOID
-from segmentation.data.patches import PATCH_SIZE, cut, grid, image_statistics, patch_table, smaller_than_a_patch
-from segmentation.data.protocols import TEST, Protocol, apply_void_policy, assign_parts
+from segmentation.data.patches import (
+    PATCH_SIZE,
+    cut,
+    grid,
+    image_statistics,
+    patch_table,
+    patch_tables,
+    smaller_than_a_patch,
+)
+from segmentation.data.protocols import TEST, Protocol, apply_void_policy, assign_parts, held_out
 from segmentation.data.scenes import Dataset, Scene, read_scene
 from segmentation.errors import ConfigurationError, ImageFileError, RunError
 from segmentation.files import replacing, scratch_folder, write_json, writing
-from segmentation.runs.records import DatasetRecord, RunConfig
+from segmentation.runs.predicted_pixels import Pixels, notes_on, read_pixels
+from segmentation.runs.records import DatasetRecord, ProbabilityCounts, RunConfig
 from segmentation.runs.run import CONFIG, PREDICTIONS, Run, check_run_name, write_scores, write_status
 from segmentation.runs.scoring import PatchScores, patch_rows, score_patches, summarize, without_unpredicted
-
-SUM = 0.02
-"""Probabilities of a pixel sum to one within this much: those of half precision do."""
-
-ROWS = 1 << 22
-"""Pixels of a prediction that are looked at at once."""
+from segmentation.thresholds import STEPS, count_probabilities
 
 
 class _Recorded(NamedTuple):
@@ -41,26 +46,15 @@ class _Recorded(NamedTuple):
     unlabelled: bool
     resized: bool
     notes: tuple[str, ...]
+    test: np.ndarray
+    counts: "_Counts | None"
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    """A prediction of one scene, read by rows.
+class _Counts(NamedTuple):
+    """Pixels of the held-out patches by their probability of each class, without the many bins that hold none."""
 
-    Args:
-        values: (height, width) of class indices, or (height, width, classes) of numbers; perhaps on disk.
-        are_probabilities: Whether the numbers of a pixel are from 0 to 1 and sum to 1.
-    """
-
-    values: np.ndarray
-    are_probabilities: bool
-
-    def read(self, rows: slice) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return some rows: class indices (rows, width) uint8, and if known probabilities (rows, width, classes)."""
-        here = self.values[rows]
-        if here.ndim == 2:
-            return here.astype(np.uint8), None
-        return here.argmax(-1).astype(np.uint8), here.astype(np.float32) if self.are_probabilities else None
+    places: np.ndarray
+    pixels: np.ndarray
 
 
 class Recording:
@@ -155,25 +149,57 @@ class Recording:
         if name not in self._scenes:
             raise RunError(f"{name} is no scene of {self._dataset.root.name}: record the scenes that it has.")
         image, mask = read_scene(self._scenes[name], self._dataset.palette, self._stretch)
-        pixels = _pixels(prediction, mask.shape, len(self._dataset.palette), name)
+        pixels = read_pixels(prediction, mask.shape, len(self._dataset.palette), name)
         truth = apply_void_policy(mask, self._protocol, self._dataset.palette)
-        classes, parts = self._score(truth, pixels)
+        rows, columns = grid(len(mask), mask.shape[1], self._size)
+        test = self._held_out.get(name, np.zeros(0, bool))
+        if len(test) != rows * columns:  # its file's header says another size
+            test = np.zeros(rows * columns, bool)
+        classes, parts, counts = self._score(truth, pixels, test)
         scored = PatchScores.joined(parts)
         with replacing(kept_path(self._folder, name)) as temporary:
             Image.fromarray(classes).save(temporary, compress_level=6)
-        rows, columns = grid(len(mask), mask.shape[1], self._size)
         self._recorded[name] = _Recorded(
             patch_table(name, self._scenes[name].tile, rows, columns),
             image_statistics(cut(image, self._size)),
             scored,
             not shows_a_class(mask),
             self._scenes[name].mask_size() != mask.shape,
-            tuple(_notes(name, classes, pixels)),
+            tuple(notes_on(name, classes, pixels)),
+            test,
+            counts,
         )
 
-    def _score(self, truth: np.ndarray, pixels: _Pixels) -> tuple[np.ndarray, list[PatchScores]]:
-        """Return a scene's class indices as predicted, (height, width) uint8, and the scores of each row of patches."""
+    @cached_property
+    def _held_out(self) -> dict[str, np.ndarray]:
+        """Which patches of each scene are held out, (patches,) bool, going by what the images' headers say."""
+        grids = []
+        for name, scene in self._scenes.items():
+            with suppress(ImageFileError):  # which gives no patch later, either
+                grids.append((name, scene.tile, *grid(*read_size(scene.image), self._size)))
+        table = patch_tables(grids)
+        table["split"] = [self._scenes[name].split for name in table["scene"]]
+        try:
+            test = held_out(table, self._protocol, self._tile)
+        except ConfigurationError:  # `finish` says so, if it is still so then
+            return {}
+        return {str(name): test[rows.index] for name, rows in table.groupby("scene", sort=False)}
+
+    def _score(
+        self, truth: np.ndarray, pixels: Pixels, test: np.ndarray
+    ) -> tuple[np.ndarray, list[PatchScores], _Counts | None]:
+        """Return a scene's class indices as predicted, the scores of each row of patches, and its probabilities.
+
+        Args:
+            truth: (height, width) uint8 class indices, void 255.
+            pixels: What is predicted.
+            test: (patches,) bool, true where held out.
+
+        Returns:
+            The indices are (height, width) uint8; probabilities are counted of held-out patches, if they are known.
+        """
         classes, size, count = np.empty(truth.shape, np.uint8), self._size, len(self._dataset.palette)
+        counts, columns = np.zeros((count, 2, STEPS + 1), np.int64), truth.shape[1] // self._size
         none = np.empty((0, size, size), np.uint8)
         parts = [score_patches(none, none, count)]
         for top in range(0, len(truth), size):
@@ -184,8 +210,11 @@ class Recording:
                 parts.append(score_patches(true, seen, count))
             else:
                 of_patches = cut(probabilities, size)
+                held = test[top // size * columns :][: len(true)]
+                counts += count_probabilities(true[held], of_patches[held])
                 parts.append(score_patches(true, seen, count, of_patches, of_patches.max(-1)))
-        return classes, parts
+        places = np.flatnonzero(counts)
+        return classes, parts, _Counts(places, counts.flat[places]) if pixels.are_probabilities else None
 
     def leave_out(self, scene: str, why: str) -> None:
         """Say why a scene is not recorded, for `finish` to keep."""
@@ -224,6 +253,7 @@ class Recording:
         notes = [*self._notes, *(note for one in recorded for note in one.notes)]
         metrics = replace(
             summarize(rows, scored, test, palette, self._protocol),
+            probabilities=self._probabilities(recorded, test),
             findings=notes or None,
             dataset=DatasetRecord(
                 name=self._dataset.root.resolve().name,
@@ -250,6 +280,18 @@ class Recording:
             self._folder.rename(self._target)
         self._unfinished.close()
         return Run(self._target)
+
+    def _probabilities(self, recorded: Sequence[_Recorded], test: np.ndarray) -> dict[str, ProbabilityCounts] | None:
+        """Return the held-out pixels by probability; None if it is not known of all, or others are held out by now."""
+        names = self._dataset.palette.names
+        total = np.zeros((len(names), 2, STEPS + 1), np.int64)
+        for one in recorded:
+            if one.counts is None:
+                return None
+            total.flat[one.counts.places] += one.counts.pixels
+        if not np.array_equal(np.concatenate([one.test for one in recorded]), test):
+            return None
+        return {"test": ProbabilityCounts.of(total, names)}
 
     def _patches(self) -> tuple[pd.DataFrame, list[str]]:
         """Return the rows of all patches that a model would be evaluated on, and why scenes are left out.
@@ -307,74 +349,3 @@ def read_recorded(run: Run, scene: str, size: tuple[int, int]) -> np.ndarray:
             f"{size[1]} × {size[0]}: one of them has changed, so add the run again."
         )
     return classes
-
-
-def predicted_classes(prediction: Any, size: tuple[int, int], classes: int, name: str) -> np.ndarray:  # noqa: ANN401
-    """Return the classes of a prediction as `Recording.record` takes it, (height, width) uint8, 255 for none.
-
-    Args:
-        prediction: Class indices, or a number for each class.
-        size: (height, width) of the scene.
-        classes: How many.
-        name: Of the scene.
-
-    Raises:
-        RunError: If it does not fit the scene.
-    """
-    pixels = _pixels(prediction, size, classes, name)
-    return np.concatenate([pixels.read(rows)[0] for rows in _strips(size)])
-
-
-def _pixels(prediction: Any, size: tuple[int, ...], classes: int, name: str) -> _Pixels:  # noqa: ANN401 (as `record`)
-    """Return a prediction as it can be read by rows.
-
-    Raises:
-        RunError: If it does not fit a scene of this (height, width) and so many classes.
-    """
-    try:
-        values = np.asanyarray(prediction)  # of a file on disk it remains one
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RunError(f"The prediction of {name} is no array: give NumPy's, from the CPU.") from error
-    if values.shape == (classes, *size) and values.shape != (*size, classes):
-        values = np.moveaxis(values, 0, -1)
-    numbers = values.dtype.kind == "f"
-    if values.shape != ((*size, classes) if numbers else size) or values.dtype.kind not in "buif":
-        shape = " × ".join(map(str, values.shape)) or "no"
-        raise RunError(
-            f"The prediction of {name} has {shape} values of type {values.dtype}, but the scene needs whole numbers of "
-            f"{size[0]} × {size[1]} pixels (height × width), or floating-point ones of {size[0]} × {size[1]} × "
-            f"{classes} classes."
-        )
-    parts = [values[rows] for rows in _strips(size)]
-    if numbers:
-        if not all(np.isfinite(part).all() for part in parts):
-            raise RunError(f"The prediction of {name} holds what is not a number: write it anew.")
-        return _Pixels(values, all(_are_probabilities(part) for part in parts))
-    for part in parts:
-        strange = part[(part != VOID) & ((part < 0) | (part >= classes))]
-        if strange.size:
-            raise RunError(
-                f"The prediction of {name} holds the class index {strange[0]}: the data set's are 0 to {classes - 1}, "
-                f"and {VOID} where none is predicted."
-            )
-    return _Pixels(values, are_probabilities=False)
-
-
-def _strips(size: tuple[int, ...]) -> Iterator[slice]:
-    step = max(1, ROWS // max(1, size[1]))
-    return (slice(top, top + step) for top in range(0, size[0], step))
-
-
-def _are_probabilities(part: np.ndarray) -> bool:
-    total = part.sum(-1, dtype=np.float32)
-    return bool(part.min() >= -SUM and part.max() <= 1 + SUM and np.abs(total - 1).max() <= SUM)
-
-
-def _notes(name: str, classes: np.ndarray, pixels: _Pixels) -> Iterator[str]:
-    """Say what is odd about a prediction that fits."""
-    void = np.count_nonzero(classes == VOID)
-    if void:
-        share = 100 * void / classes.size
-        yield f"{name}: {share:.2f} % of the prediction's pixels have no class and are left out of the scores"
-    if pixels.values.ndim == 3 and not pixels.are_probabilities:
-        yield f"{name}: its numbers do not sum to 1 at each pixel, so that only its classes count"

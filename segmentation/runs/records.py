@@ -5,10 +5,10 @@ writing and the printed table follow from the field.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -19,12 +19,16 @@ from segmentation.data.stretch import Stretch
 from segmentation.errors import PaletteError
 from segmentation.intervals import Intervals
 from segmentation.runs.fields import Kind, Record, by_name, count, number, record, several, share, text
+from segmentation.thresholds import STEPS
 
 LARGEST_JSON, DEEPEST_JSON = 8 << 20, 32
 """Bytes of a JSON file, and lists within lists: the scores of 255 classes take half a megabyte and three."""
 
 LARGEST_PATCH = 1 << 14
 """Pixels: the side of a patch."""
+
+LONGEST_HISTOGRAM = 16 * (STEPS + 1)
+"""Characters: numbers of up to fifteen digits."""
 
 MOST_BLOCKS = 200
 """Of a network: more cannot be drawn, and ours have eleven."""
@@ -190,6 +194,49 @@ class Tempered(Record):
     calibration_by_place: BinsByName = None
 
 
+def _histogram(value: object) -> str:
+    """Check a histogram: numbers of pixels in one text, since JSON would be written with a line for each."""
+    if not isinstance(value, str) or len(value) > LONGEST_HISTOGRAM:
+        raise ValueError("Expected numbers of pixels, with a space between.")
+    bins = value.split(" ")
+    if len(bins) != STEPS + 1 or not all(pixels.isascii() and pixels.isdigit() for pixels in bins):
+        raise ValueError(f"Expected the pixels of {STEPS + 1} bins.")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbabilityCounts(Record):
+    """How many pixels of a part have which probability of each class, as `segmentation.thresholds` counts them."""
+
+    true: Annotated[dict[str, str], by_name(Kind("By class its own pixels in each bin of probability.", _histogram))]
+    other: Annotated[dict[str, str], by_name(Kind("Likewise the pixels of other classes.", _histogram))]
+
+    def __post_init__(self) -> None:
+        if self.true.keys() != self.other.keys():
+            raise ValueError("Expected the same classes in both.")
+
+    @classmethod
+    def of(cls, counts: np.ndarray, names: Sequence[str]) -> Self:
+        """Return the record of (classes, 2, bins) pixels as `count_probabilities` gives them."""
+        other, true = (
+            {name: " ".join(map(str, of_class[place].tolist())) for name, of_class in zip(names, counts, strict=True)}
+            for place in range(2)
+        )
+        return cls(true=true, other=other)
+
+    def of_class(self, name: str) -> np.ndarray:
+        """Return the pixels of one class's bins, (2, bins) int64: of other classes, and its own."""
+        return np.array([side[name].split(" ") for side in (self.other, self.true)], np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtThresholds(Record):
+    """What is predicted of the held-out part under confidence thresholds."""
+
+    thresholds: Annotated[dict[str, float], by_name(number("From which probability on pixels are of a class.", 0, 1))]
+    confusion_matrix: Annotated[list[list[int]], several(several(count("Pixels by true and predicted class.")))]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Record):
     """The scores of a run on its held-out part or elsewhere, with the protocol that gave them: metrics.json."""
@@ -234,6 +281,13 @@ class Metrics(Record):
         float | None, number("What softens or sharpens probabilities; fitted on the validation part.", 0.01, 100)
     ] = None
     tempered: Annotated[Tempered | None, record(Tempered, "The scores that it changes, at that temperature.")] = None
+    probabilities: Annotated[
+        dict[str, ProbabilityCounts] | None,
+        by_name(record(ProbabilityCounts, "Pixels by probability, of the validation and the test part.")),
+    ] = None
+    at_thresholds: Annotated[
+        AtThresholds | None, record(AtThresholds, "What thresholds give instead, where some were asked for.")
+    ] = None
     intervals: Annotated[
         Intervals | None, Kind("How far the scores can be trusted.", _intervals, write=Intervals.to_dict)
     ] = None

@@ -46,6 +46,9 @@ PATCHES = "patches.csv"
 
 STATUS = "status.json"
 
+THRESHOLDS = "thresholds.json"
+"""The confidence thresholds that somebody chose for the run."""
+
 FOLDS = "folds"
 """The folder of the runs of k-fold, one for each place that was left out."""
 

@@ -16,14 +16,18 @@ from segmentation.intervals import Intervals
 from segmentation.runs import records
 from segmentation.runs.fields import Kind, Record, share
 from segmentation.runs.run import CONFIG, METRICS, SHIPPED, STATUS, Run, find_runs
+from segmentation.thresholds import STEPS
 
 BLOCK = {"shape": [8, 8, 3], "layers": {"Conv2D": 2}}
+
+BINS = " ".join(["12"] * (STEPS + 1))
 
 VALUES = (
     *(1, 0.5, "finished", "patch", [1], ["a"], [1, 2, 3], [[0, 0], [0, 0]], [BLOCK]),
     *({"Conv2D": 2}, {"keras": "3.15"}, {"Land": 0.5, "Road": None}, {"low": [0.5], "high": [9.5]}, DUBAI.to_dict()),
     {"Land": {"pixels": [2], "confidence": [0.5], "right": [1]}},
     {"unit": "scene", "units": 12, "scores": {"accuracy": [0.4, 0.6]}, "iou": {"Land": [0.1, 0.2], "Road": None}},
+    *({"Land": 0.5}, {"Land": BINS}, {"test": {"true": {"Land": BINS}, "other": {"Land": BINS}}}),
 )
 """What a field can hold: of each the first that it takes."""
 

@@ -1,6 +1,7 @@
 """Image, ground truth and prediction side by side, linked with one another."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from segmentation.data.palette import VOID, Palette
 from segmentation.data.protocols import apply_void_policy
 from segmentation.data.raster import LARGE
 from segmentation.inference.prediction import Prediction
+from segmentation.thresholds import by_index, in_words
 from segmentation.ui.explorer.downloads import downloads
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.scores import show_scores, show_shares
@@ -47,6 +49,9 @@ def compare(subject: Subject, model: Model, view: View) -> None:
     image = fit(subject.image, LONGEST, smooth=True)
     classes = None if truth is None else truth[np.ix_(rows, columns)]
     models = [model, *view.others]
+    limits = by_index(view.thresholds, palette)
+    if height * width > LARGE:  # whose probabilities are not kept
+        view = replace(view, inference=replace(view.inference, thresholds=limits))
     if height * width > LARGE and any(of.path for of in models) and not _is_requested(subject, model, view):
         panes = [Pane(IMAGE, image, smooth=True)]
         if classes is not None:
@@ -55,12 +60,13 @@ def compare(subject: Subject, model: Model, view: View) -> None:
         return
     # Probabilities are drawn of the run in use alone: of four runs they are kept where they take no more than of two.
     full = height * width * len(models) <= 2 * LARGE
-    predictions = {
-        of.run.name: predict_by(
-            of.run, partial(subject.seen_by, of.run), subject.place, view.inference, full or of is model
-        )
-        for of in models
-    }
+    predictions = {}
+    for of in models:
+        inference = view.inference if of is model else replace(view.inference, thresholds=())
+        seen = partial(subject.seen_by, of.run)
+        predictions[of.run.name] = predict_by(of.run, seen, subject.place, inference, full or of is model)
+    if limits:
+        predictions[model.run.name] = _at_thresholds(predictions[model.run.name], view, palette)
     small = {name: prediction.at(rows, columns) for name, prediction in predictions.items()}
     pictures = _pictures(image, classes, small, palette, view)
     shown, wipe = _choose_pictures(pictures)
@@ -72,6 +78,22 @@ def compare(subject: Subject, model: Model, view: View) -> None:
     else:
         table = show_scores(mask, truth, predictions, model)
     downloads(subject, panes, predictions[model.run.name], table, palette)
+
+
+def _at_thresholds(prediction: Prediction, view: View, palette: Palette) -> Prediction:
+    """Return the prediction with the view's thresholds in force, and say so."""
+    words = f":material/tune: Thresholds in force: **{plain(in_words(view.thresholds))}**"
+    if view.inference.thresholds:
+        st.caption(f"{words}. Pictures, scores and downloads are with them.")
+        return prediction
+    if prediction.probabilities is None:
+        st.caption(":material/tune: This model names classes and gives no probabilities: thresholds change nothing.")
+        return prediction
+    changed = prediction.at_thresholds(by_index(view.thresholds, palette))
+    count = np.count_nonzero(changed.classes != prediction.classes)
+    share = 100 * count / changed.classes.size
+    st.caption(f"{words}: {count:,} pixels ({share:.1f} %) change. Pictures, scores and downloads are with them.")
+    return changed
 
 
 def _is_requested(subject: Subject, model: Model, view: View) -> bool:

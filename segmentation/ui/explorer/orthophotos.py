@@ -19,10 +19,12 @@ from segmentation.inference.batch import Job, kept_row, map_files, predict_file
 from segmentation.inference.maps import write_polygons
 from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
+from segmentation.thresholds import by_index, in_words
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.maps import map_figure
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.sources import say_no_model
+from segmentation.ui.explorer.thresholds import choose_thresholds
 from segmentation.ui.explorer.view import choose_windows
 from segmentation.ui.loaders.caching import progress_bar, taking_turns
 from segmentation.ui.loaders.orthophotos import load_orthophoto, load_overview
@@ -94,6 +96,7 @@ def show(model: Model) -> None:
     with st.sidebar:
         st.subheader("View", anchor=False)
         opacity = choose_opacity(100)
+        limits = choose_thresholds(run, palette)
         inference = choose_windows()
         bfloat16 = st.toggle(
             "Compute in bfloat16",
@@ -113,7 +116,7 @@ def show(model: Model) -> None:
         model.path,
         palette,
         folder,
-        inference=replace(inference, bfloat16=bfloat16),
+        inference=replace(inference, bfloat16=bfloat16, thresholds=by_index(limits, palette)),
         confidence=True,
         stretch=run.stretch,
     )
@@ -127,6 +130,8 @@ def show(model: Model) -> None:
     files = dict(zip((CLASSES, CONFIDENCE), (folder / name for name in map_files(job, path)), strict=True))
     classes, percent = (load_overview(files[name], band=True) for name in (CLASSES, CONFIDENCE))
     predicted = overlay(image, classes, display_palette(palette), opacity)
+    if limits:
+        st.caption(f":material/tune: Thresholds in force: **{plain(in_words(limits))}**. Map and areas are with them.")
     panes.append(Pane(f"Prediction of {run.name}", predicted, smooth=opacity < 1))
     panes.append(Pane("Confidence: blue 0, yellow 1", heat(np.where(percent == VOID, 0, percent / 100))))
     readings = [Reading("Prediction", classes, palette)]

@@ -1,12 +1,14 @@
 """How it is predicted and drawn."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import streamlit as st
 
 from segmentation.inference.options import PLAIN, Inference
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.sources import Subject
+from segmentation.ui.explorer.thresholds import choose_thresholds
 from segmentation.ui.shell.masks import choose_mask_style, choose_opacity
 from segmentation.ui.shell.run import other_runs
 
@@ -34,6 +36,7 @@ class View:
         least_confidence: Below it, a prediction is drawn as void.
         inference: How to predict.
         others: Up to three other runs' models to compare with.
+        thresholds: Of the run in use, by class: from which probability on pixels are of it.
     """
 
     opacity: float
@@ -42,6 +45,7 @@ class View:
     least_confidence: float
     inference: Inference
     others: tuple[Model, ...]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def choose_view(model: Model, subject: Subject) -> View:
@@ -75,8 +79,9 @@ def choose_view(model: Model, subject: Subject) -> View:
         help="Pixels that the model is less sure of are drawn as No class. Scores do not change.",
     )
     with sidebar:
+        thresholds = choose_thresholds(model.run, model.palette) if model.path else {}
         inference = choose_windows()
-    return View(opacity, outlined, classes, least / 100, inference, compared)
+    return View(opacity, outlined, classes, least / 100, inference, compared, thresholds)
 
 
 def choose_windows() -> Inference:

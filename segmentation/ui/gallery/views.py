@@ -7,6 +7,7 @@ from segmentation.ui.gallery.confusions import confusions
 from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.ranking import ranking
 from segmentation.ui.gallery.suspects import suspects
+from segmentation.ui.gallery.thresholds import thresholds
 from segmentation.ui.gallery.two_runs import two_runs
 
 VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
@@ -14,6 +15,7 @@ VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Confusions": confusions,
     "Causes": causes,
     "Suspect labels": suspects,
+    "Thresholds": thresholds,
     "Two runs": two_runs,
 }
 """The gallery's views by the name in its switch."""
