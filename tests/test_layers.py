@@ -16,7 +16,7 @@ LAYERS = (
     ("intervals",),
     ("model", "runs"),
     ("inference",),
-    ("evaluation",),
+    ("evaluation", "areas"),
     ("training",),
     ("ui",),
     ("commands",),

@@ -22,6 +22,7 @@ from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.maps import map_figure
+from segmentation.ui.explorer.area_estimates import show_area_estimates
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.sources import say_no_model
 from segmentation.ui.explorer.view import choose_windows
@@ -135,6 +136,7 @@ def show(model: Model) -> None:
     _show_map(run, ortho.corners, image, predicted)
     _show_areas(palette, row)
     _offer_files(palette, path, files, row)
+    show_area_estimates(run, palette, files[CLASSES], path.stem)
 
 
 def _offer_prediction(job: Job, path: Path) -> None:
