@@ -56,8 +56,8 @@ def show_area_estimates(run: Run, palette: Palette, path: Path, stem: str) -> No
                 "Labelled points",
                 type=["geojson", "json", "csv"],
                 key="labelled-points",
-                help="The file of step 1 with a class in each label, or your own: GeoJSON, or CSV with x, y in the map's "
-                "coordinates (or longitude, latitude) and label. Forgotten when you leave this page.",
+                help="The file of step 1 with a class in each label, or your own: GeoJSON, or CSV with x, y in the "
+                "map's coordinates (or longitude, latitude) and label. Forgotten when you leave this page.",
             )
             st.caption(f"{ASSUMED} {NOT_A_SAMPLE}")
         if upload is None:
