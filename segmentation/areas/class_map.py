@@ -17,8 +17,8 @@ from segmentation.data.patches import Progress
 from segmentation.data.raster import Raster
 from segmentation.errors import ConfigurationError, ImageFileError, SegmentationError
 
-WINDOW = (512, 4096)
-"""Rows and columns read at once: whole tiles of a map that `predict` has written, and 16 MB of areas."""
+WINDOW = (512, 2048)
+"""Rows and columns read at once: whole tiles of a map that `predict` has written, and 8 MB of areas."""
 
 ENDINGS = ("-classes", "-indices", "-colours")
 """What `predict` adds to the name of what it predicts; NAME.json beside says the classes."""

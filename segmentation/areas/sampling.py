@@ -45,13 +45,18 @@ def draw_points(
     rng = np.random.default_rng(seed)
     wanted = np.zeros(VOID + 1, np.int64)
     wanted[: len(allocation)] = allocation
-    limits = np.where(wanted > 0, np.inf, -np.inf)  # of each class, the largest number that is still drawn
+    limits = np.where(wanted > 0, np.inf, -np.inf)  # of each class, the largest number that may still be drawn
     keys, places, classes = np.empty(0), np.empty(0, np.int64), np.empty(0, np.uint8)
     for rows, columns in class_map.windows(progress):
-        found, ground = class_map.classes(rows, columns), class_map.ground(rows, columns)
-        with np.errstate(divide="ignore"):  # what covers no ground is never drawn
-            numbers = rng.standard_exponential(found.shape) / ground
-        row, column = np.nonzero(numbers < limits[found])
+        found, numbers = class_map.classes(rows, columns), class_map.ground(rows, columns)
+        with np.errstate(divide="ignore"):
+            np.divide(rng.standard_exponential(found.shape), numbers, out=numbers)
+        for index in np.flatnonzero(limits == np.inf):
+            of_class = numbers[found == index]
+            if len(of_class) >= wanted[index]:
+                limits[index] = np.partition(of_class, wanted[index] - 1)[wanted[index] - 1]
+        # What covers no ground has an infinite number and is never drawn.
+        row, column = np.nonzero((numbers <= limits.take(found)) & (numbers < np.inf))
         keys = np.concatenate([keys, numbers[row, column]])
         places = np.concatenate([places, (row + rows.start) * class_map.width + column + columns.start])
         classes = np.concatenate([classes, found[row, column]])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 from PIL import Image
 from rasterio import Affine
@@ -29,11 +30,15 @@ def test_coverage_is_what_the_pixels_cover_on_the_ground(
 
 
 def test_areas_are_right_where_the_projection_stretches(write_map: WriteMap) -> None:
-    bands = np.repeat(np.array([[0], [2]], np.uint8), 4, axis=1)
-    place = Affine(100_000, 0, 0, 0, -4_000_000, 8_000_000)
+    bands = np.repeat(np.array([0, 2], np.uint8), 100)[:, None].repeat(8, axis=1)
+    place = Affine(10_000, 0, 0, 0, -40_000, 8_000_000)
     with ClassMap(write_map(bands, crs="EPSG:3857", transform=place), CLASSES) as opened:
         north, _, south = opened.coverage().areas
-    assert 3 * north < south  # alike in Mercator's projection
+    way, ellipsoid = pyproj.Transformer.from_crs(3857, 4326, always_xy=True), pyproj.Geod(ellps="WGS84")
+    for area, top in ((north, 8e6), (south, 4e6)):
+        x, y = [0, 8e4, 8e4, 0], [top, top, top - 4e6, top - 4e6]
+        assert area == pytest.approx(abs(ellipsoid.polygon_area_perimeter(*way.transform(x, y))[0]), rel=2e-3)
+    assert south > 1.5 * north  # alike in Mercator's projection
 
 
 def test_a_map_without_a_place_is_counted_in_pixels(classes: np.ndarray, tmp_path: Path) -> None:
