@@ -83,7 +83,7 @@ def _offer_points(run: Run, palette: Palette, path: Path, stem: str) -> None:
             help="Drawn at random within each class of the map. Four times as many halve the intervals.",
         )
         allocation = st.selectbox(
-            "Shared out",
+            "Allocation",
             ALLOCATIONS,
             format_func={"proportional": "By area", "equal": "Equally", "neyman": "Neyman"}.get,
             key="allocation",
@@ -137,16 +137,13 @@ def _show(found: Assessment, palette: Palette, stem: str) -> None:
     overall = found.estimates.overall
     st.markdown(
         f"**{int(found.counts.sum()):,} labelled points** · overall accuracy {float(overall.value):.3f} ± "
-        f"{float(overall.margin):.3f} · {unit}, each ± its 95 % interval"
+        f"{float(overall.margin):.3f} (95 %)"
     )
     for note in found.notes:
         st.warning(plain(note), icon=":material/info:")
-    halves = st.grid(2, min_column_width=400, gap="medium")
-    halves.plotly_chart(
-        area_bars(shown, display_palette(palette), unit), key="area-bars", config={"displayModeBar": False}
-    )
+    st.plotly_chart(area_bars(shown, display_palette(palette), unit), key="area-bars", config={"displayModeBar": False})
     number = st.column_config.NumberColumn
-    halves.dataframe(
+    st.dataframe(
         shown.drop(columns=["low", "high"]),
         hide_index=True,
         key="area-estimates",
