@@ -29,6 +29,8 @@ EXPECTED = 0.85
 BOUNDS = 0.5, 0.99
 """Within which a run's precision is believed when points are planned."""
 
+READING = "Reading the map, windows …"
+
 
 def show_area_estimates(run: Run, palette: Palette, path: Path, stem: str) -> None:
     """Offer points to label, and show the areas that labelled ones give.
@@ -63,7 +65,7 @@ def show_area_estimates(run: Run, palette: Palette, path: Path, stem: str) -> No
         if upload is None:
             return
         with show_errors():
-            with progress_bar("Reading the map, windows …") as progress:
+            with progress_bar(READING) as progress:
                 found = load_assessment(path, palette, upload.getvalue(), upload.name, progress)
             _show(found, palette, stem)
 
@@ -103,12 +105,17 @@ def _offer_points(run: Run, palette: Palette, path: Path, stem: str) -> None:
     plan = Plan(int(size), allocation, _expected(run, palette), reveal, int(seed))
     request = (path, path.stat().st_mtime_ns, plan)
     if st.button("Draw points", key="draw-points", icon=":material/scatter_plot:", help="Then download them."):
-        session().points_drawn = request
+        # A click on it ends this run of the page at the next step of the bar.
+        st.button("Cancel", icon=":material/cancel:", key="cancel-points")
+        with show_errors(), progress_bar(READING) as progress:
+            load_points(path, palette, plan, progress)
+            session().points_drawn = request
+        if session().points_drawn == request:
+            st.rerun()
     if session().points_drawn != request:
         return
-    with show_errors():
-        with progress_bar("Reading the map, windows …") as progress:
-            text = load_points(path, palette, plan, progress)
+    with show_errors(), progress_bar(READING) as progress:
+        text = load_points(path, palette, plan, progress)
         st.download_button(
             f"{plan.size:,} points (GeoJSON)",
             text,
