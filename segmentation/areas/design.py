@@ -12,7 +12,7 @@ Allocation = Literal["proportional", "equal", "neyman"]
 ALLOCATIONS: tuple[Allocation, ...] = ("proportional", "equal", "neyman")
 
 USUAL_MINIMUM = 50
-"""Points in a rare class, as Olofsson et al. (2014, section 5.1) advise."""
+"""Points in a rare class, as in the example of Olofsson et al. (2014)."""
 
 LEAST = 2
 """Points that a class of the map needs for a standard error."""

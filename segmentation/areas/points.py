@@ -28,6 +28,9 @@ SYSTEM = re.compile(r"(?:EPSG|epsg):+(?:[\d.]*:)?(\d{4,6})$")
 LABELS = ("label", "class", "reference")
 """Attributes that may hold a point's label, the first that is there."""
 
+MARK = "map_mark"
+"""The attribute that holds the mark of the map on which a point was drawn."""
+
 LONGITUDES, LATITUDES = ("longitude", "lon", "lng"), ("latitude", "lat")
 
 
@@ -71,7 +74,7 @@ def write_points(class_map: ClassMap, drawn: DrawnPoints, mark: str, as_csv: boo
     degrees = _degrees(class_map, x, y, drawn)
     if degrees is not None:
         x, y = degrees
-    told = [{"id": number, "label": "", "map": mark} for number in range(1, len(x) + 1)]
+    told = [{"id": number, "label": "", MARK: mark} for number in range(1, len(x) + 1)]
     if reveal:
         told = [row | {"map_class": class_map.names[index]} for row, index in zip(told, drawn.classes, strict=True)]
     if as_csv:
@@ -233,7 +236,7 @@ def _points(name: str, rows: list[dict], x: Sequence[float], y: Sequence[float],
     key = next((key for key in LABELS if any(key in row for row in rows)), LABELS[0])
     ids = tuple(_said(row.get("id")) or str(number) for number, row in enumerate(rows, 1))
     labels = tuple(_said(row.get(key)) for row in rows)
-    marks = frozenset(filter(None, (_said(row.get("map")) for row in rows)))
+    marks = frozenset(filter(None, (_said(row.get(MARK)) for row in rows)))
     return Points(name, ids, labels, np.array(x, np.float64), np.array(y, np.float64), system, marks)
 
 

@@ -14,7 +14,7 @@ EXPECTED = np.array([0.7, 0.6, 0.9, 0.95])
 
 
 def test_the_size_of_the_published_example() -> None:
-    assert sample_size(AREAS, EXPECTED, 0.01) == 641  # Olofsson et al. (2014), section 5.1.1
+    assert sample_size(AREAS, EXPECTED, 0.01) == 641  # Olofsson et al. (2014)
 
 
 @pytest.mark.parametrize("standard_error", [0, 0.5, -1, 1e-9])
