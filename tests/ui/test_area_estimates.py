@@ -74,7 +74,7 @@ def test_points_are_drawn_labelled_and_give_areas(at: AppTest, trained: object) 
     np.add.at(counts, (mapped, [DUBAI.names.index(label) for label in points.labels]), 1)
     expected = estimate(counts, coverage.areas)
     shown = next(table.value for table in at.dataframe if "estimated" in table.value).set_index("class")
-    total = coverage.areas.sum() / 1e4  # hectares
+    total = coverage.areas.sum()  # m²: the map covers less than ten hectares
     for name in ("Building", "Water"):
         index = DUBAI.names.index(name)
         assert shown.loc[name, "estimated"] == pytest.approx(expected.shares.value[index] * total)

@@ -12,7 +12,7 @@ from segmentation.areas.assessment import ASSUMED, NOT_A_SAMPLE, Assessment
 from segmentation.areas.design import ALLOCATIONS, MOST_POINTS
 from segmentation.areas.estimates import Z
 from segmentation.data.palette import Palette
-from segmentation.data.pixel_areas import unit_of
+from segmentation.data.pixel_areas import UNITS, unit_of
 from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
 from segmentation.ui.charts.areas import area_bars
@@ -150,15 +150,16 @@ def _show(found: Assessment, palette: Palette, stem: str) -> None:
         st.warning(plain(note), icon=":material/info:")
     st.plotly_chart(area_bars(shown, display_palette(palette), unit), key="area-bars", config={"displayModeBar": False})
     number = st.column_config.NumberColumn
+    amount = "%.0f" if unit == UNITS[0].name else "%.2f"
     st.dataframe(
         shown.drop(columns=["low", "high"]),
         hide_index=True,
         key="area-estimates",
         column_config={
             "class": "Class",
-            "mapped": number(f"On the map, {unit}", format="%.2f", help="What the map's own pixels cover."),
-            "estimated": number(f"Estimated, {unit}", format="%.2f", help="Corrected by the labelled points."),
-            "margin": number(f"± 95 %, {unit}", format="%.2f", help="1.96 standard errors."),
+            "mapped": number(f"On the map, {unit}", format=amount, help="What the map's own pixels cover."),
+            "estimated": number(f"Estimated, {unit}", format=amount, help="Corrected by the labelled points."),
+            "margin": number(f"± 95 %, {unit}", format=amount, help="1.96 standard errors."),
             "users": number("User's accuracy", format="%.3f", help="Of what is mapped as the class, the share right."),
             "producers": number("Producer's accuracy", format="%.3f", help="Of the class, the share that is mapped."),
             "points": number("Points", help="Labelled points that the map gives the class."),
