@@ -105,7 +105,7 @@ def _degrees(class_map: ClassMap, x: np.ndarray, y: np.ndarray, drawn: DrawnPoin
     if degrees is None or not np.isfinite(degrees).all():
         return None
     degrees = degrees.round(9)
-    pixels = locate(class_map, *degrees, DEGREES)
+    pixels = locate(class_map, degrees[0], degrees[1], DEGREES)
     return degrees if np.array_equal(pixels, [drawn.rows, drawn.columns]) else None
 
 

@@ -109,7 +109,7 @@ def test_points_are_drawn_downloaded_and_come_back_labelled(
     address: str, folder: Path, open_page: Open, settle: Callable[[Page], None], tmp_path: Path
 ) -> None:
     link = f"{address}/Prediction_explorer?source=Orthophoto&run=demo-unet&orthophoto={folder}/one.tif"
-    page = open_page(f"{link}&publish=true&points=200&allocation=equal")
+    page = open_page(f"{link}&publish=true&points=200&allocation=Equal")
     predict, draw = (page.get_by_role("button", name=name) for name in ("Predict it", "Draw points"))
     expect(predict.or_(draw)).to_be_visible()
     if predict.is_visible():

@@ -9,7 +9,7 @@ import streamlit as st
 
 from segmentation import scores
 from segmentation.areas.assessment import ASSUMED, NOT_A_SAMPLE, Assessment
-from segmentation.areas.design import ALLOCATIONS, MOST_POINTS
+from segmentation.areas.design import MOST_POINTS, Allocation
 from segmentation.areas.estimates import Z
 from segmentation.data.palette import Palette
 from segmentation.data.pixel_areas import UNITS, unit_of
@@ -28,6 +28,9 @@ EXPECTED = 0.85
 
 BOUNDS = 0.5, 0.99
 """Within which a run's precision is believed when points are planned."""
+
+SHARED_OUT: dict[str, Allocation] = {"By area": "proportional", "Equal": "equal", "Neyman": "neyman"}
+"""Allocations by what they are called."""
 
 READING = "Reading the map, windows …"
 
@@ -86,8 +89,7 @@ def _offer_points(run: Run, palette: Palette, path: Path, stem: str) -> None:
         )
         allocation = st.selectbox(
             "Allocation",
-            ALLOCATIONS,
-            format_func={"proportional": "By area", "equal": "Equally", "neyman": "Neyman"}.get,
+            list(SHARED_OUT),
             key="allocation",
             bind="query-params",
             help="By area, with up to 50 in rare classes; equally; or by area and how often the run errs in a class, "
@@ -102,7 +104,7 @@ def _offer_points(run: Run, palette: Palette, path: Path, stem: str) -> None:
         bind="query-params",
         help="Adds map_class to each point. Whoever labels should not see it.",
     )
-    plan = Plan(int(size), allocation, _expected(run, palette), reveal, int(seed))
+    plan = Plan(int(size), SHARED_OUT[allocation], _expected(run, palette), reveal, int(seed))
     request = (path, path.stat().st_mtime_ns, plan)
     if st.button("Draw points", key="draw-points", icon=":material/scatter_plot:", help="Then download them."):
         # A click on it ends this run of the page at the next step of the bar.
