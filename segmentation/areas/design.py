@@ -9,8 +9,6 @@ from segmentation.errors import ConfigurationError
 Allocation = Literal["proportional", "equal", "neyman"]
 """How points are shared out: by the classes' areas, alike, or by areas and how uncertain each class is."""
 
-ALLOCATIONS: tuple[Allocation, ...] = ("proportional", "equal", "neyman")
-
 USUAL_MINIMUM = 50
 """Points in a rare class, as in the example of Olofsson et al. (2014)."""
 

@@ -1,11 +1,13 @@
 """How many points, and how many in each class."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from segmentation.areas.design import ALLOCATIONS, allocate, sample_size
+from segmentation.areas.design import Allocation, allocate, sample_size
 from segmentation.errors import ConfigurationError
 
 AREAS = np.array([200_000, 150_000, 3_200_000, 6_450_000], float)
@@ -54,7 +56,11 @@ def test_more_points_than_pixels_are_refused() -> None:
         allocate(11, np.array([4.0, 6.0]), np.array([4, 6]), "equal", EXPECTED[:2])
 
 
-@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=6), st.integers(20, 500), st.sampled_from(ALLOCATIONS))
+@given(
+    st.lists(st.integers(0, 10_000), min_size=1, max_size=6),
+    st.integers(20, 500),
+    st.sampled_from(get_args(Allocation)),
+)
 def test_every_allocation_adds_up_within_its_bounds(pixels: list[int], size: int, how: str) -> None:
     counts = np.array(pixels)
     size = min(size, int(counts.sum()))
