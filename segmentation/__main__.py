@@ -13,6 +13,7 @@ from pathlib import Path
 import tyro
 
 from segmentation.commands.adding import add
+from segmentation.commands.areas import areas, sample
 from segmentation.commands.dashboard import dashboard
 from segmentation.commands.datasets import data, demo, download, pack
 from segmentation.commands.prediction import predict
@@ -32,6 +33,8 @@ COMMANDS: dict[str, Callable] = {
     "report": report,
     "add": add,
     "predict": predict,
+    "sample": sample,
+    "areas": areas,
     "ship": ship,
     "export": export,
 }

@@ -16,7 +16,7 @@ LAYERS = (
     ("intervals", "calibration", "thresholds"),
     ("model", "runs"),
     ("inference",),
-    ("evaluation",),
+    ("evaluation", "areas"),
     ("report",),
     ("training",),
     ("ui",),

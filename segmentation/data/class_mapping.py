@@ -1,7 +1,7 @@
 """A data set in a run's classes: matched by name, whatever their colours and order, or as the user says."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -31,8 +31,11 @@ def match_classes(palette: Palette, target: Palette, mapping: ClassMapping | Non
         target: The classes of a run.
         mapping: Where names differ. Names that one side does not have are passed over, as other data may lack them.
     """
-    said = {_find(name, palette): _find(of, target) if of else None for name, of in (mapping or {}).items()}
-    found = (said.get(index, _find(name, target)) for index, name in enumerate(palette.names))
+    said = {
+        find_class(name, palette.names): find_class(of, target.names) if of else None
+        for name, of in (mapping or {}).items()
+    }
+    found = (said.get(index, find_class(name, target.names)) for index, name in enumerate(palette.names))
     return tuple(VOID if index is None else index for index in found)
 
 
@@ -87,7 +90,7 @@ def _read_entry(entry: str, palette: Palette, target: Palette) -> tuple[str, str
     """Return the data set's class and the run's that an entry names; None for void."""
     for sign in re.finditer("=", entry):  # a name may hold one, too
         name, of = entry[: sign.start()].strip(), entry[sign.end() :].strip()
-        index, other = _find(name, palette), _find(of, target)
+        index, other = find_class(name, palette.names), find_class(of, target.names)
         if index is not None and (other is not None or of in TO_VOID):
             return palette.names[index], None if other is None else target.names[other]
     raise ConfigurationError(
@@ -117,11 +120,11 @@ def count_classes(dataset: Dataset, progress: Progress | None = None) -> np.ndar
     return pixels
 
 
-def _find(name: str, palette: Palette) -> int | None:
+def find_class(name: str, names: Sequence[str]) -> int | None:
     """Return the index of the class of a name, as it is or else in any spelling if one class alone is spelt so."""
-    if name in palette.names:
-        return palette.names.index(name)
-    alike = [index for index, other in enumerate(palette.names) if _letters(other) == _letters(name)]
+    if name in names:
+        return names.index(name)
+    alike = [index for index, other in enumerate(names) if _letters(other) == _letters(name)]
     return alike[0] if len(alike) == 1 else None
 
 

@@ -1,15 +1,32 @@
 """What the pixels of a map cover on the ground."""
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    pass
-
-
 PIECE = 1 << 20
 """Pixels of a side for which numbers are held at once: a header may claim hundreds of millions."""
+
+
+class Unit(NamedTuple):
+    """A unit that areas are told in.
+
+    Args:
+        name: As it is written.
+        square_metres: Its size.
+    """
+
+    name: str
+    square_metres: float
+
+
+UNITS = (Unit("m²", 1), Unit("ha", 1e4), Unit("km²", 1e6))
+"""From the smallest up."""
+
+
+def unit_of(square_metres: float) -> Unit:
+    """Return the unit that a person would tell an area in: m² up to a hectare, then ha, km² from a hundred of them."""
+    return next((unit for unit in reversed(UNITS) if square_metres >= unit.square_metres), UNITS[0])
 
 
 class PixelAreas:

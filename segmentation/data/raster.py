@@ -101,6 +101,7 @@ class Raster:
         height: In pixels.
         width: In pixels.
         channels: Bands of what is read: as many as are chosen, or three.
+        bands: Bands of the file.
         tagged: The numbers of the bands that tags say are red, green and blue; empty if they do not say all three.
         unplaced: Why the file does not say where it lies, as the rest of a sentence about it; None if it does.
         system: Name of its coordinate reference system, such as ``EPSG:32640``; None if it does not say where it lies.
@@ -140,6 +141,7 @@ class Raster:
             self.height: int = about["height"]
             self.width: int = about["width"]
             self.channels: int = about["channels"]
+            self.bands: int = about["bands"]
             self.tagged: tuple[int, ...] = tuple(about["tagged"])
             self.unplaced: str | None = about["unplaced"]
             self.system: str | None = about["system"]
@@ -248,6 +250,14 @@ class Raster:
         """
         return self._ask("indices", longest)
 
+    def values(self, top: int, end: int, left: int = 0, right: int | None = None) -> np.ndarray:
+        """Return the first band of a part, as in `read`, unchanged: (rows, columns) of the file's own type.
+
+        Raises:
+            ImageFileError: If the file is damaged there.
+        """
+        return self._ask("values", int(top), int(end), int(left), self.width if right is None else int(right))
+
     def valid(self, top: int, end: int, left: int = 0, right: int | None = None) -> np.ndarray:
         """Return where a part, as in `read`, holds a picture, (rows, columns) bool: false is no data or not-a-number.
 
@@ -269,6 +279,13 @@ class Raster:
             return None
         degrees = self._ask("to_longitude_latitude", x, y)
         return degrees if degrees.shape[1] == len(x) else None
+
+    def from_longitude_latitude(self, longitude: np.ndarray, latitude: np.ndarray) -> np.ndarray | None:
+        """Return points on WGS 84 in the file's coordinates, (2, points) float64: `to_longitude_latitude` turned."""
+        if self.unplaced:
+            return None
+        moved = self._ask("to_longitude_latitude", longitude, latitude, True)
+        return moved if moved.shape[1] == len(longitude) else None
 
     def corners(self) -> np.ndarray | None:
         """Return the corners' longitude and latitude, (4, 2) float64, clockwise from the top left; None if unknown."""

@@ -169,7 +169,7 @@ class Reader:
     def about(self) -> dict:
         """Return the image's size and where it lies: ``unplaced`` is why it does not say that, or None."""
         about = {"height": self.height, "width": self.width, "unplaced": self._why_unplaced()}
-        about |= {"channels": self.channels, "tagged": self._tagged}
+        about |= {"channels": self.channels, "tagged": self._tagged, "bands": self._file.count}
         if about["unplaced"]:
             return about | {"crs": None, "transform": None, "system": None, "geographic": False}
         code = self._crs.to_epsg()
@@ -216,6 +216,10 @@ class Reader:
         """Return the first band with at most `longest` pixels a side, (rows, columns): nearest pixels, unchanged."""
         return self._read([1], out_shape=self._small(longest))[0]
 
+    def values(self, top: int, end: int, left: int, right: int) -> np.ndarray:
+        """Return the first band of a part, (rows, columns), unchanged."""
+        return self._read([1], window=Window(left, top, right - left, end - top))[0]
+
     def valid(self, top: int, end: int, left: int, right: int) -> np.ndarray:
         """Return where a part holds a picture, (rows, columns) bool; false is no data."""
         valid = np.empty((end - top, right - left), bool)
@@ -225,15 +229,16 @@ class Reader:
                 valid[rows] &= np.isfinite(self._read(self._bands, window=window)).all(axis=0)
         return valid
 
-    def to_longitude_latitude(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def to_longitude_latitude(self, x: np.ndarray, y: np.ndarray, back: bool = False) -> np.ndarray:
         """Return longitudes and latitudes on WGS 84, (2, points) float64, not-a-number where there are none.
 
-        Empty if there is no way from the file's coordinates to WGS 84: a site's own system, another planet's.
+        With `back` the other way round. Empty if there is no way between the file's coordinates and WGS 84: a site's
+        own system, another planet's.
         """
         if self._to_world is None:
             return np.empty((2, 0))
-        degrees = np.array(self._to_world.transform(x, y))
-        return np.where(np.isfinite(degrees).all(axis=0), degrees, np.nan)
+        moved = np.array(self._to_world.transform(x, y, direction="INVERSE" if back else "FORWARD"))
+        return np.where(np.isfinite(moved).all(axis=0), moved, np.nan)
 
     def pixel_areas(self) -> np.ndarray:
         """Return the size of pixels in m² at the nodes of a grid over the image, (rows, columns) float64.

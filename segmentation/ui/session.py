@@ -79,6 +79,8 @@ class Session:
     """SHA-256 of the uploaded mask that raised questions last."""
     requested: tuple[object, ...] | None = None
     """The large scene that the explorer is to predict, and how."""
+    points_drawn: tuple[object, ...] | None = None
+    """The map on which points to label were drawn last, and how."""
 
 
 def session() -> Session:

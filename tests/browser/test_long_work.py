@@ -105,6 +105,40 @@ def test_polygons_are_made_when_asked_for_and_downloaded(
     }
 
 
+def test_points_are_drawn_downloaded_and_come_back_labelled(
+    address: str, folder: Path, open_page: Open, settle: Callable[[Page], None], tmp_path: Path
+) -> None:
+    link = f"{address}/Prediction_explorer?source=Orthophoto&run=demo-unet&orthophoto={folder}/one.tif"
+    page = open_page(f"{link}&publish=true&points=200&allocation=Equal")
+    predict, draw = (page.get_by_role("button", name=name) for name in ("Predict it", "Draw points"))
+    expect(predict.or_(draw)).to_be_visible()
+    if predict.is_visible():
+        predict.click()
+    expect(draw).to_be_visible()
+    settle(page)
+    draw.click()
+    button = page.get_by_role("button", name="200 points (GeoJSON)")
+    expect(button).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    settle(page)
+    with page.expect_download() as download:
+        button.click()
+    assert download.value.suggested_filename == "one-points.geojson"
+    points = json.loads(Path(download.value.path()).read_text())
+    assert len(points["features"]) == 200
+    for number, feature in enumerate(points["features"]):
+        feature["properties"]["label"] = ("Land", "Road")[number % 2]
+    (tmp_path / "labelled.geojson").write_text(json.dumps(points))
+    page.locator(".st-key-labelled-points input[type=file]").set_input_files(tmp_path / "labelled.geojson")
+    expect(page.get_by_text("200 labelled points")).to_be_visible()
+    expect(page.locator(".st-key-area-bars")).to_contain_text("Estimated, with 95 % interval")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Estimates (CSV)").click()
+    table = pd.read_csv(download.value.path()).set_index("class")
+    assert table["points_labelled"].to_dict() == {name: 100 * (name in ("Land", "Road")) for name in DUBAI.names}
+    assert table["square_metres"].sum() == pytest.approx(SIDE**2 / 4, rel=2e-3)
+
+
 def test_polygons_that_are_cancelled_leave_nothing(
     address: str, folder: Path, open_page: Open, settle: Callable[[Page], None]
 ) -> None:

@@ -13,6 +13,7 @@ import streamlit as st
 
 from segmentation.data.locate import check_allowed, runs_folder
 from segmentation.data.palette import VOID, Palette
+from segmentation.data.pixel_areas import UNITS, unit_of
 from segmentation.data.raster import Raster
 from segmentation.files import VanishingFolder, remove_unfinished, replacing
 from segmentation.inference.batch import Job, kept_row, map_files, predict_file
@@ -22,6 +23,7 @@ from segmentation.tables import to_safe_csv
 from segmentation.thresholds import by_index, in_words
 from segmentation.ui.charts.classes import class_bars
 from segmentation.ui.charts.maps import map_figure
+from segmentation.ui.explorer.area_estimates import show_area_estimates
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.sources import say_no_model
 from segmentation.ui.explorer.thresholds import choose_thresholds
@@ -139,6 +141,7 @@ def show(model: Model) -> None:
     _show_map(run, ortho.corners, image, predicted)
     _show_areas(palette, row)
     _offer_files(palette, path, files, row)
+    show_area_estimates(run, palette, files[CLASSES], path.stem)
 
 
 def _offer_prediction(job: Job, path: Path) -> None:
@@ -263,7 +266,5 @@ def _offer_files(palette: Palette, path: Path, files: dict[str, Path], row: dict
 
 def area(square_metres: float) -> str:
     """Say an area in the unit a person would: m² up to a hectare, then ha, km² from a hundred of those on."""
-    for unit, size in (("km²", 1e6), ("ha", 1e4)):
-        if square_metres >= size:
-            return f"{square_metres / size:,.2f} {unit}"
-    return f"{square_metres:,.0f} m²"
+    unit = unit_of(square_metres)
+    return f"{square_metres / unit.square_metres:,.{0 if unit == UNITS[0] else 2}f} {unit.name}"

@@ -63,11 +63,11 @@ def load_orthophoto(path: Path) -> Orthophoto:
     Raises:
         ImageFileError: If it cannot be read, or does not say where it lies.
     """
-    return _orthophoto(path, _mark(path))
+    return _orthophoto(path, file_mark(path))
 
 
-def _mark(path: Path) -> tuple:
-    """A mark of a file that changes when it does.
+def file_mark(path: Path) -> tuple:
+    """Return a mark of a file that changes when it does.
 
     Raises:
         ImageFileError: If it is not there.
@@ -104,4 +104,4 @@ def load_overview(path: Path, band: bool = False, stretch: Stretch | None = None
     Raises:
         ImageFileError: If it cannot be read.
     """
-    return _overview(path, _mark(path), band, stretch)
+    return _overview(path, file_mark(path), band, stretch)
