@@ -245,9 +245,7 @@ def _gains(
         count: How many there are.
     """
     functions = [score_functions(palette)[name] for name in SCORES]
-    found, spread = (
-        np.column_stack([of(second) - of(first) for of in functions]) for first, second in (total, drawn)
-    )
+    found, spread = (np.column_stack([of(second) - of(first) for of in functions]) for first, second in (total, drawn))
     ends = interval(spread, count) if count >= LEAST else [UNKNOWN] * len(SCORES)
     return {
         name: Gain(float(value), between, unit, count)
