@@ -62,7 +62,7 @@ def overlaps(footprints: Mapping[str, Footprint], held_out: Sequence[str], train
     from pyproj import Geod  # PROJ: only where something lies somewhere
 
     others = [name for name in trained_on if name in footprints]
-    corners = np.array([footprints[name] for name in others]).reshape(len(others), -1, 2)
+    corners = np.array([footprints[name] for name in others]).reshape(len(others), 4, 2)
     geod, rows = Geod(ellps="WGS84"), []
     for name in (name for name in held_out if name in footprints):
         own = np.array(footprints[name])
