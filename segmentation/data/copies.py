@@ -22,11 +22,12 @@ BITS = 14
 """In a part of the hash: 16,384 values, so that few pictures share one by chance."""
 
 LEAST_DETAIL = 2.0
-"""Grey levels by which cells deviate from those around them: with less (open water, sand) all pictures look the same."""
+"""Grey levels by which cells deviate from those around them: with less (open water, sand) all pictures look alike."""
 
 LEAST_SIMILARITY = 0.9
-"""Correlation of copies. Of the Dubai set's 3,483 patches, of which none is a copy of another, the most alike have 0.84.
-JPEG of quality 20, half the contrast or six tenths of the brightness leave more than 0.9 of all; over-exposure may not."""
+"""Correlation of copies. Of the Dubai set's 3,483 patches, none of them a copy of another, the most alike have 0.84.
+Copies stay above as JPEG of quality 20, with half the contrast or six tenths of the brightness; over-exposed not all.
+"""
 
 MOST_DIFFERENT_BITS = 28
 """Of the 112 of a hash; unrelated pictures differ in half of them."""
