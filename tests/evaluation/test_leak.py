@@ -20,7 +20,7 @@ TWO = Palette(("Bare", "Roof"), ((0, 0, 0), (255, 0, 0)))
 
 
 def grid_of(parts: list[str], scene: str = "a") -> pd.DataFrame:
-    """Patches of a scene: a line of text for each row, with t for train, h for held out, v for validation, or a blank."""
+    """Patches of a scene: a line of text per row, t for train, h for held out, v for validation, or a blank."""
     names = {"t": "train", "h": "test", "v": "validation"}
     places = [(r, c, names[p]) for r, line in enumerate(parts) for c, p in enumerate(line) if p != " "]
     table = pd.DataFrame(places, columns=["row", "column", "part"])
