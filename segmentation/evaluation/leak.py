@@ -199,7 +199,7 @@ def _gains_within(
     pair = np.concatenate([matrices * near[:, None, None], matrices * far[:, None, None]], axis=-1)[either]
     groups = Groups.of(table[either], pair)
     # The part with fewer scenes says how little is known.
-    count = min(np.count_nonzero(side.any((1, 2))) for side in np.split(groups.matrices, [classes], axis=-1))
+    count = min(int(side.any((1, 2)).sum()) for side in np.split(groups.matrices, [classes], axis=-1))
     drawn = np.concatenate(list(draw(groups.matrices)))
     total = groups.matrices.sum(0, keepdims=True)
     return _gains(*(np.split(of, [classes], axis=-1) for of in (total, drawn)), palette, groups.unit, count)

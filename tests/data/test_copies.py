@@ -40,7 +40,7 @@ def test_a_thumbnail_holds_the_means_of_cells() -> None:
         for row in range(SIDE):
             for column in range(SIDE):
                 cell = image[rows[row] : rows[row + 1], columns[column] : columns[column + 1]]
-                assert abs(cell.mean() - small[row, column]) <= 0.5
+                assert abs(cell.mean() - small[row, column]) <= 0.501
         np.testing.assert_array_equal(thumbnail(image), small)
 
 
@@ -80,7 +80,7 @@ def test_different_pictures_and_the_picture_itself_are_no_copies(pictures: np.nd
 
 
 def test_plain_and_evenly_shaded_pictures_tell_nothing() -> None:
-    slope = np.tile(np.arange(0, 96, 2, dtype=np.uint8)[:, None], (48, 1, 48)).reshape(1, 48, 48, 1)
+    slope = np.tile(np.arange(0, 96, 2, dtype=np.uint8)[:, None], (1, 48)).reshape(1, 48, 48, 1)
     sea = np.random.default_rng(0).integers(90, 94, (1, 48, 48, 1), dtype=np.uint8)
     small = thumbnails(np.concatenate([slope, sea]))
     found = find_copies(small, small)

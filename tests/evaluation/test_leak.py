@@ -136,7 +136,7 @@ def test_under_protocol_patch_all_touch_and_their_surroundings_differ(name: str)
     assert leak.held_out["to"].tolist() == [8, 7, 6, 4]
     assert leak.held_out["patches"].sum() == run.metrics.patches
     mean = (leak.held_out["accuracy"] * leak.held_out["patches"]).sum() / run.metrics.patches
-    assert mean == pytest.approx(run.metrics.accuracy, abs=1e-6)
+    assert mean == pytest.approx(run.metrics.accuracy, abs=1e-5)
     assert not leak.gains["accuracy"].real
 
 
@@ -145,14 +145,14 @@ def test_whole_scenes_held_out_are_in_no_training_scene() -> None:
     leak = find_leak(run.patches, run.confusion_matrices, DUBAI, 160)
     assert leak.in_other_scenes
     assert leak.gains == {}
-    assert leak.held_out["accuracy"].item() == pytest.approx(run.metrics.accuracy, abs=1e-6)
+    assert leak.held_out["accuracy"].item() == pytest.approx(run.metrics.accuracy, abs=1e-5)
 
 
 def test_what_a_new_place_scores_less_is_shown_and_eight_scenes_do_not_show_a_hundredth() -> None:
     best, scene, tile = (Run(SHIPPED / name) for name in ("dubai-best", "dubai-scene", "dubai-tile"))
     pairs = [(run.patches, run.confusion_matrices) for run in (best, scene, tile)]
     of_scenes, of_a_tile = compare_parts(pairs[0], pairs[1], DUBAI), compare_parts(pairs[0], pairs[2], DUBAI)
-    assert of_scenes["accuracy"].gain == pytest.approx(scene.metrics.accuracy - best.metrics.accuracy, abs=1e-6)
+    assert of_scenes["accuracy"].gain == pytest.approx(scene.metrics.accuracy - best.metrics.accuracy, abs=1e-5)
     assert not of_scenes["accuracy"].real
     assert of_a_tile["accuracy"].real
 
