@@ -68,7 +68,8 @@ def show_split(dataset: Dataset) -> None:
             tile_shares(parts, display_palette(dataset.palette), "Share of the part's labelled pixels, %"), key="parts"
         )
         names_of = patches["patch"]
-        found = load_split_health(dataset, size, (protocol, tile), health, names_of[test], names_of[~test])
+        with st.spinner("Comparing what is held out with what is trained on …"):
+            found = load_split_health(dataset, size, (protocol, tile), health, names_of[test], names_of[~test])
         show_split_findings(dataset, health, size, split, found)
 
 
