@@ -160,7 +160,7 @@ def _details(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cells = np.pad(pictures.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
     down = cells[:, 2:] + cells[:, 1:-1] + cells[:, :-2]
     around = (down[:, :, 2:] + down[:, :, 1:-1] + down[:, :, :-2]) / 9
-    values = (cells[:, 1:-1, 1:-1] - around).reshape(len(pictures), -1)
+    values = (cells[:, 1:-1, 1:-1] - around).reshape(len(pictures), SIDE**2)
     lengths = np.sqrt((values**2).sum(1))
     places = np.flatnonzero(lengths >= LEAST_DETAIL * SIDE)
     return values[places] / lengths[places, None], places
@@ -170,8 +170,11 @@ def _parts(pictures: np.ndarray) -> np.ndarray:
     """Return the hashes of (n, SIDE, SIDE) thumbnails by parts of `BITS` bits, (n, parts) uint16."""
     cells = pictures.reshape(-1, CELLS, 2, CELLS, 2).sum((2, 4), dtype=np.int16)
     right, down = cells[:, :, 1:] > cells[:, :, :-1], cells[:, 1:] > cells[:, :-1]
-    bits = np.concatenate([right.reshape(len(cells), -1), down.reshape(len(cells), -1)], axis=1)
-    return (bits.reshape(len(cells), -1, BITS) << np.arange(BITS, dtype=np.uint16)).sum(-1, dtype=np.uint16)
+    compared = CELLS * (CELLS - 1)
+    bits = np.concatenate([of.reshape(len(cells), compared) for of in (right, down)], axis=1)
+    return (bits.reshape(len(cells), 2 * compared // BITS, BITS) << np.arange(BITS, dtype=np.uint16)).sum(
+        -1, dtype=np.uint16
+    )
 
 
 def _affordable(parts: list[np.ndarray], hashes: np.ndarray) -> np.ndarray:

@@ -109,8 +109,11 @@ def test_candidates_in_many_pieces_are_the_same(pictures: np.ndarray, monkeypatc
 
 
 def test_nothing_has_no_copies() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), dtype=np.uint8)
     nothing = np.zeros((0, SIDE, SIDE), np.uint8)
     assert find_copies(nothing, nothing).pairs.empty
+    assert find_copies(nothing, pictures).pairs.empty
+    assert find_copies(pictures, nothing).pairs.empty
 
 
 def test_no_patch_of_the_real_set_is_taken_for_a_copy(real_dataset: Dataset) -> None:

@@ -49,7 +49,7 @@ def leak(evaluated: EvaluatedRun) -> None:
         return
     labels = name_bins(found, load_ground_resolution(evaluated.dataset))
     name = SCORES[title]
-    st.markdown(verdict(found, labels, name, title[0].lower() + title[1:]))
+    st.markdown(verdict(found, labels, name, title[0].lower() + title[1:], run.protocol == "tile"))
     trained_on = found.bins[found.bins["trained_on"]].iloc[0]
     st.plotly_chart(
         leak_figure(trained_on, found.held_out, labels, name, TITLES[found.by], title),
@@ -105,7 +105,7 @@ def _ends(found: Leak) -> list[tuple[float, float]]:
     return list(found.held_out[["from", "to"]].itertuples(index=False, name=None))
 
 
-def verdict(found: Leak, labels: list[str], name: str, title: str) -> str:
+def verdict(found: Leak, labels: list[str], name: str, title: str, new_place: bool = False) -> str:
     """Say in Markdown what the split's leak is worth, and what follows where it does not show.
 
     Args:
@@ -113,15 +113,20 @@ def verdict(found: Leak, labels: list[str], name: str, title: str) -> str:
         labels: What the bins are called.
         name: The score, as in `Metrics`.
         title: The score's name for people.
+        new_place: Whether a whole tile is held out.
     """
     held_out = found.held_out
     near, far = held_out.iloc[0], held_out.iloc[-1]
     if found.in_other_scenes:
-        return (
+        told = (
             f"**No scene is in both parts**: {title} **{score(near[name])}** is that of scenes of which nothing was "
-            "trained on. Within scenes nothing leaks. Scenes that border each other, such as the parts of a mosaic, "
-            "may still be alike along their seam: only a whole place held out (protocol tile) shows what a new place "
-            "scores."
+            "trained on. Within scenes nothing leaks. "
+        )
+        if new_place:
+            return f"{told}A whole tile is held out: if it is a place of its own, this is what a new place scores."
+        return (
+            f"{told}Scenes that border each other, such as the parts of a mosaic, may still be alike along their seam: "
+            "only a whole place held out (protocol tile) shows what a new place scores."
         )
     first = ""
     if found.by == "surroundings":
@@ -192,7 +197,7 @@ def _show_other_protocols(run: Run) -> None:
     st.caption(
         "How much less a run scores on whole scenes or on a place that it has not seen is what the leak is worth, as "
         "far as the runs are trained alike and the places are as hard. The scenes of each are drawn on their own. "
-        "Under protocol patch void counts as Unlabeled."
+        "Under protocol patch void counts as Unlabeled, so that mean IoU is not quite the same score."
     )
 
 
