@@ -200,9 +200,9 @@ def _gains_within(
     groups = Groups.of(table[either], pair)
     # The part with fewer scenes says how little is known.
     count = min(int(side.any((1, 2)).sum()) for side in np.split(groups.matrices, [classes], axis=-1))
-    drawn = np.concatenate(list(draw(groups.matrices)))
-    total = groups.matrices.sum(0, keepdims=True)
-    return _gains(*(np.split(of, [classes], axis=-1) for of in (total, drawn)), palette, groups.unit, count)
+    drawn = np.split(np.concatenate(list(draw(groups.matrices))), [classes], axis=-1)
+    total = np.split(groups.matrices.sum(0, keepdims=True), [classes], axis=-1)
+    return _gains(total, drawn, palette, groups.unit, count)
 
 
 def compare_parts(
