@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
@@ -13,8 +13,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from segmentation.data.copies import SIDE, TURNS, find_copies, inverse, thumbnail, thumbnails
 from segmentation.data.drawing import Outlines
 from segmentation.data.encodings import NO_VALUE, Encoding, value_strips
+from segmentation.data.footprints import Footprint, footprint
 from segmentation.data.images import is_palette_file, read_mask_colors, read_size
 from segmentation.data.kept import KeptResults
 from segmentation.data.palette import VOID, VOID_NAME, Palette
@@ -37,7 +39,7 @@ from segmentation.errors import ImageFileError, printable
 CONSTANT_BELOW = 0.02
 """An image whose grey values (0–1) deviate less than this shows next to nothing."""
 
-VERSION = 1
+VERSION = 2
 """Of what is kept of a scene: one more whenever `Examined` or how it is computed changes."""
 
 READERS = 2
@@ -55,6 +57,7 @@ FINDINGS: dict[str, tuple[Severity, str]] = {
     "smeared": ("warning", "A mask whose colours JPEG or smoothed edges mixed: save it as PNG without smoothing"),
     "transparent": ("warning", "Transparent pixels of a mask: they count as void, whatever colour they hide"),
     "duplicate": ("warning", "The same picture as another scene's"),
+    "near-duplicate": ("warning", "The same picture as another scene's, turned, in other light, or saved anew"),
     "too small": ("warning", "A scene smaller than a patch: nothing of it is trained on or scored"),
     "near-constant": ("warning", "An image that shows next to nothing"),
     "resized": ("note", "A mask of another size than its image: its nearest pixels are taken"),
@@ -75,6 +78,9 @@ class Health:
         light: One row per class: ``class, pixels, brightness, contrast``, the mean and deviation of its grey values,
             0–1.
         unread: Names of the scenes that the report does not look at yet.
+        scene_thumbnails: (scenes, side, side) uint8, as `segmentation.data.copies` compares them.
+        patch_thumbnails: Likewise of the patches of each scene.
+        footprints: Where scenes lie that say so, by name.
     """
 
     scenes: pd.DataFrame
@@ -82,6 +88,9 @@ class Health:
     findings: pd.DataFrame
     light: pd.DataFrame
     unread: tuple[str, ...] = ()
+    scene_thumbnails: np.ndarray = field(default_factory=lambda: np.zeros((0, SIDE, SIDE), np.uint8))
+    patch_thumbnails: tuple[np.ndarray, ...] = ()
+    footprints: Mapping[str, Footprint] = field(default_factory=dict)
 
 
 def examine(
@@ -160,6 +169,9 @@ def report(dataset: Dataset, examined: Sequence["Examined"]) -> Health:
             twin = first_with.setdefault(of_scene.digest, scene.name)
             if twin != scene.name:
                 findings.append(_finding("duplicate", scene.name, scene.image, f"shows the same as {twin}"))
+    read = [(scene, of_scene) for scene, of_scene in zip(dataset.scenes, examined, strict=False) if of_scene.row]
+    small = np.array([of_scene.thumbnails[0] for _, of_scene in read], np.uint8).reshape(-1, SIDE, SIDE)
+    findings += _near_duplicates(read, small)
     measures = ["brightness", "contrast", *dataset.palette.names, VOID_NAME]
     order = {severity: place for place, severity in enumerate(("error", "warning", "note"))}
     table = pd.DataFrame(findings, columns=["severity", "kind", "scene", "file", "detail", "pixels"])
@@ -170,7 +182,34 @@ def report(dataset: Dataset, examined: Sequence["Examined"]) -> Health:
         np.sum([of_scene.light for of_scene in examined], axis=0) if examined else np.zeros((len(dataset.palette), 3))
     )
     unread = tuple(scene.name for scene in dataset.scenes[len(examined) :])
-    return Health(scenes, _patches(examined, measures), table, _light(light, dataset.palette), unread)
+    return Health(
+        scenes,
+        _patches(examined, measures),
+        table,
+        _light(light, dataset.palette),
+        unread,
+        small,
+        tuple(of_scene.thumbnails[1:] for _, of_scene in read),
+        {scene.name: of_scene.footprint for scene, of_scene in read if of_scene.footprint},
+    )
+
+
+def _near_duplicates(read: Sequence[tuple[Scene, "Examined"]], small: np.ndarray) -> Iterator[dict]:
+    """Yield a finding for each pair of scenes of which one is a copy; the same pixels are duplicates, and left out.
+
+    Args:
+        read: Scenes and what they give.
+        small: Their thumbnails.
+    """
+    pairs = {}
+    for pair in find_copies(small, small, np.arange(len(small))).pairs.itertuples():
+        first, later = sorted((pair.picture, pair.copy))
+        pairs[later, first] = pair.turn if pair.picture == first else inverse(pair.turn), pair.similarity
+    for (later, first), (turn, similarity) in sorted(pairs.items()):
+        (scene, of_scene), (copy, of_copy) = read[later], read[first]
+        if of_scene.digest != of_copy.digest:
+            detail = f"shows {copy.name} {TURNS[turn]} (correlation {similarity:.3f})"
+            yield _finding("near-duplicate", scene.name, scene.image, detail)
 
 
 def _patches(examined: Sequence["Examined"], measures: list[str]) -> pd.DataFrame:
@@ -208,6 +247,8 @@ class Examined(NamedTuple):
         findings: What is wrong with it.
         digest: SHA-256 of the image's pixels.
         light: (classes, 3) float64: number of pixels, sum of grey, sum of grey squared.
+        thumbnails: (1 + patches, side, side) uint8 of the scene and its patches; none if it cannot be read.
+        footprint: Where it lies; None if it does not say.
     """
 
     row: dict
@@ -216,21 +257,28 @@ class Examined(NamedTuple):
     findings: list[dict]
     digest: str
     light: np.ndarray
+    thumbnails: np.ndarray
+    footprint: Footprint | None = None
 
     def to_bytes(self) -> bytes:
         """Return all of it as a line of JSON and the arrays' values."""
-        facts = json.dumps([self.row, self.grid, self.findings, self.digest])
-        return b"\n".join([facts.encode(), self.light.tobytes() + self.measures.tobytes()])
+        facts = json.dumps([self.row, self.grid, self.findings, self.digest, self.footprint])
+        values = self.light.tobytes() + self.measures.tobytes() + self.thumbnails.tobytes()
+        return b"\n".join([facts.encode(), values])
 
     @classmethod
     def from_bytes(cls, content: bytes, classes: int) -> "Examined | None":
         """Rebuild it from `to_bytes`; None from anything else."""
         facts, _, values = content.partition(b"\n")
         try:
-            row, grid, findings, digest = json.loads(facts)
-            light, measures = np.split(np.frombuffer(values), [3 * classes])
-            measures = measures.reshape(grid[0] * grid[1], 3 + classes)
-            return cls(row, tuple(grid), measures, findings, digest, light.reshape(classes, 3))
+            row, grid, findings, digest, place = json.loads(facts)
+            patches = grid[0] * grid[1]
+            numbers = 8 * (3 * classes + patches * (3 + classes))
+            light, measures = np.split(np.frombuffer(values[:numbers]), [3 * classes])
+            measures = measures.reshape(patches, 3 + classes)
+            small = np.frombuffer(values[numbers:], np.uint8).reshape((1 + patches) * bool(row), SIDE, SIDE)
+            place = place and tuple((east, north) for east, north in place)
+            return cls(row, tuple(grid), measures, findings, digest, light.reshape(classes, 3), small, place)
         except (ValueError, TypeError, IndexError):
             return None
 
@@ -249,7 +297,8 @@ def _examine_scene(scene: Scene, palette: Palette, stretch: Stretch | None, size
     except ImageFileError as error:
         found = [_finding("unreadable", scene.name, scene.image, str(error))]
         nothing = np.zeros((0, 3 + len(palette)))
-        return Examined({}, (0, 0), nothing, found, "", np.zeros((len(palette), 3)))
+        no_pictures = np.zeros((0, SIDE, SIDE), np.uint8)
+        return Examined({}, (0, 0), nothing, found, "", np.zeros((len(palette), 3)), no_pictures)
 
 
 def _place(scene: Scene) -> AbstractContextManager:
@@ -271,15 +320,17 @@ def _examine_pixels(scene: Scene, palette: Palette, stretch: Stretch | None, siz
     pixels, brightness, squared = of_all / [1, max(1, of_all[0]), max(1, of_all[0])]
     row |= {"brightness": brightness, "contrast": max(0.0, squared - brightness**2) ** 0.5}
     row |= dict(zip([*palette.names, VOID_NAME], class_counts(mask[None], len(palette))[0].tolist(), strict=True))
-    measures = [
-        _measures(cut(image[top : top + size], size), cut(mask[top : top + size], size), len(palette))
-        for top in range(0, height // size * size, size)
-    ]
+    measures, small = [], [thumbnail(image)[None]]
+    for top in range(0, height // size * size, size):
+        images = cut(image[top : top + size], size)
+        measures.append(_measures(images, cut(mask[top : top + size], size), len(palette)))
+        small.append(thumbnails(images))
     digest = hashlib.sha256(image).hexdigest()
     del image, mask  # the findings may read the mask again
     found = list(_scene_findings(scene, row, int(pixels), palette, size))
     values = np.concatenate([np.empty((0, 3 + len(palette))), *measures])
-    return Examined(row, grid(height, width, size), values, found, digest, light)
+    pictures, place = np.concatenate(small), footprint(scene.image)
+    return Examined(row, grid(height, width, size), values, found, digest, light, pictures, place)
 
 
 def _measures(images: np.ndarray, masks: np.ndarray, classes: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -151,6 +152,16 @@ def test_what_a_split_leaks(visit: Callable, patches: dict, metric: Metric) -> N
     assert metric(page, "Class shares differ by") == f"{50 * np.abs(shares[0] - shares[1]).sum():.1f} %"
 
 
+def test_the_parts_of_the_demo_city_hold_no_copies(visit: Callable, patches: dict) -> None:
+    page = visit("/Dataset_browser?view=Split&split-shown=Tile+1")
+    held_out = sum(scene.startswith("tile-1/") for scene, *_ in patches)
+    said = page.get_by_text("No copy of a held-out picture is trained on.")
+    expect(said).to_be_visible()
+    compared, plain = (re.search(rf"([\d,]+) {of}", said.inner_text()) for of in ("held-out patches", "patches show"))
+    assert int(compared[1]) + int(plain[1] if plain else 0) == held_out
+    expect(page.get_by_text("No scene says where it lies")).to_be_visible()
+
+
 def test_the_health_report(visit: Callable, masks: dict) -> None:
     page = visit("/Dataset_browser?view=Health")
     expect(main(page)).to_contain_text("ℹ️ note" if any((m == 255).any() for m in masks.values()) else "Nothing wrong")
@@ -215,6 +226,28 @@ def test_causes(visit: Callable, scores: pd.DataFrame) -> None:
     ranks = held_out[["brightness", "mean_iou"]].rank().to_numpy().T
     expect(main(page)).to_contain_text(f"have a rank correlation of {np.corrcoef(ranks)[0, 1]:+.2f}")
     expect(main(page)).to_contain_text(f"over all {len(held_out)} patches")
+
+
+def test_what_nearness_to_trained_on_patches_is_worth(visit: Callable, scores: pd.DataFrame) -> None:
+    page = visit("/Worst-case_gallery?view=Leak")
+    parts = {(row.scene, row.row, row.column): row.part for row in scores.itertuples()}
+    around = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]
+    held_out = scores[scores["part"] == "test"]
+    trained_on = np.array(
+        [
+            sum(parts.get((row.scene, row.row + down, row.column + right)) == "train" for down, right in around)
+            for row in held_out.itertuples()
+        ]
+    )
+    assert (trained_on > 0).all()
+    expect(main(page)).to_contain_text("Every held-out patch touches a trained-on one")
+    near, far = (
+        np.average(held_out["accuracy"], weights=held_out["pixels"] * of) for of in (trained_on == 8, trained_on <= 4)
+    )
+    expect(main(page)).to_contain_text(f"with 8 of them: accuracy {near:.3f}; with 0–4: {far:.3f}")
+    expect(page.locator(".st-key-leak .js-plotly-plot")).to_be_visible()
+    expect(page.get_by_role("button", name="Download the scores")).to_be_visible()
+    expect(main(page)).to_contain_text("No other run of this network holds out")
 
 
 def test_suspect_labels(visit: Callable, scores: pd.DataFrame) -> None:

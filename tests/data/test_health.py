@@ -231,7 +231,9 @@ def test_a_broken_file_of_what_was_found_costs_time_only(content: bytes, write_d
     assert KeptResults(path, 1).read(["nothing"]) == {}
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"[[], [0, 0], [], 1]\n123", b"[{}, [9, 9], [], 0]\n" + bytes(8 * 18)])
+@pytest.mark.parametrize(
+    "value", [b"", b"{}", b"[[], [0, 0], [], 1]\n123", b"[{}, [9, 9], [], 0, null]\n" + bytes(8 * 18)]
+)
 def test_what_is_no_examined_scene_is_none(value: bytes) -> None:
     assert Examined.from_bytes(value, 6) is None
 

@@ -10,8 +10,9 @@ from segmentation.data.protocols import DESCRIPTIONS, TEST, TRAIN, VALIDATION, a
 from segmentation.data.scenes import Dataset
 from segmentation.tables import to_safe_csv
 from segmentation.ui.browser.filters import begin_view, choose_patch_size, known_splits, with_splits
+from segmentation.ui.browser.split_findings import show_split_findings
 from segmentation.ui.charts.classes import class_bars, light_figure, tile_shares
-from segmentation.ui.loaders.health import load_health
+from segmentation.ui.loaders.health import load_health, load_split_health
 from segmentation.ui.loaders.scenes import load_tile_table
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.masks import display_palette
@@ -75,6 +76,10 @@ def show_split(dataset: Dataset) -> None:
         st.plotly_chart(
             tile_shares(parts, display_palette(dataset.palette), "Share of the part's labelled pixels, %"), key="parts"
         )
+        names_of = patches["patch"]
+        with st.spinner("Comparing what is held out with what is trained on …"):
+            found = load_split_health(dataset, size, (protocol, tile), health, names_of[test], names_of[~test])
+        show_split_findings(dataset, health, size, split, found)
 
 
 def show_shares(dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Confusions, causes and calibration."""
+"""Confusions, causes, calibration, and what a split leaks."""
 
 import numpy as np
 import pandas as pd
@@ -189,6 +189,50 @@ def calibration_gaps_figure(table: pd.DataFrame, name: str) -> go.Figure:
         xaxis={"title": "Share of the pixels"},
         yaxis={"autorange": "reversed", "type": "category", "automargin": True},
         height=min(140 + 26 * len(table), 1200),
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
+    )
+    return figure
+
+
+def leak_figure(
+    trained_on: pd.Series, held_out: pd.DataFrame, labels: list[str], score: str, x_title: str, y_title: str
+) -> go.Figure:
+    """Draw a score of held-out patches with its interval by how near they are to what was trained on.
+
+    Args:
+        trained_on: The row of `Leak.bins` of what was trained on.
+        held_out: Its other rows.
+        labels: What each of these is called.
+        score: The column of the score.
+        x_title: Of the axis.
+        y_title: Of the axis.
+    """
+    figure = go.Figure()
+    first = pd.DataFrame([trained_on])
+    for name, rows, names, color, symbol in (
+        ("trained on", first, ["trained on"], QUIET, "diamond-open"),
+        ("held out", held_out, [literal(label) for label in labels], POINTS, "circle"),
+    ):
+        figure.add_scatter(
+            x=names,
+            y=rows[score],
+            error_y={
+                "array": (rows[f"{score}_high"] - rows[score]).clip(lower=0),
+                "arrayminus": (rows[score] - rows[f"{score}_low"]).clip(lower=0),
+                "color": color,
+            },
+            mode="markers",
+            marker={"color": color, "size": 11, "symbol": symbol, "line": {"width": 2}},
+            name=name,
+            customdata=rows[["patches", "scenes", f"{score}_low", f"{score}_high"]],
+            hovertemplate="%{x}<br>%{y:.3f} (%{customdata[2]:.3f} – %{customdata[3]:.3f})<br>%{customdata[0]:,} "
+            "patches of %{customdata[1]:,} scenes<extra></extra>",
+        )
+    figure.update_layout(
+        xaxis={"title": literal(x_title), "type": "category"},
+        yaxis={"title": literal(y_title)},
+        height=340,
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "right", "x": 1},
     )

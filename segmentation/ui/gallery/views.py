@@ -5,6 +5,7 @@ from collections.abc import Callable
 from segmentation.ui.gallery.causes import causes
 from segmentation.ui.gallery.confusions import confusions
 from segmentation.ui.gallery.evaluated import EvaluatedRun
+from segmentation.ui.gallery.leak import leak
 from segmentation.ui.gallery.ranking import ranking
 from segmentation.ui.gallery.suspects import suspects
 from segmentation.ui.gallery.thresholds import thresholds
@@ -17,5 +18,6 @@ VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Suspect labels": suspects,
     "Thresholds": thresholds,
     "Two runs": two_runs,
+    "Leak": leak,
 }
 """The gallery's views by the name in its switch."""

@@ -3,13 +3,16 @@
 from functools import cache
 from threading import Thread
 
+import pandas as pd
 import streamlit as st
 
 from segmentation.data.health import Examined, Health, examine, examined_scenes, report
 from segmentation.data.kept import KeptResults
 from segmentation.data.locate import cache_folder
 from segmentation.data.patches import PATCH_SIZE, Progress
+from segmentation.data.protocols import Protocol
 from segmentation.data.scenes import Dataset
+from segmentation.data.split_health import SplitHealth, examine_split
 from segmentation.ui.loaders.caching import MEGABYTE, progress_bar, remembered
 
 WAITED_FOR, WAITED_FOR_BYTES = 100, 256 * MEGABYTE
@@ -94,6 +97,32 @@ def load_health(dataset: Dataset, size: int = PATCH_SIZE) -> Health:
         shown = len(dataset.scenes) - len(health.unread)
         st.fragment(_say_how_far, run_every=EVERY)(reading, len(dataset.scenes), shown)
     return health
+
+
+@remembered(
+    8,
+    key=lambda dataset, size, split, health, held_out, trained_on: (dataset.stamp(), size, split, len(health.unread)),
+)
+def load_split_health(
+    dataset: Dataset,
+    size: int,
+    split: tuple[Protocol, str | None],
+    health: Health,
+    held_out: pd.Series,
+    trained_on: pd.Series,
+) -> SplitHealth:
+    """Return what is wrong between the parts of a split.
+
+    Args:
+        dataset: The scenes.
+        size: Side of a patch, in pixels.
+        split: The protocol, and the tile that it holds out, which give the parts.
+        health: Of these, as far as it goes.
+        held_out: The names of the patches of one part.
+        trained_on: Those of the other.
+    """
+    names = health.patches["patch"]
+    return examine_split(health, names.isin(held_out).to_numpy(), names.isin(trained_on).to_numpy())
 
 
 def _say_how_far(reading: _Reading, scenes: int, shown: int) -> None:

@@ -1,6 +1,7 @@
-"""The intervals of runs' scores and of what one gains on another, computed once."""
+"""The intervals of runs' scores, of what one gains on another, and of what a split leaks, computed once."""
 
 from segmentation.evaluation.gains import gains_between, intervals_of
+from segmentation.evaluation.leak import Leak, compare_parts, find_leak
 from segmentation.intervals import Gain, Intervals
 from segmentation.runs.run import PATCHES, Run
 from segmentation.ui.loaders.caching import remembered
@@ -31,6 +32,18 @@ def load_gains(
     return _gains(run, other, part, tiles, (mark, other_mark)) if mark and other_mark else None
 
 
+def load_leak(run: Run) -> Leak | None:
+    """Return the scores of a run's held-out patches by how near they are to what was trained on, as `find_leak`."""
+    mark = _mark(run)
+    return _leak(run, mark) if mark else None
+
+
+def load_comparison(run: Run, other: Run) -> dict[str, Gain]:
+    """Return what another run's held-out part scores more than a run's, as `compare_parts`; empty if it cannot be."""
+    mark, other_mark = _mark(run), _mark(other)
+    return _comparison(run, other, (mark, other_mark)) if mark and other_mark else {}
+
+
 def _mark(run: Run) -> Mark | None:
     try:
         status = (run.folder / PATCHES).stat()
@@ -49,3 +62,19 @@ def _gains(
     run: Run, other: Run, part: str, tiles: tuple[str, ...], marks: tuple[Mark, Mark]
 ) -> tuple[dict[str, Gain], dict[str, Gain]] | None:
     return gains_between(run, other, part, tiles)
+
+
+@remembered(256, key=lambda run, mark: mark)
+def _leak(run: Run, mark: Mark) -> Leak | None:
+    if run.patches is None or run.palette is None or run.confusion_matrices is None:
+        return None
+    return find_leak(run.patches, run.confusion_matrices, run.palette, run.patch_size)
+
+
+@remembered(256, key=lambda run, other, marks: marks)
+def _comparison(run: Run, other: Run, marks: tuple[Mark, Mark]) -> dict[str, Gain]:
+    if run.patches is None or run.palette is None or run.confusion_matrices is None:
+        return {}
+    if other.patches is None or other.confusion_matrices is None:
+        return {}
+    return compare_parts((run.patches, run.confusion_matrices), (other.patches, other.confusion_matrices), run.palette)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from segmentation.data.class_table import ClassRow, class_rows
 from segmentation.data.declaration import Declaration
+from segmentation.data.footprints import ground_resolution
 from segmentation.data.images import png_bytes
 from segmentation.data.palette import Palette
 from segmentation.data.patches import patch_name, tile_table
@@ -37,6 +38,12 @@ class Place(NamedTuple):
 def load_tile_table(dataset: Dataset, size: int) -> pd.DataFrame:
     """Return the article's table of tiles."""
     return tile_table(dataset, size)
+
+
+@remembered(16, key=lambda dataset: dataset.stamp())
+def load_ground_resolution(dataset: Dataset) -> float | None:
+    """Return the side of a pixel on the ground in metres; None if no scene says where it lies."""
+    return ground_resolution(dataset)
 
 
 @remembered(16, key=lambda dataset: dataset.stamp())
