@@ -1,5 +1,6 @@
 """Fixtures shared by the tests: a small labelled data set on disk, the real one, and one short training."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -73,6 +74,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "trained" in item.fixturenames or any(item.path.is_relative_to(folder) for folder in folders):
             item.add_marker("slow")
+
+
+def keep_out_of_collections() -> None:
+    """Have garbage collections pass over what is here by now, and stays: modules, tests, a backend's tables.
+
+    Streamlit collects all garbage at each end of each run of a page, and Keras whenever Streamlit has it forget: of the
+    time that a page takes here, that would be the most.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Begin with what all test modules import."""
+    keep_out_of_collections()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -249,6 +265,7 @@ def trained(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
 
     configuration = Configuration(patch_size=32, protocol="scene", epochs=2, batch_size=4)
     run = train(small_dataset, configuration, tmp_path_factory.mktemp("runs") / "tiny", verbose=0)
+    keep_out_of_collections()  # what TensorFlow loads when it computes
     return Trained(run, small_dataset, configuration)
 
 
