@@ -52,6 +52,12 @@ SLOW = (
 )
 """Folders and files of tests that take seconds each; so does whatever needs a trained run."""
 
+LONGEST = (
+    *("corpus/test_maps.py", "ui/test_pages.py", "training/test_fit.py", "training/test_backends.py"),
+    *("test_command_line.py", "corpus", "browser", "training", "ui", "inference", "evaluation"),
+)
+"""Folders and files of tests that take minutes, the longest first: the last to begin must not be a long one."""
+
 Writer = Callable[[Path], Path]
 
 
@@ -69,11 +75,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, so that the rest can be run alone."""
-    folders = [Path(__file__).parent / name for name in SLOW]
+    """Mark what is slow, so that the rest can be run alone, and begin with what takes longest."""
+    here = Path(__file__).parent
+    folders = [here / name for name in SLOW]
     for item in items:
         if "trained" in item.fixturenames or any(item.path.is_relative_to(folder) for folder in folders):
             item.add_marker("slow")
+    longest = [here / name for name in LONGEST]
+    items.sort(key=lambda item: [not item.path.is_relative_to(folder) for folder in longest])
 
 
 def keep_out_of_collections() -> None:
