@@ -10,6 +10,7 @@ import venv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,19 +45,13 @@ SIZES = {("Tile 1", 1): (65, 97), ("Tile 1", 2): (66, 97), ("Tile 2", 1): (65, 1
 """(height, width) of every scene of the small data set: 6, 6, 8 and 8 patches of 32 px."""
 
 SLOW = (
-    *("browser", "corpus", "ui", "evaluation/test_shipped.py", "training", "inference/test_engine.py"),
-    *("inference/test_predictor.py", "inference/test_export.py", "inference/test_maps.py", "inference/test_batch.py"),
-    "inference/test_exported.py",
-    *("data/test_packed.py", "data/test_demo.py", "data/test_raster.py", "data/test_health.py", "model"),
-    *("test_backend.py", "test_command_line.py", "test_package.py", "test_house.py"),
-)
-"""Folders and files of tests that take seconds each; so does whatever needs a trained run."""
-
-LONGEST = (
     *("corpus/test_maps.py", "ui/test_pages.py", "training/test_fit.py", "training/test_backends.py"),
-    *("test_command_line.py", "corpus", "browser", "training", "ui", "inference", "evaluation"),
+    *("test_command_line.py", "corpus", "browser", "training", "ui", "evaluation/test_shipped.py", "test_house.py"),
+    *("inference/test_predictor.py", "inference/test_engine.py", "inference/test_export.py", "inference/test_maps.py"),
+    *("inference/test_batch.py", "inference/test_exported.py", "test_package.py", "test_backend.py", "model"),
+    *("data/test_packed.py", "data/test_demo.py", "data/test_raster.py", "data/test_health.py"),
 )
-"""Folders and files of tests that take minutes, the longest first: the last to begin must not be a long one."""
+"""Folders and files of tests that take seconds each, the longest first; so does whatever needs a trained run."""
 
 Writer = Callable[[Path], Path]
 
@@ -75,14 +70,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, so that the rest can be run alone, and begin with what takes longest."""
-    here = Path(__file__).parent
-    folders = [here / name for name in SLOW]
+    """Mark what is slow, so that the rest can be run alone, and begin with it: the last file must not be a long one."""
+    folders = [Path(__file__).parent / name for name in SLOW]
+
+    @cache
+    def place(path: Path) -> int:
+        return next((place for place, folder in enumerate(folders) if path.is_relative_to(folder)), len(folders))
+
     for item in items:
-        if "trained" in item.fixturenames or any(item.path.is_relative_to(folder) for folder in folders):
+        if "trained" in item.fixturenames or place(item.path) < len(folders):
             item.add_marker("slow")
-    longest = [here / name for name in LONGEST]
-    items.sort(key=lambda item: [not item.path.is_relative_to(folder) for folder in longest])
+    items.sort(key=lambda item: place(item.path))
 
 
 def keep_out_of_collections() -> None:

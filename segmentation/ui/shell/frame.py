@@ -71,7 +71,7 @@ def page(title: str, question: str) -> Iterator[None]:
 def _keep_out_of_collections(file: str) -> None:
     """Have garbage collections pass over what a page has imported, once a process.
 
-    Streamlit collects all garbage after each run of a page: with nothing but modules to look at, for 0.15 s.
+    Streamlit collects all garbage after each run of a page, which takes a tenth of a second where all modules count.
     """
     gc.collect()
     gc.freeze()
