@@ -3,8 +3,10 @@
 The environment variable KERAS_BACKEND chooses it.
 """
 
+import gc
 import importlib.util
 import os
+import sys
 
 from segmentation.errors import BackendError
 
@@ -42,6 +44,7 @@ def load_backend() -> str:
     name = chosen_backend()
     if name not in BACKENDS:
         raise BackendError(f"{VARIABLE} is {name!r}: set it to {', '.join(BACKENDS)}, or leave it out.")
+    loaded = "keras" in sys.modules
     try:
         importlib.import_module(name)
         import keras
@@ -51,6 +54,10 @@ def load_backend() -> str:
         others = [f"{VARIABLE}={other}" for other in installed_backends() if other != name]
         instead = f"; or set {' or '.join(others)}, which is installed" if others else ""
         raise BackendError(f"{BACKENDS[name]} cannot be loaded ({reason}): {PACKAGES[name]}{instead}") from error
+    if not loaded:
+        # Streamlit has Keras collect garbage before each run of a page: not over what it has just imported.
+        gc.collect()
+        gc.freeze()
     return keras.config.backend()
 
 

@@ -1,5 +1,6 @@
 """Fixtures shared by the tests: a small labelled data set on disk, the real one, and one short training."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import venv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,13 +45,13 @@ SIZES = {("Tile 1", 1): (65, 97), ("Tile 1", 2): (66, 97), ("Tile 2", 1): (65, 1
 """(height, width) of every scene of the small data set: 6, 6, 8 and 8 patches of 32 px."""
 
 SLOW = (
-    *("browser", "corpus", "ui", "evaluation/test_shipped.py", "training", "inference/test_engine.py"),
-    *("inference/test_predictor.py", "inference/test_export.py", "inference/test_maps.py", "inference/test_batch.py"),
-    "inference/test_exported.py",
-    *("data/test_packed.py", "data/test_demo.py", "data/test_raster.py", "data/test_health.py", "model"),
-    *("test_backend.py", "test_command_line.py", "test_package.py", "test_house.py"),
+    *("corpus/test_maps.py", "ui/test_pages.py", "training/test_fit.py", "training/test_backends.py"),
+    *("test_command_line.py", "corpus", "browser", "training", "ui", "evaluation/test_shipped.py", "test_house.py"),
+    *("inference/test_predictor.py", "inference/test_engine.py", "inference/test_export.py", "inference/test_maps.py"),
+    *("inference/test_batch.py", "inference/test_exported.py", "test_package.py", "test_backend.py", "model"),
+    *("data/test_packed.py", "data/test_demo.py", "data/test_raster.py", "data/test_health.py"),
 )
-"""Folders and files of tests that take seconds each; so does whatever needs a trained run."""
+"""Folders and files of tests that take seconds each, the longest first; so does whatever needs a trained run."""
 
 Writer = Callable[[Path], Path]
 
@@ -68,11 +70,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, so that the rest can be run alone."""
+    """Mark what is slow, so that the rest can be run alone, and begin with it: the last file must not be a long one."""
     folders = [Path(__file__).parent / name for name in SLOW]
+
+    @cache
+    def place(path: Path) -> int:
+        return next((place for place, folder in enumerate(folders) if path.is_relative_to(folder)), len(folders))
+
     for item in items:
-        if "trained" in item.fixturenames or any(item.path.is_relative_to(folder) for folder in folders):
+        if "trained" in item.fixturenames or place(item.path) < len(folders):
             item.add_marker("slow")
+    items.sort(key=lambda item: place(item.path))
+
+
+def keep_out_of_collections() -> None:
+    """Have garbage collections pass over what is here by now, and stays: modules, tests, a backend's tables.
+
+    Streamlit collects all garbage at each end of each run of a page, and Keras whenever Streamlit has it forget: of the
+    time that a page takes here, that would be the most.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Begin with what all test modules import."""
+    keep_out_of_collections()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -249,6 +272,7 @@ def trained(small_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
 
     configuration = Configuration(patch_size=32, protocol="scene", epochs=2, batch_size=4)
     run = train(small_dataset, configuration, tmp_path_factory.mktemp("runs") / "tiny", verbose=0)
+    keep_out_of_collections()  # what TensorFlow loads when it computes
     return Trained(run, small_dataset, configuration)
 
 

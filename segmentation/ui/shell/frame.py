@@ -1,7 +1,9 @@
 """The frame of a page: title, links to the others, and pages of rows."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 import pandas as pd
@@ -48,6 +50,7 @@ def page(title: str, question: str) -> Iterator[None]:
     # What happens outside of a page's block, such as an import that fails, Streamlit logs there.
     if start_log(runs_folder(), "streamlit.error_util"):
         event("server start", address=st.get_option("server.address"), streamlit=st.__version__)
+    _keep_out_of_collections(file)
     with show_errors():
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.title(title, anchor=False)
@@ -62,6 +65,16 @@ def page(title: str, question: str) -> Iterator[None]:
     finally:
         _link_pages(place, links)  # now that it is known which data set and run are in use
         address.leave(file)
+
+
+@cache
+def _keep_out_of_collections(file: str) -> None:
+    """Have garbage collections pass over what a page has imported, once a process.
+
+    Streamlit collects all garbage after each run of a page, which takes a tenth of a second where all modules count.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _link_pages(place: DeltaGenerator, drawn: dict[str, address.Parameters]) -> dict[str, address.Parameters]:
