@@ -6,7 +6,7 @@ more probable; where it is less, the pixel is of the most probable of the other 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 
@@ -24,8 +24,6 @@ EDGES = (np.arange(STEPS + 1) / STEPS).astype(np.float32)
 
 Thresholds = tuple[tuple[int, float], ...]
 """Class indices with their thresholds, in the order of the classes."""
-
-CurveScore = Literal["iou", "f1"]
 
 
 def count_probabilities(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -124,15 +122,17 @@ class ThresholdCurve:
             precision, recall = hit / (hit + false), hit / pixels
             return cls(precision, recall, 2 * hit / (hit + false + pixels), hit / (pixels + false), pixels)
 
-    def best(self, score: CurveScore) -> float | None:
-        """Return the threshold with the highest score, of several the nearest to a half; None without the class.
+    @property
+    def best(self) -> float | None:
+        """The threshold with the highest IoU, of several the nearest to a half; None without the class.
 
-        Of hundredths: a third decimal would be that of these very pixels. At 0 every pixel would be of the class.
+        F1 is highest there, too: it is 2 IoU / (1 + IoU). Of hundredths: a third decimal would be that of these very
+        pixels. At 0 every pixel would be of the class.
         """
         if not self.pixels:
             return None
         places = np.arange(COARSE, STEPS + 1, COARSE)
-        values = getattr(self, score)[places]
+        values = self.iou[places]
         highest = places[values == values.max()]
         return round(float(highest[np.abs(highest - STEPS // 2).argmin()] / STEPS), 2)
 

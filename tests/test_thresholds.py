@@ -77,21 +77,21 @@ def test_average_precision_is_scikit_learns(predicted: tuple) -> None:
 def test_the_best_threshold_has_the_highest_score_of_all_hundredths(predicted: tuple) -> None:
     curve = ThresholdCurve.of(count_probabilities(*predicted)[1])
     hundredths = {place / 100: curve.iou[place * 10] for place in range(1, 101)}
-    assert curve.iou[curve.place(curve.best("iou"))] == max(hundredths.values())
-    assert curve.best("f1") == curve.best("iou")  # each rises with the other
+    assert curve.iou[curve.place(curve.best)] == max(hundredths.values())
+    assert curve.f1[curve.place(curve.best)] == max(curve.f1[place * 10] for place in range(1, 101))
 
 
 def test_of_equal_thresholds_the_one_nearest_to_a_half_is_best() -> None:
     counts = np.zeros((2, STEPS + 1), np.int64)
     counts[0, 100], counts[1, 800] = 5, 7
-    assert ThresholdCurve.of(counts).best("iou") == 0.5
+    assert ThresholdCurve.of(counts).best == 0.5
     counts[0, 700] = 1
-    assert ThresholdCurve.of(counts).best("iou") == 0.71
+    assert ThresholdCurve.of(counts).best == 0.71
 
 
 def test_a_class_that_is_nowhere_has_no_best_threshold() -> None:
     curve = ThresholdCurve.of(np.zeros((2, STEPS + 1), np.int64))
-    assert (curve.best("iou"), curve.pixels) == (None, 0)
+    assert (curve.best, curve.pixels) == (None, 0)
     assert np.isnan(curve.average_precision)
 
 

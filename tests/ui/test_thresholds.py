@@ -67,11 +67,11 @@ def test_a_threshold_is_picked_stored_and_removed(open_page: Open, run: Run) -> 
 def test_a_class_begins_at_its_best_threshold_and_a_button_leads_to_it(open_page: Open, run: Run) -> None:
     at = open_page("gallery", view="Thresholds")
     second = run.palette.names[2]
-    best = ThresholdCurve.of(run.metrics.probabilities["validation"].of_class(second)).best("iou")
+    best = ThresholdCurve.of(run.metrics.probabilities["validation"].of_class(second)).best
     at.selectbox(key="threshold-of").select(second).run()
     assert at.slider(key="threshold").value == best
     at.slider(key="threshold").set_value(0.9).run()
-    at.button(key="go-Best IoU").click().run()
+    at.button(key="go-best").click().run()
     assert at.slider(key="threshold").value == best
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from segmentation.thresholds import EDGES, ThresholdCurve
-from segmentation.ui.charts.style import ACCENT, POINTS, QUIET
+from segmentation.ui.charts.style import POINTS, QUIET
 
-BEST_F1 = "#b45309"
+F1 = "#b45309"
 
 
 class Mark(NamedTuple):
@@ -28,10 +28,9 @@ class Mark(NamedTuple):
 
 
 def marks(curve: ThresholdCurve, chosen: float) -> list[Mark]:
-    """Return the thresholds that are marked on a class's curves: the best ones, and the one that is chosen."""
-    best = (("best IoU", curve.best("iou"), "star", POINTS), ("best F1", curve.best("f1"), "diamond", BEST_F1))
-    found = [Mark(name, threshold, symbol, color) for name, threshold, symbol, color in best if threshold is not None]
-    return [*found, Mark("chosen", chosen, "circle-open", QUIET)]
+    """Return the thresholds that are marked on a class's curves: the best one, and the one that is chosen."""
+    best = [] if curve.best is None else [Mark("best IoU and F1", curve.best, "star", F1)]
+    return [*best, Mark("chosen", chosen, "circle-open", QUIET)]
 
 
 def precision_recall_figure(curve: ThresholdCurve, points: list[Mark], current: tuple[float, float]) -> go.Figure:
@@ -47,7 +46,7 @@ def precision_recall_figure(curve: ThresholdCurve, points: list[Mark], current: 
         x=curve.recall,
         y=curve.precision,
         mode="lines",
-        line={"color": ACCENT, "width": 2},
+        line={"color": POINTS, "width": 2},
         customdata=EDGES,
         hovertemplate="from %{customdata:.3f}<br>recall %{x:.3f}<br>precision %{y:.3f}<extra></extra>",
         showlegend=False,
@@ -72,11 +71,11 @@ def threshold_figure(curve: ThresholdCurve, points: list[Mark], current: float) 
 
     Args:
         curve: The class's.
-        points: Thresholds to mark, on the curve of IoU; the best F1 on its own.
+        points: Thresholds to mark, on the curve of IoU.
         current: IoU without a threshold: a dotted line.
     """
     figure = go.Figure()
-    for label, values, color, dash in (("IoU", curve.iou, ACCENT, "solid"), ("F1", curve.f1, BEST_F1, "dash")):
+    for label, values, color, dash in (("IoU", curve.iou, POINTS, "solid"), ("F1", curve.f1, F1, "dash")):
         figure.add_scatter(
             x=EDGES,
             y=values,
@@ -95,19 +94,19 @@ def threshold_figure(curve: ThresholdCurve, points: list[Mark], current: float) 
             hovertemplate="IoU of the most probable class %{y:.3f}<extra></extra>",
         )
     for mark in points:
-        values, label = (curve.f1, "F1") if mark.name == "best F1" else (curve.iou, "IoU")
-        _draw(figure, mark, mark.threshold, float(values[curve.place(mark.threshold)]), "from", label, legend=False)
+        _draw(figure, mark, mark.threshold, float(curve.iou[curve.place(mark.threshold)]), "from", "IoU", legend=False)
     _lay_out(figure, "Confidence threshold", "IoU and F1 of the class")
     return figure
 
 
 def _draw(figure: go.Figure, mark: Mark, x: float, y: float, across: str, up: str, legend: bool = True) -> None:
+    line = {"width": 0 if mark.symbol == "star" else 3, "color": mark.color}
     figure.add_scatter(
         x=[x],
         y=[y],
         mode="markers",
         name=f"{mark.name}, from {mark.threshold:.2f}",
-        marker={"symbol": mark.symbol, "size": 14, "color": mark.color, "line": {"width": 3, "color": mark.color}},
+        marker={"symbol": mark.symbol, "size": 14 if mark.symbol == "star" else 20, "color": mark.color, "line": line},
         hovertemplate=f"{mark.name}<br>{across} %{{x:.3f}}<br>{up} %{{y:.3f}}<extra></extra>",
         showlegend=legend,
     )

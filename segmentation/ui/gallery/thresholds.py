@@ -47,7 +47,7 @@ def thresholds(evaluated: EvaluatedRun) -> None:
     curves = {part: load_curves(run, evaluated.dataset, part) for part in PARTS}
     part = "validation" if curves["validation"] else "test"
     of_part, stored = curves[part], load_chosen(run)
-    defaults = {name: stored.get(name, of_part[name].best("iou") or 0.5) for name in names}
+    defaults = {name: stored.get(name, of_part[name].best or 0.5) for name in names}
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     name = left.selectbox(
         "Class",
@@ -177,7 +177,7 @@ def _offer_actions(
 ) -> None:
     """Offer to store the threshold, to remove a stored one, to jump to the best ones, and the curves as a file."""
     run = evaluated.run
-    best = curves["validation"] or curves["test"]
+    best = (curves["validation"] or curves["test"])[name].best
     with st.container(horizontal=True):
         st.button(
             "Use this threshold",
@@ -199,15 +199,15 @@ def _offer_actions(
                 args=(run, name, None),
                 help="Pixels are of their most probable class again.",
             )
-        for label, kind in (("Best IoU", best[name].best("iou")), ("Best F1", best[name].best("f1"))):
-            if kind is not None:
-                st.button(
-                    f"{label}: {kind:.2f}",
-                    key=f"go-{label}",
-                    on_click=_go_to,
-                    args=(kind,),
-                    help="Move the slider there.",
-                )
+        if best is not None:
+            st.button(
+                f"Best: {best:.2f}",
+                key="go-best",
+                icon=":material/star:",
+                on_click=_go_to,
+                args=(best,),
+                help="Move the slider to where IoU is highest. F1 is then, too: each rises with the other.",
+            )
         st.download_button(
             "Download the curves",
             lambda: to_safe_csv(_table(name, curves)),
