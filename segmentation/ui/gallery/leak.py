@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import streamlit as st
 
+from segmentation.evaluation.gains import signed
 from segmentation.evaluation.leak import Leak
 from segmentation.intervals import LEAST, Gain
 from segmentation.runs.run import Run
@@ -14,7 +15,7 @@ from segmentation.ui.gallery.evaluated import EvaluatedRun, check_confusions
 from segmentation.ui.loaders.intervals import load_comparison, load_leak
 from segmentation.ui.loaders.scenes import load_ground_resolution
 from segmentation.ui.shell.run import other_runs
-from segmentation.ui.shell.words import score, signed
+from segmentation.ui.shell.words import score
 
 SCORES = {"Accuracy": "accuracy", "Mean IoU": "mean_iou"}
 
