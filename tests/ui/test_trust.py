@@ -83,6 +83,15 @@ def test_a_run_of_an_earlier_version_is_shown_as_it_is(open_on: Open, trained: o
     assert not at.exception
     assert at.toggle(key="tempered").disabled
     assert f"**{content['calibration_error']:.3f}**" in captions(at)
-    assert "No temperature: it is fitted on a validation part" in captions(at)
-    assert "python -m segmentation evaluate --run earlier --save" in captions(at)
+    assert "No temperature yet: `python -m segmentation evaluate --run earlier --save` fits it" in captions(at)
     assert not [frame for frame in at.dataframe if "Boundary IoU" in frame.value or "Worst 5 %" in frame.value]
+
+
+def test_a_run_without_a_validation_part_says_what_to_do(open_on: Open, trained: object, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.run.folder, tmp_path / "runs" / "flattered")
+    config, metrics = (json.loads((folder / name).read_text()) for name in ("config.json", "metrics.json"))
+    del config["dataset"]["validated_on"], metrics["temperature"], metrics["tempered"]
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    at = open_on(trained.dataset, tmp_path / "runs", "gallery", run="flattered", trust="true")
+    assert "this run was trained without one. Train anew under any protocol but `article`" in captions(at)
