@@ -28,7 +28,6 @@ def test_the_toggle_shows_the_scores_at_the_temperature(open_page: Open, trained
     assert f"**{tempered.calibration_error:.3f}** (without temperature {metrics.calibration_error:.3f})" in captions(at)
     assert f"**{tempered.brier:.3f}** (without temperature {metrics.brier:.3f})" in captions(at)
     assert f"Temperature **{metrics.temperature:.2f}**, fitted on the validation part" in captions(at)
-    assert at.query_params["tempered"] == ["true"]
 
 
 @pytest.mark.parametrize("tempered", ["false", "true"])
@@ -76,7 +75,7 @@ def test_a_run_of_an_earlier_version_is_shown_as_it_is(open_on: Open, trained: o
     folder = shutil.copytree(trained.run.folder, tmp_path / "runs" / "earlier")
     content = json.loads((folder / "metrics.json").read_text())
     gone = [name for name in content if name in NEW or "_by_" in name]
-    assert len(gone) == 12
+    assert len(gone) == 13
     for name in gone:
         del content[name]
     (folder / "metrics.json").write_text(json.dumps(content))
@@ -84,6 +83,15 @@ def test_a_run_of_an_earlier_version_is_shown_as_it_is(open_on: Open, trained: o
     assert not at.exception
     assert at.toggle(key="tempered").disabled
     assert f"**{content['calibration_error']:.3f}**" in captions(at)
-    assert "No temperature: it is fitted on a validation part" in captions(at)
-    assert "python -m segmentation evaluate --run earlier --save" in captions(at)
+    assert "No temperature yet: `python -m segmentation evaluate --run earlier --save` fits it" in captions(at)
     assert not [frame for frame in at.dataframe if "Boundary IoU" in frame.value or "Worst 5 %" in frame.value]
+
+
+def test_a_run_without_a_validation_part_says_what_to_do(open_on: Open, trained: object, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.run.folder, tmp_path / "runs" / "flattered")
+    config, metrics = (json.loads((folder / name).read_text()) for name in ("config.json", "metrics.json"))
+    del config["dataset"]["validated_on"], metrics["temperature"], metrics["tempered"]
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    at = open_on(trained.dataset, tmp_path / "runs", "gallery", run="flattered", trust="true")
+    assert "this run was trained without one. Train anew under any protocol but `article`" in captions(at)

@@ -130,7 +130,7 @@ def reliability_figure(calibration: Calibration) -> go.Figure:
         x=[0, 1],
         y=[0, 1],
         mode="lines",
-        name="as sure as right",
+        name="perfectly calibrated",
         line={"color": QUIET, "dash": "dot"},
         hoverinfo="skip",
     )

@@ -125,7 +125,7 @@ def _show_fine_grained(metrics: Metrics, place: DeltaGenerator) -> None:
     place.dataframe(
         pd.DataFrame(
             {
-                "Mean over": ["patches (mIoU^I)", "classes (mIoU^C)"],
+                "mean": ["Mean over patches (mIoU^I)", "Mean over classes (mIoU^C)"],
                 "All patches": [metrics.mean_iou_by_image, metrics.mean_iou_by_class],
                 "Worst 10 %": [metrics.worst_10_by_image, metrics.worst_10_by_class],
                 "Worst 5 %": [metrics.worst_5_by_image, metrics.worst_5_by_class],
@@ -134,7 +134,7 @@ def _show_fine_grained(metrics: Metrics, place: DeltaGenerator) -> None:
         hide_index=True,
         key="fine-grained",
         column_config={
-            "Mean over": st.column_config.TextColumn("Fine-grained mean IoU", help=FINE_GRAINED),
+            "mean": st.column_config.TextColumn("Fine-grained mean IoU", help=FINE_GRAINED),
             "All patches": st.column_config.NumberColumn(format="%.3f", help="Over all held-out patches."),
             "Worst 10 %": st.column_config.NumberColumn(format="%.3f", help=WORST_HELP),
             "Worst 5 %": st.column_config.NumberColumn(format="%.3f", help=WORST_HELP),

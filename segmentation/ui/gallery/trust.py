@@ -9,7 +9,7 @@ from segmentation.runs.run import Run
 from segmentation.tables import to_safe_csv
 from segmentation.ui.charts.evaluation import calibration_gaps_figure, reliability_figure
 from segmentation.ui.gallery.evaluated import evaluate_command
-from segmentation.ui.shell.words import score
+from segmentation.ui.shell.words import code, score
 
 ALL, BY_CLASS, BY_PLACE = "All pixels", "By class", "By place"
 
@@ -152,7 +152,9 @@ def _about_temperature(run: Run, metrics: Metrics) -> str:
             "No temperature: it is fitted on the validation part of the data that a model was trained on, and what "
             "this one was validated on is not known here."
         )
-    return (
-        "No temperature: it is fitted on a validation part, and this run has none in its scores. If it was trained "
-        f"with one, {evaluate_command(run)} adds it; otherwise train anew with a validation part."
-    )
+    if run.is_flattered:
+        return (
+            "No temperature: it is fitted on a validation part, and this run was trained without one. Train anew under "
+            f"any protocol but {code('article')}."
+        )
+    return f"No temperature yet: {evaluate_command(run)} fits it on the validation part."
