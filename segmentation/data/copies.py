@@ -33,7 +33,7 @@ MOST_DIFFERENT_BITS = 28
 """Of the 112 of a hash; unrelated pictures differ in half of them."""
 
 MOST_CANDIDATES = 100_000_000
-"""Compared by their hashes, in some ten seconds: of what gives more, not all pictures are looked at."""
+"""Compared by their hashes, within a minute: of what gives more, not all pictures are looked at."""
 
 AT_ONCE = 1 << 20
 """Candidates compared at once; correlated are fewer, since each takes a kilobyte."""
