@@ -32,8 +32,8 @@ Copies stay above as JPEG of quality 20, with half the contrast or six tenths of
 MOST_DIFFERENT_BITS = 28
 """Of the 112 of a hash; unrelated pictures differ in half of them."""
 
-MOST_CANDIDATES = 200_000_000
-"""Compared by their hashes, in some seconds: of what gives more, only as many held-out pictures are looked at."""
+MOST_CANDIDATES = 100_000_000
+"""Compared by their hashes, within a minute: of what gives more, not all pictures are looked at."""
 
 AT_ONCE = 1 << 20
 """Candidates compared at once; correlated are fewer, since each takes a kilobyte."""
@@ -116,15 +116,13 @@ def find_copies(pictures: np.ndarray, others: np.ndarray, same: np.ndarray | Non
         others: (m, SIDE, SIDE) uint8 thumbnails.
         same: (n,) each picture's own place among the others, which is not its copy; by default it is none of them.
     """
-    details, places = _details(pictures)
-    other_details, other_places = _details(others)
+    places, other_places = _telling(pictures), _telling(others)
     best = np.full(len(pictures), -1.0)
     copy, turn = np.zeros((2, len(pictures)), np.intp)
     hashes = _parts(others[other_places])
     parts = [_parts(_turned(pictures[places], number)) for number in range(len(TURNS))]
     looked_at = _affordable(parts, hashes)
     for number, of_each in enumerate(parts):
-        values = _turned(details.reshape(-1, SIDE, SIDE), number).reshape(-1, SIDE**2)
         for first, second in _alike(of_each[looked_at], hashes):
             first = looked_at[first]
             if same is not None:
@@ -132,7 +130,8 @@ def find_copies(pictures: np.ndarray, others: np.ndarray, same: np.ndarray | Non
                 first, second = first[others_only], second[others_only]
             for start in range(0, len(first), CORRELATED_AT_ONCE):
                 here, there = (part[start : start + CORRELATED_AT_ONCE] for part in (first, second))
-                similarity = np.einsum("ij,ij->i", values[here], other_details[there])
+                turned = _turned(pictures[places[here]], number)
+                similarity = np.einsum("ij,ij->i", _details(turned), _details(others[other_places[there]]))
                 # The most similar comes last of each, and only if it is more so than what is known.
                 order = np.argsort(similarity, kind="stable")
                 order = order[similarity[order] > np.maximum(best[places[here[order]]], LEAST_SIMILARITY)]
@@ -149,21 +148,27 @@ def _turned(pictures: np.ndarray, number: int) -> np.ndarray:
     return np.rot90(pictures[:, :, ::-1] if number >= 4 else pictures, number % 4, axes=(1, 2))
 
 
-def _details(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how cells deviate from those around them, to a length of 1, and which pictures show enough.
+def _telling(pictures: np.ndarray) -> np.ndarray:
+    """Return the places of the pictures that show enough detail to be compared, (k,)."""
+    enough = [
+        (_contrasts(pictures[start : start + CORRELATED_AT_ONCE]) ** 2).mean(1) >= LEAST_DETAIL**2
+        for start in range(0, len(pictures), CORRELATED_AT_ONCE)
+    ]
+    return np.flatnonzero(np.concatenate([np.zeros(0, bool), *enough]))
 
-    The mean around is taken off since two shores of the same direction are alike, but no copies.
 
-    Returns:
-        (k, SIDE²) float32 and (k,) places among the n pictures.
-    """
+def _details(pictures: np.ndarray) -> np.ndarray:
+    """Return `_contrasts` to a length of 1."""
+    values = _contrasts(pictures)
+    return values / np.sqrt((values**2).sum(1, keepdims=True))
+
+
+def _contrasts(pictures: np.ndarray) -> np.ndarray:
+    """Return how cells deviate from the mean around them, (n, SIDE²) float32: two shores are alike, but no copies."""
     cells = np.pad(pictures.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
     down = cells[:, 2:] + cells[:, 1:-1] + cells[:, :-2]
     around = (down[:, :, 2:] + down[:, :, 1:-1] + down[:, :, :-2]) / 9
-    values = (cells[:, 1:-1, 1:-1] - around).reshape(len(pictures), SIDE**2)
-    lengths = np.sqrt((values**2).sum(1))
-    places = np.flatnonzero(lengths >= LEAST_DETAIL * SIDE)
-    return values[places] / lengths[places, None], places
+    return (cells[:, 1:-1, 1:-1] - around).reshape(len(pictures), SIDE**2)
 
 
 def _parts(pictures: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def copied(write_dataset: Writer, tmp_path_factory: pytest.TempPathFactory) -> t
 
 def test_a_random_split_of_augmented_copies_is_found_out(copied: tuple[Dataset, Health]) -> None:
     _, health = copied
-    test = held_out(health.patches, "patch")
+    test = held_out(health.patches, "patch", seed=6)  # a tenth is four patches: of two scenes with a copy, and a copy
     found = examine_split(health, test, ~test)
     scenes = health.patches["scene"][test]
     copies = {"tile-1/image_part_001": "tile-3/image_part_001", "tile-1/image_part_002": "tile-3/image_part_002"}

@@ -89,7 +89,7 @@ def test_bins_hold_the_scores_of_their_patches() -> None:
     distance = distance_to_training(table, 160)
     for row in held_out.itertuples():
         chosen = (distance == 0) if row.to == 0 else (distance > row[2]) & (distance <= row.to)
-        chosen = np.isinf(distance) if np.isinf(row[2]) else chosen
+        chosen = np.isinf(distance) if np.isinf(row[2]) else chosen & np.isfinite(distance)
         whole = matrices[chosen].sum(0)
         assert row.accuracy == pytest.approx(np.trace(whole) / whole.sum())
         between = find_intervals(table[chosen], matrices[chosen], TWO)

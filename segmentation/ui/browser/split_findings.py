@@ -71,7 +71,7 @@ def _show_copies(dataset: Dataset, health: Health, size: int, split: str, copies
                 half.image(picture, width="stretch", output_format="PNG", alt=f"{part}: {name}")
                 half.caption(f"{part}: {plain(name)}")
             patches = "1 held-out patch" if pair.patches == 1 else f"{pair.patches:,} held-out patches"
-            st.caption(f"The first {pair.turn} is the second: correlation {pair.similarity:.3f} · {patches}")
+            st.caption(f"Copied: {pair.turn} · correlation {pair.similarity:.3f} · {patches}")
     st.download_button(
         "Download the pairs",
         to_safe_csv(copies),
