@@ -393,3 +393,32 @@ def test_a_report_without_data_says_so_and_one_of_no_run_is_refused(run: Run, tm
     refused = run("report", "--run", "nobody")
     assert refused.returncode == 1 and refused.stderr.startswith("There is no run nobody")
     assert run("report", "--run", "dubai-lite0", "--data", nowhere).returncode == 1
+
+
+def test_thresholds_change_masks_and_scores_and_stored_ones_only_on_request(
+    run: Run, trained: object, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(trained.run.folder, tmp_path / "runs" / "mine")
+    (folder / "thresholds.json").write_text('{"thresholds": {"Road": 0.2}}')
+    scene = trained.dataset.scenes[2]
+    common = ("predict", scene.image, "--run", folder, "--overlap", "0", "--output")
+    done = run(*common, tmp_path / "plain")
+    assert done.returncode == 0, done.stderr
+    assert "mine has stored thresholds, Road from 0.2: --stored-thresholds applies them." in done.stderr
+    done = run(*common, tmp_path / "both", "--stored-thresholds", "--threshold", "land=0.21")
+    assert "Thresholds in force: Road from 0.2, Land from 0.21" in done.stdout
+    image = read_scene(scene, trained.dataset.palette)[0]
+    predictor = Predictor(folder / "best.keras")
+    for name, thresholds in (("plain", ()), ("both", ((1, 0.21), (2, 0.2)))):
+        written = np.asarray(Image.open(tmp_path / name / f"{scene.image.stem}-indices.png"))
+        np.testing.assert_array_equal(written, predictor.scene_classes(image, Inference(thresholds=thresholds)))
+
+    done = run("evaluate", "--run", folder, "--threshold", "Road=0.2")
+    assert done.returncode == 0, done.stderr
+    metrics = RunFolder(folder).metrics
+    assert f"accuracy                      {metrics.accuracy:.4f}" in done.stdout
+    assert "With thresholds, Road from 0.2, instead (in brackets the difference):" in done.stdout
+    done = run("evaluate", "--run", folder, "--threshold", "Road=2")
+    assert (done.returncode, "a probability from 0 to 1" in done.stderr) == (1, True)
+    done = run("evaluate", "--run", folder, "--stored-thresholds", "--save")
+    assert (done.returncode, "save scores without" in done.stderr) == (1, True)

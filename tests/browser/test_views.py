@@ -334,3 +334,15 @@ def test_a_shared_link_shows_the_same_in_a_fresh_browser(
     assert seen(mine) != before
     theirs = open_page(mine.url)
     assert seen(theirs) == seen(mine)
+
+
+def test_a_threshold_is_counted_moved_by_keys_and_seen_in_the_explorer(visit: Callable) -> None:
+    page = visit("/Worst-case_gallery?view=Thresholds&run=demo-unet&threshold=0.3")
+    page.get_by_role("button", name="Count now").click()
+    expect(main(page).get_by_text("At 0.30 Building has IoU")).to_be_visible()
+    page.get_by_role("slider", name="Threshold").press("ArrowRight")
+    expect(main(page).get_by_text("At 0.31 Building has IoU")).to_be_visible()
+    expect(main(page).get_by_text("pixels change").first).to_be_visible()
+    main(page).get_by_role("link", name="Explore").first.click()
+    expect(main(page).get_by_text("Thresholds in force: Building from 0.31")).to_be_visible()
+    expect(page.get_by_role("slider", name="Threshold")).to_have_attribute("aria-valuenow", "0.31")
