@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -336,8 +337,14 @@ def test_a_shared_link_shows_the_same_in_a_fresh_browser(
     assert seen(theirs) == seen(mine)
 
 
-def test_a_threshold_is_counted_moved_by_keys_and_seen_in_the_explorer(visit: Callable) -> None:
-    page = visit("/Worst-case_gallery?view=Thresholds&run=demo-unet&threshold=0.3")
+def test_a_threshold_is_counted_moved_by_keys_and_seen_in_the_explorer(
+    serve: Callable[..., str], demo: Dataset, open_page: Open, tmp_path: Path
+) -> None:
+    old = shutil.copytree(SHIPPED / "demo-unet", tmp_path / "old")  # evaluated before pixels were counted
+    metrics = json.loads((old / "metrics.json").read_text())
+    (old / "metrics.json").write_text(json.dumps({key: metrics[key] for key in metrics if key != "probabilities"}))
+    address = serve(SEGMENTATION_DATA=str(demo.root), SEGMENTATION_RUNS=str(tmp_path))
+    page = open_page(f"{address}/Worst-case_gallery?view=Thresholds&run=old&threshold=0.3")
     page.get_by_role("button", name="Count now").click()
     expect(main(page).get_by_text("At 0.30 Building has IoU")).to_be_visible()
     page.get_by_role("slider", name="Threshold").press("ArrowRight")

@@ -78,7 +78,7 @@ def show_split(dataset: Dataset) -> None:
         )
         names_of = patches["patch"]
         with st.spinner("Comparing what is held out with what is trained on …"):
-            found = load_split_health(dataset, size, (protocol, tile), health, names_of[test], names_of[~test])
+            found = load_split_health(dataset, size, (protocol, tile), health, names_of[test], names_of[train])
         show_split_findings(dataset, health, size, split, found)
 
 
