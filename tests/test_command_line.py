@@ -193,7 +193,7 @@ def test_evaluate_in_bfloat16_says_so(run: Run) -> None:
 def test_scores_are_saved_only_as_the_pages_predict(run: Run, way: str) -> None:
     done = run("evaluate", "--run", "tiny", way, "--save")
     assert done.returncode == 1
-    assert "save scores without --tta and --bfloat16" in done.stderr.strip().splitlines()[-1]
+    assert "save scores without --tta, --bfloat16 and thresholds" in done.stderr.strip().splitlines()[-1]
 
 
 def test_evaluate_names_the_runs_there_are(run: Run) -> None:

@@ -352,4 +352,4 @@ def test_a_threshold_is_counted_moved_by_keys_and_seen_in_the_explorer(
     expect(main(page).get_by_text("pixels change").first).to_be_visible()
     main(page).get_by_role("link", name="Explore").first.click()
     expect(main(page).get_by_text("Thresholds in force: Building from 0.31")).to_be_visible()
-    expect(page.get_by_role("slider", name="Threshold")).to_have_attribute("aria-valuenow", "0.31")
+    expect(page.get_by_role("slider", name="Threshold")).to_have_value("0.31")

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from segmentation.data.health import examine
 from segmentation.data.palette import DUBAI
-from segmentation.data.protocols import held_out
+from segmentation.data.protocols import TEST, TRAIN, assign_parts
 from segmentation.data.scenes import Dataset, find_dataset
 from segmentation.data.split_health import examine_split
 from segmentation.evaluation.leak import compare_parts, find_leak
@@ -72,10 +72,13 @@ def test_the_split_shows_pairs_of_copies(open_on: Open, copied: Dataset, tmp_pat
     at = open_on(copied, tmp_path, "browser", view="Split", size="32", **{"split-shown": "Tile 3"})
     assert not at.exception
     health = examine(copied, 32)
-    test = held_out(health.patches, "tile", "Tile 3")
-    found = examine_split(health, test, ~test)
+    parts, scenes = assign_parts(health.patches, "tile", "Tile 3"), health.patches["scene"]
+    found = examine_split(health, parts == TEST, parts == TRAIN)
     assert isinstance(found.copies, pd.DataFrame)
-    assert f"**{test.sum():,} held-out patches have a copy" in at.warning[0].value
+    originals = scenes[parts == TEST].str.replace("tile-3", "tile-1")  # of which one scene is for validation
+    copied_patches = originals.isin(scenes[parts == TRAIN]).sum()
+    assert 0 < copied_patches < len(originals)
+    assert f"**{copied_patches:,} held-out patches have a copy" in at.warning[0].value
     captions = [caption.value for caption in at.caption]
     for pair in found.copies.itertuples():
         assert f"Held out: {pair.held_out}" in [caption.replace("\\", "") for caption in captions]
