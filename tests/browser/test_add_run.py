@@ -72,7 +72,7 @@ def shown(page: Page) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
 def add(page: Page, name: str) -> None:
     """Add the run, and wait until home shows it."""
     page.get_by_role("button", name="Add this run").click()
-    expect(page.get_by_role("link", name="Its worst patches")).to_be_visible()
+    expect(page.get_by_role("link", name="Its worst patches")).to_be_visible(timeout=240_000)  # of thousands of patches
     expect(page.get_by_role("combobox", name="Run", exact=True)).to_have_value(name)
     wait_until_still(page)
 
