@@ -299,6 +299,8 @@ def test_a_link_shows_what_it_names_whatever_the_explorer_showed_before(
     page = open_page(f"{demo_address}/Prediction_explorer?{left}")
     settle(page)
     page.get_by_role("link", name="Dataset browser").click()
+    expect(page.get_by_role("heading", name="Dataset browser")).to_be_visible()
+    settle(page)
     page.get_by_role("radio", name="Patches").click()
     page.get_by_role("link", name="image_part_001 r00c01").first.click()
     expect(page.get_by_text("tile-1/image_part_001/r00c01, 160 × 160 px")).to_be_visible()
