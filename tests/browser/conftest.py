@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -31,9 +31,9 @@ def browser() -> Iterator[Browser]:
         yield chromium
 
 
-@pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """A function that starts the dashboard with environment variables and returns its address.
+@contextmanager
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Yield a function that starts the dashboard with environment variables and returns its address.
 
     All stop at the end; by then, none may have logged a traceback or a warning.
     """
@@ -56,21 +56,37 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
+def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """A function as `servers` gives it, for dashboards that tests of many files look at."""
+    with servers(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """A function as `servers` gives it, for a file's own dashboards: all of them would take memory and a core's time."""
+    with servers(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The demo city."""
     return find_dataset(make_demo(tmp_path_factory.mktemp("demo") / "Demo city"))
 
 
 @pytest.fixture(scope="session")
-def demo_address(serve: Serve, demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+def demo_address(serve_all: Serve, demo: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dashboard that shows the demo city."""
-    return serve(SEGMENTATION_DATA=str(demo.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
+    return serve_all(SEGMENTATION_DATA=str(demo.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
 
 
 @pytest.fixture(scope="session")
-def real_address(serve: Serve, real_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+def real_address(serve_all: Serve, real_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dashboard that shows the real set."""
-    return serve(SEGMENTATION_DATA=str(real_dataset.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs")))
+    return serve_all(
+        SEGMENTATION_DATA=str(real_dataset.root), SEGMENTATION_RUNS=str(tmp_path_factory.mktemp("no-runs"))
+    )
 
 
 @pytest.fixture(scope="session")
