@@ -64,7 +64,7 @@ def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """A function as `servers` gives it, for a file's own dashboards: all of them would take memory and a core's time."""
+    """A function as `servers` gives it, for the dashboards of a file: kept, all would take memory and a core's time."""
     with servers(tmp_path_factory) as start:
         yield start
 
