@@ -46,7 +46,8 @@ SIZES = {("Tile 1", 1): (65, 97), ("Tile 1", 2): (66, 97), ("Tile 2", 1): (65, 1
 
 SLOW = (
     *("corpus/test_maps.py", "ui/test_pages.py", "training/test_fit.py", "training/test_backends.py"),
-    *("test_command_line.py", "corpus", "browser", "training", "ui", "evaluation/test_shipped.py", "test_house.py"),
+    *("test_command_line.py", "evaluation/test_shipped.py", "test_add_model.py", "browser", "corpus", "training", "ui"),
+    *("test_house.py", "evaluation/test_recorded.py", "inference/test_saved_model.py", "inference/test_workers.py"),
     *("inference/test_predictor.py", "inference/test_engine.py", "inference/test_export.py", "inference/test_maps.py"),
     *("inference/test_batch.py", "inference/test_exported.py", "test_package.py", "test_backend.py", "model"),
     *("data/test_packed.py", "data/test_demo.py", "data/test_raster.py", "data/test_health.py"),
