@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from segmentation.data.class_mapping import find_class
 from segmentation.data.palette import VOID, Palette
 from segmentation.errors import ConfigurationError
 
@@ -66,19 +67,19 @@ def read_thresholds(entries: Iterable[str], palette: Palette) -> dict[str, float
         ConfigurationError: If an entry is none, or names no class or one twice.
     """
     found: dict[str, float] = {}
-    names = {name.casefold(): name for name in palette.names}
     for entry in entries:
         name, _, number = entry.rpartition("=")
-        known = names.get(name.strip().casefold())
+        index = find_class(name.strip(), palette.names)
         try:
             threshold = float(number)
         except ValueError:
             threshold = -1.0
-        if known is None or not 0 <= threshold <= 1:
+        if index is None or not 0 <= threshold <= 1:
             raise ConfigurationError(
                 f"Expected a class, an equals sign and a probability from 0 to 1, such as {palette.names[0]}=0.4. "
                 f"Received: {entry}. The classes are {', '.join(palette.names)}."
             )
+        known = palette.names[index]
         if known in found:
             raise ConfigurationError(f"{known} has two thresholds: give one.")
         found[known] = threshold
