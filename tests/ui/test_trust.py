@@ -95,3 +95,13 @@ def test_a_run_without_a_validation_part_says_what_to_do(open_on: Open, trained:
     (folder / "metrics.json").write_text(json.dumps(metrics))
     at = open_on(trained.dataset, tmp_path / "runs", "gallery", run="flattered", trust="true")
     assert "this run was trained without one. Train anew under any protocol but `article`" in captions(at)
+
+
+def test_a_run_of_folds_says_that_each_has_a_temperature(open_on: Open, trained: object, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.run.folder, tmp_path / "runs" / "whole")
+    shutil.copytree(trained.run.folder, folder / "folds" / "whole-01")
+    metrics = json.loads((folder / "metrics.json").read_text()) | {"protocol": "k-fold"}
+    del metrics["temperature"], metrics["tempered"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    at = open_on(trained.dataset, tmp_path / "runs", "gallery", run="whole", trust="true")
+    assert "each fold has its own, fitted on its own validation part" in captions(at)

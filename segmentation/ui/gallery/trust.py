@@ -145,6 +145,8 @@ def _about_temperature(run: Run, metrics: Metrics) -> str:
             f"Temperature **{metrics.temperature:.2f}**, fitted on the validation part: it {kind} the probabilities. "
             "It changes neither classes nor the other scores."
         )
+    if run.folds:
+        return "The whole has no temperature: each fold has its own, fitted on its own validation part."
     if run.predictions:
         return "Predictions alone have no temperature: it is fitted on probabilities of a validation part."
     if run.is_foreign or metrics.model_of:
