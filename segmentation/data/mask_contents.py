@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from segmentation.data.encodings import NO_VALUE, VALUES, value_strips_of
 from segmentation.data.images import STRIP, ColourMask, Source, decode, transparency
 from segmentation.data.kept import KeptResults
 from segmentation.data.locate import cache_folder
+from segmentation.data.palette import Color
 from segmentation.data.remembered import until_changed
 from segmentation.errors import ImageFileError
 
@@ -95,6 +96,10 @@ def look_at(source: Source, name: str | None = None) -> MaskLook:
     transparent = transparency(image)
     hidden = 0 if transparent is None else int(np.count_nonzero(transparent))
     size = image.height, image.width
+    if transparent is None and image.mode in ("RGB", "P"):
+        exactly = cast("list[tuple[int, Color]] | None", image.convert("RGB").getcolors(MOST_COLORS))
+        if exactly is not None:  # as nearly always
+            return _look_of({color: count for count, color in exactly}, table, indices, size)
     deep = image.mode.startswith(("I", "F"))
     counts = np.zeros(VALUES, np.int64)
     for _, values, _ in value_strips_of(image):
@@ -110,6 +115,14 @@ def look_at(source: Source, name: str | None = None) -> MaskLook:
     most = sorted(counted.items(), key=lambda entry: -entry[1])[:MOST_COLORS]
     shown = {(code >> 16, code >> 8 & 255, code & 255): count for code, count in most}
     return MaskLook(None, shown, table, indices, size, len(counted) > MOST_COLORS, hidden)
+
+
+def _look_of(colors: dict[Color, int], table: bytes | None, indices: dict[int, int], size: tuple[int, int]) -> MaskLook:
+    """Return what a mask holds of which all colours are counted: values if all of them are grey."""
+    if all(red == green == blue for red, green, blue in colors):
+        values = {color[0]: count for color, count in sorted(colors.items())}
+        return MaskLook(values, {(value,) * 3: count for value, count in values.items()}, table, indices, size)
+    return MaskLook(None, dict(sorted(colors.items(), key=lambda entry: -entry[1])), table, indices, size)
 
 
 def _count_colors(colors: ColourMask) -> dict[int, int]:
