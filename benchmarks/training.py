@@ -41,11 +41,13 @@ def defaults(root: Path, architecture: str, count: int) -> tuple[float, float]:
 
 def ours(root: Path, architecture: str, count: int, mixed_precision: bool = False) -> tuple[float, float]:
     """Return images a second and megabytes of what `train` does."""
+    from segmentation.allocator import keep_freed_memory
     from segmentation.configuration import Configuration
     from segmentation.model.registry import build
     from segmentation.training.fit import compile_model
     from segmentation.training.pipeline import feed, training_batches
 
+    keep_freed_memory()
     patches = load_patches(find_dataset(root), protocol="patch")
     configuration = Configuration(
         architecture=architecture, batch_size=BATCH, epochs=1, mixed_precision=mixed_precision

@@ -10,7 +10,7 @@ from segmentation.data.locate import PROJECT
 
 LAYERS = (
     ("errors",),
-    ("files", "tables", "log", "backend"),
+    ("files", "tables", "log", "backend", "allocator"),
     ("data",),
     ("scores", "configuration"),
     ("intervals", "calibration", "thresholds"),

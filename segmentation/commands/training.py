@@ -9,6 +9,7 @@ import numpy as np
 import tyro
 
 from segmentation import scores
+from segmentation.allocator import keep_freed_memory
 from segmentation.backend import load_backend
 from segmentation.commands.common import RUNS, chosen_thresholds, find_run, progress_bar, remark
 from segmentation.commands.datasets import dataset_at, dataset_folder
@@ -77,6 +78,7 @@ def train(
         selection = read_selection(patches) if patches else ()
         if configuration.folds and devices is not None:
             raise ConfigurationError("Folds are trained on one device: leave --devices out.")
+        keep_freed_memory()
         load_backend()
         how = dataset, configuration, runs / name, resume, progress, verbose, selection, remark
         if configuration.folds:

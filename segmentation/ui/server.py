@@ -1,7 +1,6 @@
 """The server: how it is run, and what happens once, when it starts."""
 
 import asyncio
-import ctypes
 import importlib
 import pkgutil
 import webbrowser
@@ -14,14 +13,11 @@ import streamlit as st
 from streamlit.web import cli
 from streamlit.web.server.server_util import get_url
 
+from segmentation.allocator import return_freed_memory
 from segmentation.data.locate import DASHBOARD
 
 LISTENING = 0.5
 """Seconds after which the server surely answers."""
-
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-"""Options of glibc's ``mallopt``: from how many bytes on memory goes back to the system once it is freed; how many
-stocks of freed memory there are for smaller pieces."""
 
 
 def serve(port: int, address: str, browser: bool) -> None:
@@ -45,11 +41,7 @@ async def started(app: st.App) -> AsyncIterator[None]:
     Args:
         app: The dashboard.
     """
-    with suppress(OSError, AttributeError):  # not Linux, or not with glibc
-        # Every run of a page is a thread with a stock of its own, and the holes that pictures leave are not given back.
-        allocator = ctypes.CDLL("libc.so.6")
-        allocator.mallopt(M_MMAP_THRESHOLD, 1 << 20)
-        allocator.mallopt(M_ARENA_MAX, 2)
+    return_freed_memory()
     Thread(target=import_first_page, daemon=True).start()
     if not st.get_option("server.headless"):  # Streamlit opens it for plain scripts only
         asyncio.get_running_loop().call_later(LISTENING, webbrowser.open, get_url("localhost"))
