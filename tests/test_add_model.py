@@ -2,30 +2,25 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segmentation.data.locate import PROJECT
+from segmentation.configuration import Configuration
 from segmentation.data.scenes import Dataset
 from segmentation.errors import RunError
 from segmentation.inference.options import SEAMLESS, Inference
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import Run
+from segmentation.training.fit import train
 from tests.brightness import MODELS, THREE, of_name, write_convolution, write_set, wrong
-
-
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "segmentation", *map(str, arguments)], cwd=PROJECT, capture_output=True, text=True
-    )
+from tests.in_process import run_in_process
 
 
 def add(name: str, model: Path, dataset: Dataset, runs: Path, *options: str) -> subprocess.CompletedProcess:
-    return command("add", name, "--model", model, "--data", dataset.root, "--runs", runs, *options)
+    return run_in_process("add", name, "--model", model, "--data", dataset.root, "--runs", runs, *options)
 
 
 @pytest.fixture(scope="module")
@@ -73,30 +68,33 @@ def test_a_run_of_a_model_is_complete(runs: Path, sets: dict[str, Dataset], name
 def test_a_run_of_a_model_does_what_runs_do(runs: Path, sets: dict[str, Dataset], tmp_path: Path) -> None:
     """It is scored again and under another protocol, predicts files, and is scored elsewhere; it trains nothing."""
     dataset, of = sets[THREE], ("--runs", runs)
-    scored = command("evaluate", "--run", "smp", "--data", dataset.root, *of)
+    scored = run_in_process("evaluate", "--run", "smp", "--data", dataset.root, *of)
     assert scored.stdout.startswith("smp, protocol all: 6 patches"), scored.stderr
-    scored = command("evaluate", "--run", "smp", "--data", dataset.root, "--protocol", "scene", *of)
+    scored = run_in_process("evaluate", "--run", "smp", "--data", dataset.root, "--protocol", "scene", *of)
     assert scored.stdout.startswith("smp, protocol scene: 2 held-out patches"), scored.stderr
-    done = command("predict", dataset.root / "images", "--run", "smp", "--output", tmp_path / "out", *of)
+    done = run_in_process("predict", dataset.root / "images", "--run", "smp", "--output", tmp_path / "out", *of)
     assert done.returncode == 0, done.stderr
     image = np.asarray(Image.open(dataset.scenes[0].image))
     assert wrong(np.asarray(Image.open(tmp_path / "out" / "0-indices.png")), image, THREE) == 0
     elsewhere = write_set(tmp_path / "other", THREE, scenes=2)
-    saved = command("evaluate", "--run", "smp", "--data", elsewhere.root, "--save", *of)
+    saved = run_in_process("evaluate", "--run", "smp", "--data", elsewhere.root, "--save", *of)
     assert saved.returncode == 1
     assert "was scored on other data than other holds" in saved.stderr
-    saved = command("evaluate", "--run", "smp", "--data", elsewhere.root, "--protocol", "all", "--save-as", "smp2", *of)
+    saved = run_in_process(
+        "evaluate", "--run", "smp", "--data", elsewhere.root, "--protocol", "all", "--save-as", "smp2", *of
+    )
     assert saved.returncode == 0, saved.stderr
     assert Run(runs / "smp2").fingerprint == elsewhere.fingerprint()
     assert Predictor(Run(runs / "smp2").model).classes == 3
     for arguments, said in (
         (("export", "--run", "smp", "--format", "onnx", "--output", tmp_path / "x.onnx"), "comes from elsewhere"),
-        (("train", "--name", "n", "--data", dataset.root, "--start-from", "smp"), "no run smp with a model to start"),
         (("evaluate", "--run", "smp", "--data", dataset.root, "--bfloat16"), "cannot be computed in bfloat16"),
     ):
-        refused = command(*arguments, *of)
+        refused = run_in_process(*arguments, *of)
         assert refused.returncode == 1, arguments
         assert said in refused.stderr.splitlines()[-1]
+    with pytest.raises(RunError, match="no run smp with a model to start"):
+        train(dataset, Configuration(start_from="smp"), runs / "n")
     shutil.rmtree(runs / "smp2")
 
 
@@ -114,7 +112,7 @@ def test_an_adapter_set_by_hand_is_heeded_and_may_be_changed(
     text = toml.read_text().replace('scale = "0-255"', 'scale = "0-1"')
     text = text.replace("mean = []", "mean = [0.485, 0.456, 0.406]")
     toml.write_text(text.replace("deviation = []", "deviation = [0.229, 0.224, 0.225]"))
-    again = command("evaluate", "--run", "wrong", "--data", sets[THREE].root, "--runs", tmp_path, "--save")
+    again = run_in_process("evaluate", "--run", "wrong", "--data", sets[THREE].root, "--runs", tmp_path, "--save")
     assert again.returncode == 0, again.stderr
     assert Run(run.folder).metrics.accuracy > 0.98
     assert Run(run.folder).fingerprint == sets[THREE].fingerprint()

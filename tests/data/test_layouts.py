@@ -3,16 +3,15 @@
 import hashlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.errors import AmbiguousDatasetError, DatasetNotFoundError
+from tests.in_process import run_in_process
 
 NAMES = (
     *("deepglobe", "deepglobe-folders", "loveda", "landcoverai", "inria", "massachusetts", "mmseg", "split-inside"),
@@ -32,8 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "segmentation", "data", str(folder), *options]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    return run_in_process("data", folder, *options)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -4,7 +4,6 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from segmentation.evaluation.ranking import WRONG, count_errors, rank
 from segmentation.evaluation.recorded import add_predictions
 from segmentation.runs.recording import read_recorded
 from segmentation.runs.run import SHIPPED, Run
+from tests.in_process import run_in_process
 from tests.recoloring import COLORS, classes_of, recolor
 
 SIZE = 32
@@ -515,8 +515,7 @@ def test_other_colours_of_the_data_set_are_its_own(
 
 
 def run_command(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "segmentation", *map(str, arguments)]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    done = run_in_process(*arguments)
     assert done.returncode == code, done.stderr
     return done
 
