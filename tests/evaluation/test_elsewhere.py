@@ -16,6 +16,7 @@ from segmentation.errors import ConfigurationError, RunError
 from segmentation.evaluation.evaluate import evaluate_run
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import SHIPPED, Run
+from tests.in_process import run_in_process
 from tests.recoloring import NAMES, classes_of, recolor
 
 
@@ -145,7 +146,7 @@ def test_the_shipped_run_scores_the_real_scenes_alike_in_other_colours(
     elsewhere = recolor(real_dataset, tmp_path / "elsewhere", "Green spaces", values, every=12)
     names = {scene.name for scene in elsewhere.scenes}
     few = replace(real_dataset, scenes=tuple(scene for scene in real_dataset.scenes if scene.name in names))
-    command = [sys.executable, "-m", "segmentation", "evaluate", "--run", "dubai-best", "--data", elsewhere.root]
+    command = ["evaluate", "--run", "dubai-best", "--data", elsewhere.root]
     command += [
         "--runs",
         tmp_path / "runs",
@@ -156,7 +157,7 @@ def test_the_shipped_run_scores_the_real_scenes_alike_in_other_colours(
         "--map",
         "green spaces=vegetation",
     ]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    done = run_in_process(*command)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Green spaces of the data set counts as Vegetation" in done.stdout
     scored, (own, _) = Run(tmp_path / "runs" / "away").metrics, evaluate_run(best, few, "all")
@@ -168,8 +169,8 @@ def test_a_mapping_that_names_nothing_known_is_refused_in_one_line(
     best: Run, real_dataset: Dataset, tmp_path: Path
 ) -> None:
     elsewhere = recolor(real_dataset, tmp_path / "elsewhere", every=12)
-    command = [sys.executable, "-m", "segmentation", "evaluate", "--run", "dubai-best", "--data", elsewhere.root]
-    done = subprocess.run([*command, "--map", "Forest=Vegetation"], cwd=PROJECT, capture_output=True, text=True)
+    command = ["evaluate", "--run", "dubai-best", "--data", elsewhere.root]
+    done = run_in_process(*command, "--map", "Forest=Vegetation")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "Received: Forest=Vegetation. The data set has vegetation, road, WATER, " in done.stderr
 
