@@ -84,12 +84,12 @@ def _keys(run: Run, dataset: Dataset, part: str) -> dict[str, str]:
 
 
 def load_objects(run: Run, dataset: Dataset, part: str) -> FoundObjects | None:
-    """Return the objects of the scenes that have patches in a part; None if not all were searched yet."""
+    """Return the objects of the scenes with patches in a part; None if not all were searched, or there are none."""
     keys = _keys(run, dataset, part)
     of_all = tuple(keys.values())
     if of_all not in _found:
         kept = _kept().read(of_all)
-        if len(kept) < len(keys):
+        if not keys or len(kept) < len(keys):
             return None
         scenes, left_out = {}, []
         for name, key in keys.items():
