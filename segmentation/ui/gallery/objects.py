@@ -135,7 +135,7 @@ def _offer_search(evaluated: EvaluatedRun, part: str) -> None:
     how = "predicts each with overlapping windows" if run.model else "reads each one's prediction"
     st.info(
         f"Objects are found in whole scenes: for {missing:,} of the {scenes:,} with patches in this part that has not "
-        f"been done yet. It {how}, takes about a second per megapixel, and is kept for the next time.",
+        f"been done yet. It {how}, takes seconds per scene, and is kept for the next time.",
         icon=":material/category:",
     )
     asked = st.button(
@@ -239,8 +239,8 @@ def _show_list(evaluated: EvaluatedRun, table: pd.DataFrame, class_name: str, pa
         return
     in_metres = by == "square_metres"
     shown = listed.head(LISTED)
-    left, right = st.columns([3, 4], gap="medium")
-    with left:
+    halves = st.grid(2, min_column_width=400, gap="medium")
+    with halves.cell():
         event = st.dataframe(
             shown[["scene", by, *(["pixels"] if in_metres else []), "iou", "left", "top"]],
             hide_index=True,
@@ -264,7 +264,7 @@ def _show_list(evaluated: EvaluatedRun, table: pd.DataFrame, class_name: str, pa
         )
         st.caption(f"Choose a row to see the object.{more}")
     chosen = event["selection"]["rows"]
-    with right, show_errors():
+    with halves.cell(), show_errors():
         _show_object(evaluated, shown.iloc[chosen[0] if chosen and chosen[0] < len(shown) else 0], class_name, part)
     _offer_files(evaluated, listed, class_name, outcome, part)
 
