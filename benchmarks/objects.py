@@ -41,7 +41,7 @@ def main(data: Path | None = None) -> None:
         f"{len(found)} scenes, {pixels / 1e6:.0f} megapixels: **{spent:.1f} s**, {spent / pixels * 1e6:.2f} s per "
         f"megapixel; {kept / 1e6:.2f} MB are kept of the objects.\n"
     )
-    print_header("class", "true objects", "recall", "precision", "table and scores")
+    print_header(("class", "true objects", "recall", "precision", "table and scores"))
     for index, name in enumerate(dataset.palette.names):
         begun = time.perf_counter()
         scores = ObjectScores.of(object_table(found, index, TEST, SMALLEST))

@@ -81,14 +81,14 @@ def _placed(image: Path, shapes: list[list[dict]]) -> tuple[str, list[list]]:
     if image.suffix.lower() in RASTER_SUFFIXES:
         with Raster(image, patience=PATIENCE) as raster:
             if raster.transform is not None and raster.system:
-                of_map = [[_through(raster, polygon) for polygon in polygons] for polygons in shapes]
+                of_map = [[_through(raster.transform, polygon) for polygon in polygons] for polygons in shapes]
                 in_degrees = is_in_degrees(raster)
                 rings = to_world(raster, [polygon for polygons in of_map for polygon in polygons], in_degrees)
                 return "degrees" if in_degrees else raster.system, [[next(rings) for _ in of] for of in of_map]
     return "pixels", [[polygon["coordinates"] for polygon in polygons] for polygons in shapes]
 
 
-def _through(raster: Raster, polygon: dict) -> dict:
+def _through(transform: rasterio.Affine, polygon: dict) -> dict:
     """Return a polygon of pixels in a map's coordinates."""
-    rings = [np.column_stack(raster.transform @ tuple(np.array(ring).T)) for ring in polygon["coordinates"]]
+    rings = [np.column_stack(transform @ tuple(np.array(ring).T)) for ring in polygon["coordinates"]]
     return {"type": "Polygon", "coordinates": rings}

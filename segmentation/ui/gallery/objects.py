@@ -175,6 +175,7 @@ def _show_scores(evaluated: EvaluatedRun, table: pd.DataFrame, class_name: str, 
     scores = ObjectScores.of(table)
     tiles = dict(zip(evaluated.patches["scene"], evaluated.patches["tile"], strict=True))
     intervals = object_intervals(table, tiles)
+    drawn = intervals[:2] if intervals else (None, None)
     figures = st.grid(4, min_column_width=200)
     told = (
         ("Object recall", scores.recall, "The share of the true objects that are found.", 0),
@@ -189,7 +190,7 @@ def _show_scores(evaluated: EvaluatedRun, table: pd.DataFrame, class_name: str, 
         ),
     )
     for title, value, meaning, place in told:
-        spread = between(intervals[place]) if intervals and place is not None else None
+        spread = between(drawn[place]) if place is not None else None
         text = f"{meaning} {INTERVAL}" if spread else meaning
         figures.metric(title, score(value), spread, "off", delta_arrow="off", help=text)
     counts = table.groupby(["side", "outcome"]).size()
@@ -207,7 +208,7 @@ def _show_scores(evaluated: EvaluatedRun, table: pd.DataFrame, class_name: str, 
     )
     by_size = score_by_size(table, size_edges(table, by), by)
     st.plotly_chart(
-        size_figure(by_size, [_range(*ends, by) for ends in by_size[["from", "to"]].itertuples(index=False)]),
+        size_figure(by_size, [_range(low, high, by) for low, high in zip(by_size["from"], by_size["to"], strict=True)]),
         key="objects-by-size",
         config={"displayModeBar": False},
     )
