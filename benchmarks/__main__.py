@@ -38,6 +38,7 @@ SECTIONS = (
     Section("Backends", ("backends",)),
     Section("Data sets of any size", ("growth",)),
     Section("Scenes", ("scenes",)),
+    Section("Objects", ("objects",)),
     Section("Orthophotos", ("maps",)),
     Section("Engines", ("engines",)),
     Section("Training logs", ("logs",)),

@@ -186,7 +186,7 @@ def write_polygons(
         # Found twice, since as Python's numbers all of them at once would take a gigabyte for half a million.
         count = sum(1 for _ in _shapes(file)) if progress else 0
         shapes, done = _shapes(file), 0
-        in_degrees = _is_in_degrees(raster)
+        in_degrees = is_in_degrees(raster)
         named = raster.system and not in_degrees
         system = f'"coordinate_system": {json.dumps(raster.system, ensure_ascii=False)}, ' if named else ""
         out.write(f'{{"type": "FeatureCollection", {system}"features": [')
@@ -195,7 +195,7 @@ def write_polygons(
             if progress:
                 progress(done, count)
             done += len(some)
-            areas = _to_world(raster, [shape for shape, _ in some], in_degrees)
+            areas = to_world(raster, [shape for shape, _ in some], in_degrees)
             for (_, index), rings in zip(some, areas, strict=True):
                 geometry = {"type": "Polygon", "coordinates": rings}
                 feature = {"type": "Feature", "properties": {"class": palette.names[int(index)]}, "geometry": geometry}
@@ -209,7 +209,7 @@ def _shapes(file: rasterio.DatasetReader) -> Iterator[tuple[dict, float]]:
     return (shape for shape in rasterio.features.shapes(rasterio.band(file, 1)) if shape[1] != VOID)
 
 
-def _is_in_degrees(raster: Raster) -> bool:
+def is_in_degrees(raster: Raster) -> bool:
     """Tell whether a map has longitudes and latitudes everywhere that go on from pixel to pixel.
 
     A picture of the whole earth has corners beyond it, for some of which PROJ gives numbers all the same: latitudes
@@ -233,7 +233,7 @@ def _degrees_within(raster: Raster, inset: float) -> np.ndarray | None:
     return None if degrees is None else degrees.reshape(2, 33, 33)
 
 
-def _to_world(raster: Raster, shapes: list[dict], in_degrees: bool) -> Iterator[list[list[tuple[float, float]]]]:
+def to_world(raster: Raster, shapes: list[dict], in_degrees: bool) -> Iterator[list[list[tuple[float, float]]]]:
     """Yield the rings of each polygon in longitude and latitude, or as they are; the exterior counter-clockwise."""
     rings = [np.array(ring) for shape in shapes for ring in shape["coordinates"]]
     points = np.concatenate(rings)

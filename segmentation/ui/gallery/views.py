@@ -6,6 +6,7 @@ from segmentation.ui.gallery.causes import causes
 from segmentation.ui.gallery.confusions import confusions
 from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.leak import leak
+from segmentation.ui.gallery.objects import objects
 from segmentation.ui.gallery.ranking import ranking
 from segmentation.ui.gallery.suspects import suspects
 from segmentation.ui.gallery.thresholds import thresholds
@@ -14,6 +15,7 @@ from segmentation.ui.gallery.two_runs import two_runs
 VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Ranking": ranking,
     "Confusions": confusions,
+    "Objects": objects,
     "Causes": causes,
     "Suspect labels": suspects,
     "Thresholds": thresholds,
