@@ -23,8 +23,8 @@ import numpy as np
 from segmentation.data.palette import VOID
 
 DISTANCE = 3
-"""How far a boundary reaches, in pixels. The paper's is 1 % of the picture's diagonal: 2 px of a patch of 160 px, but 11
-of a scene of 800 px, so that the same error would be of another kind in a patch than in its scene."""
+"""How far a boundary reaches, in pixels. The paper's is 1 % of the picture's diagonal: 2 px in a patch of 160 px, 11 in
+a scene of 800 px, so that the same error would be of another kind in a patch than in its scene."""
 
 SIDES = ("missed", "invented")
 """What a wrong pixel is for its true class, and for the class it is predicted as."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from segmentation.ui.gallery.causes import causes
 from segmentation.ui.gallery.confusions import confusions
 from segmentation.ui.gallery.evaluated import EvaluatedRun
+from segmentation.ui.gallery.kinds import kinds
 from segmentation.ui.gallery.leak import leak
 from segmentation.ui.gallery.ranking import ranking
 from segmentation.ui.gallery.suspects import suspects
@@ -15,6 +16,7 @@ VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Ranking": ranking,
     "Confusions": confusions,
     "Causes": causes,
+    "Kinds of error": kinds,
     "Suspect labels": suspects,
     "Thresholds": thresholds,
     "Two runs": two_runs,
