@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from segmentation.data.kept import KeptResults
+from segmentation.data.protocols import apply_void_policy
 from segmentation.data.scenes import Dataset
+from segmentation.errors import ImageFileError, RunError
 from segmentation.evaluation.error_kinds import find_error_kinds
 from segmentation.evaluation.kind_counts import count_kinds, kind_shares, known_kinds
-from segmentation.errors import ImageFileError, RunError
 from segmentation.inference.predictor import Predictor
 from segmentation.intervals import LEAST
 from segmentation.runs.run import SHIPPED, Run
@@ -49,14 +50,11 @@ def test_a_run_is_counted_once_and_kept(trained: object, kept: KeptResults) -> N
 def test_what_was_cut_off_goes_on(trained: object, kept: KeptResults) -> None:
     """A scene that was counted is not predicted again; what is kept of it may be broken."""
 
-    class Cancelled(Exception):
-        """Raised as Streamlit does when the user clicks."""
-
     def cancel(done: int, total: int) -> None:
-        raise Cancelled
+        raise KeyboardInterrupt
 
     run, dataset, table = trained.run, trained.dataset, trained.run.patches
-    with pytest.raises(Cancelled):
+    with pytest.raises(KeyboardInterrupt):
         count_kinds(run, dataset, table, kept, Predictor(run.model), cancel)
     first = table[table["scene"] == table["scene"].iloc[0]]
     before = known_kinds(run, dataset, first, kept)
@@ -65,22 +63,21 @@ def test_what_was_cut_off_goes_on(trained: object, kept: KeptResults) -> None:
     assert known_kinds(run, dataset, table, kept) is None
 
 
-def test_a_run_of_predictions_is_counted_from_its_files(
-    trained: object, tmp_path: Path, kept: KeptResults
-) -> None:
+def test_a_run_of_predictions_is_counted_from_its_files(trained: object, tmp_path: Path, kept: KeptResults) -> None:
     """Each patch by itself, as the pixels say; a prediction that is gone is said."""
     dataset = trained.dataset
-    with Run.create("recorded", dataset, tmp_path / "runs", patch_size=32) as recording:
+    with Run.create("recorded", dataset, runs=tmp_path / "runs", patch_size=32) as recording:
         for scene in dataset.scenes:
-            predicted = np.roll(scene.load()[1], 2, 1)
+            predicted = np.roll(scene.read_mask(dataset.palette), 2, 1)
             recording.record(scene, np.where(predicted == 255, 0, predicted).astype(np.uint8))
         run = recording.finish()
     counts = count_kinds(run, dataset, run.patches, kept)
     check_sums(run, run.patches, counts)
     scene = dataset.scene(run.patches["scene"].iloc[0])
-    truth = scene.load()[1][:32, :32]
-    predicted = np.roll(scene.load()[1], 2, 1)[:32, :32]
-    kinds = find_error_kinds(truth, np.where(predicted == 255, 0, predicted).astype(np.uint8))
+    truth = scene.read_mask(dataset.palette)[:32, :32]
+    predicted = np.roll(scene.read_mask(dataset.palette), 2, 1)[:32, :32]
+    predicted = np.where(predicted == 255, 0, predicted).astype(np.uint8)
+    kinds = find_error_kinds(apply_void_policy(truth, run.protocol, dataset.palette), predicted)
     assert counts[0, 0].sum(0).tolist() == [int((kinds.missed == kind).sum()) for kind in (1, 2, 3)]
     shutil.rmtree(run.folder / "predictions")
     (run.folder / "predictions").mkdir()

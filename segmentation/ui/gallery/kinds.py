@@ -33,8 +33,11 @@ VERDICTS = (
 )
 """What is said of the kind that most pixels are of."""
 
-SECONDS = 0.015
-"""To sort the wrong pixels of a patch of 160 px, on one core."""
+SECONDS = 0.6
+"""To sort the wrong pixels of a megapixel, on one core."""
+
+ASSUMED = 4.0
+"""Seconds that a model takes for a megapixel, if that was not measured on this machine."""
 
 
 def kinds(evaluated: EvaluatedRun) -> None:
@@ -98,7 +101,8 @@ def _load_counted(evaluated: EvaluatedRun, part: str, table: pd.DataFrame) -> np
     what = "Reads the predictions of" if run.predictions else "Predicts"
     st.info(
         f"Kinds of error are counted once for this part and then kept: {what.lower()} {len(table):,} patches and sorts "
-        f"every wrong pixel{_duration(evaluated, len(table))}. Cancelled, it goes on from there the next time.",
+        f"every wrong pixel, which takes about {_duration(evaluated, len(table))} here. Cancelled, it goes on from "
+        "there the next time.",
         icon=":material/category:",
     )
     asked = st.button(
@@ -117,14 +121,13 @@ def _load_counted(evaluated: EvaluatedRun, part: str, table: pd.DataFrame) -> np
 
 
 def _duration(evaluated: EvaluatedRun, patches: int) -> str:
-    """Say how long counting takes, if the model's speed on this machine is known or nothing is to be predicted."""
+    """Say about how long counting takes."""
     run = evaluated.run
-    speed = 0.0 if run.predictions else read_speeds(runs_folder()).get(run.name)
-    megapixels = patches * run.patch_size**2 / 1e6
-    if speed is None:
-        return ", which takes somewhat longer than their prediction"
-    seconds = megapixels * (speed + SECONDS / 0.0256)
-    return f", which takes about {seconds / 60:,.0f} min" if seconds > 90 else f", which takes about {seconds:,.0f} s"
+    speed = 0.0 if run.predictions else read_speeds(runs_folder()).get(run.name, ASSUMED)
+    seconds = patches * run.patch_size**2 / 1e6 * (speed + SECONDS)
+    if seconds > 90 * 60:
+        return f"{seconds / 3600:,.0f} h"
+    return f"{seconds / 60:,.0f} min" if seconds > 90 else f"{max(1, seconds):,.0f} s"
 
 
 def _say_most(table: pd.DataFrame, counts: np.ndarray, index: int | None, class_name: str | None) -> None:
@@ -188,7 +191,7 @@ def _show_patches(evaluated: EvaluatedRun, filters: Filters, table: pd.DataFrame
     of_side, of_class = counts[:, SIDES.index(side.lower())], ""
     if filters.class_name:
         of_side = of_side[:, [evaluated.palette.names.index(filters.class_name)]]
-        of_class = plain(f" of {filters.class_name}")
+        of_class = f" of {plain(filters.class_name)}"
     of_side = of_side.sum(1)
     ranked = table.assign(of_kind=of_side[:, list(MEANINGS).index(kind)], of_side=of_side.sum(1))
     ranked = ranked[ranked["of_kind"] > 0].sort_values("of_kind", ascending=False, kind="stable")
