@@ -23,7 +23,7 @@ def kinds_figure(counts: np.ndarray, names: list[str]) -> go.Figure:
         counts: (2, rows, 3) pixels: missed and invented, by row and kind.
         names: Of the rows.
     """
-    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=("Missed", "Invented"))
+    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.08, subplot_titles=("Missed", "Invented"))
     labels = [literal(name) for name in names]
     for column, (side, of_side) in enumerate(zip(SIDES, np.asarray(counts), strict=True), 1):
         totals = of_side.sum(1)
@@ -48,7 +48,7 @@ def kinds_figure(counts: np.ndarray, names: list[str]) -> go.Figure:
                 row=1,
                 col=column,
             )
-    figure.update_xaxes(range=[0, 100], title="% of these pixels", showgrid=False)
+    figure.update_xaxes(range=[0, 100], title="% of these pixels", tickvals=[0, 50, 100], showgrid=False)
     figure.update_yaxes(autorange="reversed", automargin=True)
     figure.update_yaxes(title="Class", row=1, col=1)
     figure.update_annotations(font={"color": QUIET, "size": 14})

@@ -65,8 +65,9 @@ def draw_kinds(
     )
     pairs = zip(KIND_COLORS, MEANINGS, strict=True)
     entries = [f'<span role="listitem"><i style="background:{color}"></i>{text}</span>' for color, text in pairs]
-    hatched = " · Hatched: invented" if chosen else ""
-    st.html(f'<div class="legend" role="list" aria-label="Kinds of error">{"".join(entries)}{hatched}</div>')
+    if chosen:
+        entries.append('<span role="listitem">Hatched: invented</span>')
+    st.html(f'<div class="legend" role="list" aria-label="Kinds of error">{"".join(entries)}</div>')
     missed, invented = kinds()
     if chosen is None:
         return Pane(f"Kinds of error of {name}, for the true class", kinds_map(image, missed))
