@@ -117,7 +117,8 @@ def _work(run: Run, dataset: Dataset, table: pd.DataFrame) -> Iterator[_Work]:
     if run.palette is None or not (run.model or run.predictions):
         raise RunError(f"{run.name} has neither a model nor predictions: its errors cannot be seen again.")
     scenes = {scene.name: scene for scene in dataset.scenes}
-    always = (VERSION, DISTANCE, run.folder.resolve(), run.patch_size, run.protocol, run.palette, run.stretch)
+    always: tuple[object, ...] = (VERSION, DISTANCE, run.folder.resolve(), run.patch_size, run.protocol, run.palette)
+    always += (dataset.palette, dataset.stretch_for(run.stretch))
     if run.model:
         status = run.model.stat()
         always += (run.model.name, status.st_mtime_ns, status.st_size)

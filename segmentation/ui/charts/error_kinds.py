@@ -77,7 +77,7 @@ def kinds_map(image: np.ndarray, missed: np.ndarray, invented: np.ndarray | None
     grey = (image.mean(-1, keepdims=True) * 0.25 + 190).astype(np.uint8)
     drawn = np.where((missed > 0)[..., None], _RGB[missed], grey)
     if invented is not None:
-        rows, columns = np.indices(invented.shape, sparse=True)
-        striped = (invented > 0) & (missed == 0) & ((rows + columns) // HATCH % 2 == 0)
+        diagonals = np.add.outer(*(np.arange(length) for length in invented.shape))
+        striped = (invented > 0) & (missed == 0) & (diagonals // HATCH % 2 == 0)
         drawn[striped] = _RGB[invented[striped]]
     return drawn
