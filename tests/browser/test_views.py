@@ -233,10 +233,9 @@ def test_kinds_of_error_are_counted_and_drawn(visit: Callable) -> None:
     expect(
         main(page).get_by_text(re.compile(r"^\d+ % \(95 % interval \d+–\d+ %, .*\) of all wrong pixels"))
     ).to_be_visible()
-    counts = [
-        int(text.replace(",", ""))
-        for text in re.findall(r"([\d,]+) missed pixels of kind boundary", main(page).inner_text())
-    ]
+    bold = main(page).get_by_text(re.compile(r"^[\d,]+ missed pixels of kind boundary, \d+ % of those$"))
+    expect(bold).to_have_count(8)
+    counts = [int(text.split()[0].replace(",", "")) for text in bold.all_inner_texts()]
     assert counts == sorted(counts, reverse=True)
     assert 0 < sum(counts) < wrong
     expect(page.locator(".st-key-error-kinds .barlayer .point").first).to_be_visible()
