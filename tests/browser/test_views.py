@@ -225,6 +225,27 @@ def test_causes(visit: Callable, scores: pd.DataFrame) -> None:
     expect(main(page)).to_contain_text(f"over all {len(held_out)} patches")
 
 
+def test_kinds_of_error_are_counted_and_drawn(visit: Callable) -> None:
+    matrix = np.array(json.loads((SHIPPED / "demo-unet" / "metrics.json").read_text())["confusion_matrix"])
+    wrong = matrix.sum() - np.trace(matrix)
+    page = visit("/Worst-case_gallery?view=Kinds+of+error&kind=Boundary")
+    page.get_by_role("button", name="Count now").click()
+    expect(
+        main(page).get_by_text(re.compile(r"^\d+ % \(95 % interval \d+–\d+ %, .*\) of all wrong pixels"))
+    ).to_be_visible()
+    bold = main(page).get_by_text(re.compile(r"^[\d,]+ missed pixels of kind boundary, \d+ % of those$"))
+    expect(bold).to_have_count(8)
+    counts = [int(text.split()[0].replace(",", "")) for text in bold.all_inner_texts()]
+    assert counts == sorted(counts, reverse=True)
+    assert 0 < sum(counts) < wrong
+    expect(page.locator(".st-key-error-kinds .barlayer .point").first).to_be_visible()
+    place = cards(page)[0].rsplit("/", 1)
+    link = f"scene={place[0].replace('/', '%2F')}&patch={place[1]}&show=Image&show=Kinds+of+error"
+    page = visit(f"/Prediction_explorer?{link}")
+    expect(page.get_by_role("list", name="Kinds of error")).to_contain_text("Segment: missed or invented whole")
+    expect(page.locator(".viewer[data-state=shown] canvas")).to_have_count(2)
+
+
 def test_what_nearness_to_trained_on_patches_is_worth(visit: Callable, scores: pd.DataFrame) -> None:
     page = visit("/Worst-case_gallery?view=Leak")
     parts = {(row.scene, row.row, row.column): row.part for row in scores.itertuples()}

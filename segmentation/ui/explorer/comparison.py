@@ -13,6 +13,7 @@ from segmentation.data.raster import LARGE
 from segmentation.inference.prediction import Prediction
 from segmentation.thresholds import by_index, in_words
 from segmentation.ui.explorer.downloads import downloads
+from segmentation.ui.explorer.error_kinds import draw_kinds, kinds_at
 from segmentation.ui.explorer.model import Model
 from segmentation.ui.explorer.scores import show_scores, show_shares
 from segmentation.ui.explorer.sources import Subject
@@ -24,6 +25,7 @@ from segmentation.ui.explorer.view import (
     FURTHER,
     FURTHER_ERRORS,
     IMAGE,
+    KINDS_OF_ERROR,
     PREDICTION,
     PROBABILITY,
     TRUTH,
@@ -69,6 +71,10 @@ def compare(subject: Subject, model: Model, view: View) -> None:
         predictions[model.run.name] = _at_thresholds(predictions[model.run.name], view, palette)
     small = {name: prediction.at(rows, columns) for name, prediction in predictions.items()}
     pictures = _pictures(image, classes, small, palette, view)
+    if truth is not None and classes is not None:
+        kinds = partial(kinds_at, truth, predictions[model.run.name].classes, rows, columns)
+        shown_classes = classes, small[model.run.name].classes
+        pictures[KINDS_OF_ERROR] = partial(draw_kinds, image, kinds, shown_classes, palette, model.run.name)
     shown, wipe = _choose_pictures(pictures)
     panes = [pictures[name]() for name in shown]
     viewer(subject.name, panes, _readings(classes, small, palette), key="viewer", wipe=wipe, size=(height, width))
@@ -204,12 +210,12 @@ def _choose_pictures(pictures: dict[str, Callable[[], Pane]]) -> tuple[list[str]
     several = FURTHER[1] in names
     chosen = st.pills(
         "Pictures",
-        [IMAGE, TRUTH, PREDICTION, ERRORS, *DIFFERENCES[: int(several)], *sure],
+        [IMAGE, TRUTH, PREDICTION, ERRORS, KINDS_OF_ERROR, *DIFFERENCES[: int(several)], *sure],
         selection_mode="multi",
         default=[IMAGE, TRUTH, PREDICTION],
         key="show",
         bind="query-params",
-        help="What to see; ground truth and errors need a mask. The cursor reads them in all.",
+        help="What to see; ground truth, errors and their kinds need a mask. The cursor reads them in all.",
     )
     shown = {*chosen, *FURTHER}
     if ERRORS in chosen:

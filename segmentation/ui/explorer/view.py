@@ -22,6 +22,9 @@ DIFFERENCES = ("Where they differ", "Where the third differs", "Where the fourth
 
 FURTHER_ERRORS = ("Errors of the second", "Errors of the third", "Errors of the fourth")
 
+KINDS_OF_ERROR = "Kinds of error"
+"""Of the run in use: where its outlines are off, objects too small or too large, or missed or invented whole."""
+
 CONFIDENCE, ENTROPY, PROBABILITY = "Confidence", "Entropy", "One class"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from segmentation.ui.gallery.causes import causes
 from segmentation.ui.gallery.confusions import confusions
 from segmentation.ui.gallery.evaluated import EvaluatedRun
+from segmentation.ui.gallery.kinds import kinds
 from segmentation.ui.gallery.leak import leak
 from segmentation.ui.gallery.objects import objects
 from segmentation.ui.gallery.ranking import ranking
@@ -17,6 +18,7 @@ VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Confusions": confusions,
     "Objects": objects,
     "Causes": causes,
+    "Kinds of error": kinds,
     "Suspect labels": suspects,
     "Thresholds": thresholds,
     "Two runs": two_runs,
