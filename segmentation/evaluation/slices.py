@@ -3,14 +3,14 @@
 Every condition on what is known of a patch (`slice_features`), and every two of them, make a slice; its score is
 compared with that of all other patches, both read off the sums of their confusion matrices.
 
-**Chance.** The patches of a scene are alike, so scenes are what varies, and a search over thousands of slices finds some
-that look bad. Each scene's part of a slice's loss is computed as it were if the slice did as all patches do; if that is
-true, a scene's part is as likely negative as positive. So the signs of all scenes are flipped at random, the same for
-all slices, and the largest statistic of all slices is noted: the wild bootstrap for clusters (Cameron, Gelbach and
-Miller, Bootstrap-Based Improvements for Inference with Clustered Errors, 2008) with the correction for many looks of
-Westfall and Young (Resampling-Based Multiple Testing, 1993). What is found exceeds the largest of all in 95 % of the
-flips, those of single conditions and of pairs in 97.5 % each. The parts add up to the loss exactly, and few scenes are
-no danger: a slice in ``m`` scenes cannot exceed √m, so that one in few scenes is not claimed rather than claimed wrongly.
+**Chance.** The patches of a scene are alike, so scenes are what varies, and a search over thousands of slices finds
+some that look bad. Each scene's part of a slice's loss is computed as it were if the slice did as all patches do; if
+that is true, a scene's part is as likely negative as positive. So the signs of all scenes are flipped at random, the
+same for all slices, and the largest statistic of all slices is noted: the wild bootstrap for clusters (Cameron, Gelbach
+and Miller, Bootstrap-Based Improvements for Inference with Clustered Errors, 2008) with the correction for many looks
+of Westfall and Young (Resampling-Based Multiple Testing, 1993). What is found exceeds the largest of all in 95 % of the
+flips: those of single conditions and those of pairs in 97.5 % each. The parts add up to the loss exactly, and few
+scenes are no danger: the statistic of a slice in ``m`` scenes cannot exceed √m, so that it is rather not claimed.
 
 **Why own code.** sliceline finds large slices with a high mean error per row, and trees of scikit-learn (no dependency
 here) the best next cut; both take rows as independent, tell no significance, and know no ratio of sums such as IoU.
@@ -47,6 +47,9 @@ MOST_OUTCOMES, MOST_GROUPS, MOST_FOUND = 9, 200, 20
 
 FLIPS = 2000
 """Sets of signs that are drawn."""
+
+MOST_WEIGHED = 1000
+"""Significant slices that are weighed against each other, those that tell most first."""
 
 ALIKE = 0.5
 """From this share of common patches (Jaccard) on, two slices are near-duplicates."""
@@ -193,7 +196,7 @@ def find_slices(
         if look.loss[place] >= LEAST_LOSS
     ]
     significant.sort(key=lambda entry: entry[0], reverse=True)
-    found = _tell(significant, conditions, members, groups, table["scene"])
+    found = _tell(significant[:MOST_WEIGHED], conditions, members, groups, table["scene"])
     return SliceSearch(tuple(found), looked_at, len(table), scenes)
 
 
@@ -205,7 +208,7 @@ def score_slice(
     features: pd.DataFrame,
     names: Sequence[str],
 ) -> Slice | None:
-    """Score a slice that is given, such as a saved one, as `find_slices` would; None if no pixel of it, or else, counts.
+    """Score a slice that is given, as `find_slices` would; None if no pixel counts in it or in the rest.
 
     Args:
         conditions: What its patches have in common.
