@@ -16,7 +16,7 @@ scenes are no danger: the statistic of a slice in ``m`` scenes cannot exceed √
 here) the best next cut; both take rows as independent, tell no significance, and know no ratio of sums such as IoU.
 All candidates at once are a product of matrices here, which is as fast.
 
-**Size.** All patches are used, however many there are: 3,483 take a second, 348,300 about half a minute. Bounded are
+**Size.** All patches are used, however many there are: 3,483 take some seconds, 348,300 some minutes. Bounded are
 the conditions (120, chosen without a look at scores), the classes (8), and the groups: more than `MOST_GROUPS` scenes
 are pooled at random, whole, into as many groups.
 """

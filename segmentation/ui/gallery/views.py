@@ -7,6 +7,7 @@ from segmentation.ui.gallery.confusions import confusions
 from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.leak import leak
 from segmentation.ui.gallery.ranking import ranking
+from segmentation.ui.gallery.slices import slices
 from segmentation.ui.gallery.suspects import suspects
 from segmentation.ui.gallery.thresholds import thresholds
 from segmentation.ui.gallery.two_runs import two_runs
@@ -15,6 +16,7 @@ VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Ranking": ranking,
     "Confusions": confusions,
     "Causes": causes,
+    "Slices": slices,
     "Suspect labels": suspects,
     "Thresholds": thresholds,
     "Two runs": two_runs,
