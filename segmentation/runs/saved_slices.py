@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from segmentation.errors import RunError, printable
+from segmentation.errors import RunError
 from segmentation.runs.database import changing, reading
 from segmentation.runs.fields import Record, number, record, several, text
 
@@ -93,7 +93,7 @@ def save_slice(runs: Path, name: str, saved: SavedSlice) -> None:
         RunError: If there is no name, it is taken, there are `MOST_SLICES`, or it cannot be kept.
         StorageError: If the folder of the runs cannot be made.
     """
-    name = clean_name(printable(name))
+    name = clean_name(name)
     if not name:
         raise RunError("A slice needs a name: type one.")
     content = json.dumps(saved.to_dict())
