@@ -117,7 +117,7 @@ def _readable(name: str, bound: float) -> float:
 
 def say_conditions(conditions: Iterable[Condition]) -> str:
     """Say what patches have in common, as it follows the word "patches"."""
-    return " and ".join(_say(condition) for condition in conditions)
+    return " and ".join(_say(condition) for condition in conditions).replace(" and with ", " and ")
 
 
 def _say(condition: Condition) -> str:

@@ -49,7 +49,7 @@ FLIPS = 2000
 """Sets of signs that are drawn."""
 
 MOST_WEIGHED = 1000
-"""Significant slices that are weighed against each other, those that tell most first."""
+"""Significant slices of a score that are weighed against each other, those that tell most first."""
 
 ALIKE = 0.5
 """From this share of common patches (Jaccard) on, two slices are near-duplicates."""
@@ -196,7 +196,13 @@ def find_slices(
         if look.loss[place] >= LEAST_LOSS
     ]
     significant.sort(key=lambda entry: entry[0], reverse=True)
-    found = _tell(significant[:MOST_WEIGHED], conditions, members, groups, table["scene"])
+    weighed = [
+        entry
+        for outcome in outcomes
+        for entry in [entry for entry in significant if entry[1] is outcome][:MOST_WEIGHED]
+    ]
+    weighed.sort(key=lambda entry: entry[0], reverse=True)
+    found = _tell(weighed, conditions, members, groups, table["scene"])
     return SliceSearch(tuple(found), looked_at, len(table), scenes)
 
 
@@ -263,7 +269,7 @@ def _look(outcome: _Outcome, conditions: Sequence[Condition], members: np.ndarra
     outside = total[:, :, None] - inside
     parts = (outside[:, 0] - expected * outside[:, 1]) / rest[1] - (inside[:, 0] - expected * inside[:, 1]) / whole[1]
     loss = parts.sum(0)
-    parts = np.nan_to_num(parts / np.sqrt((parts**2).sum(0)))
+    parts = np.nan_to_num(divide(parts, np.sqrt((parts**2).sum(0))))
     worth = whole[1] * rest[1] / max(every[1], 1) * loss**2
     return _Looks(outcome, first[supported], second[supported], parts.astype(np.float32), worth, loss)
 
