@@ -59,7 +59,9 @@ def _remove(name: str) -> None:
 
 def show_in_every_run(run: Run, filters: Filters, saved: SavedSlice) -> None:
     """Score a saved slice on every run of a run's classes, as a table."""
-    more = st.expander("In every run of these classes", key="slice-runs", icon=":material/table_rows:")
+    more = st.expander(
+        "In every run of these classes", key="slice-runs", bind="query-params", icon=":material/table_rows:"
+    )
     rows = []
     if not more.open:
         return
