@@ -50,6 +50,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (run, class)
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE slice (
+            name TEXT PRIMARY KEY,
+            conditions TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )
 """What makes each version of the file out of the one before, from an empty one on; ``user_version`` counts them.
 

@@ -21,6 +21,7 @@ from segmentation.ui.gallery.filters import (
     choose_patches,
     hidden_line,
 )
+from segmentation.ui.gallery.saved_slices import show_gains_on_slices
 from segmentation.ui.loaders.intervals import load_gains
 from segmentation.ui.shell.run import other_runs
 from segmentation.ui.shell.words import PARTS, plain
@@ -62,6 +63,7 @@ def two_runs(evaluated: EvaluatedRun) -> None:
     gained = plain(title[0].lower() + title[1:]) if class_name is None else plain(title)
     figures.metric(f"Mean gain of {gained}", f"{both['gain'].mean():+.3f}", help=meaning)
     _say_what_is_real(evaluated.run, other, filters)
+    show_gains_on_slices(evaluated.run, other, filters)
     st.plotly_chart(
         scatter_figure(
             both[column],

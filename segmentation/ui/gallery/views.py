@@ -9,6 +9,7 @@ from segmentation.ui.gallery.kinds import kinds
 from segmentation.ui.gallery.leak import leak
 from segmentation.ui.gallery.objects import objects
 from segmentation.ui.gallery.ranking import ranking
+from segmentation.ui.gallery.slices import slices
 from segmentation.ui.gallery.suspects import suspects
 from segmentation.ui.gallery.thresholds import thresholds
 from segmentation.ui.gallery.two_runs import two_runs
@@ -16,9 +17,10 @@ from segmentation.ui.gallery.two_runs import two_runs
 VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Ranking": ranking,
     "Confusions": confusions,
+    "Kinds of error": kinds,
     "Objects": objects,
     "Causes": causes,
-    "Kinds of error": kinds,
+    "Slices": slices,
     "Suspect labels": suspects,
     "Thresholds": thresholds,
     "Two runs": two_runs,

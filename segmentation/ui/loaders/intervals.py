@@ -13,7 +13,7 @@ def load_intervals(run: Run) -> Intervals | None:
     """Return the intervals of the scores of a run's held-out patches; None if it has none, or too few scenes."""
     if run.metrics and run.metrics.intervals:
         return run.metrics.intervals
-    mark = _mark(run)  # scored before intervals were kept
+    mark = patches_mark(run)  # scored before intervals were kept
     return _intervals(run, mark) if mark else None
 
 
@@ -28,23 +28,24 @@ def load_gains(
         part: ``test`` or ``train``.
         tiles: Only patches of these; all if there is none.
     """
-    mark, other_mark = _mark(run), _mark(other)
+    mark, other_mark = patches_mark(run), patches_mark(other)
     return _gains(run, other, part, tiles, (mark, other_mark)) if mark and other_mark else None
 
 
 def load_leak(run: Run) -> Leak | None:
     """Return the scores of a run's held-out patches by how near they are to what was trained on, as `find_leak`."""
-    mark = _mark(run)
+    mark = patches_mark(run)
     return _leak(run, mark) if mark else None
 
 
 def load_comparison(run: Run, other: Run) -> dict[str, Gain]:
     """Return what another run's held-out part scores more than a run's, as `compare_parts`; empty if it cannot be."""
-    mark, other_mark = _mark(run), _mark(other)
+    mark, other_mark = patches_mark(run), patches_mark(other)
     return _comparison(run, other, (mark, other_mark)) if mark and other_mark else {}
 
 
-def _mark(run: Run) -> Mark | None:
+def patches_mark(run: Run) -> Mark | None:
+    """Return what tells a run's scored patches from others, and from those of an earlier evaluation; None of none."""
     try:
         status = (run.folder / PATCHES).stat()
     except OSError:
