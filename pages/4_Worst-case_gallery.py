@@ -18,7 +18,7 @@ with page("Worst-case gallery", "Where does my model fail? Every patch of a run,
     legend(evaluated.palette, void=True)
     summary(evaluated)
     bar = st.container(horizontal=True, horizontal_alignment="distribute")
-    view = bar.segmented_control(
+    view = bar.pills(
         "View",
         list(VIEWS),
         default="Ranking",
