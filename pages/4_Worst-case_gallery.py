@@ -18,7 +18,7 @@ with page("Worst-case gallery", "Where does my model fail? Every patch of a run,
     legend(evaluated.palette, void=True)
     summary(evaluated)
     bar = st.container(horizontal=True, horizontal_alignment="distribute")
-    view = bar.pills(
+    view = bar.segmented_control(
         "View",
         list(VIEWS),
         default="Ranking",
@@ -26,6 +26,7 @@ with page("Worst-case gallery", "Where does my model fail? Every patch of a run,
         key="view",
         bind="query-params",
         label_visibility="collapsed",
+        wrap=True,
     )
     with bar:
         offer_report(evaluated, view)
