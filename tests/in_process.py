@@ -1,6 +1,7 @@
 """The command line in the test's own process, where what a process of its own does is tested elsewhere.
 
-An interpreter that imports NumPy, pandas and ONNX Runtime takes longer than most commands on a few small scenes.
+An interpreter that imports NumPy, pandas and ONNX Runtime takes longer than most commands on a few small scenes. Not
+for `train`, which keeps the memory that the process frees, so that what later tests measure would not be theirs.
 """
 
 import io
