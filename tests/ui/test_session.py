@@ -19,6 +19,8 @@ PLACES = {
     ("explorer/random_patches.py", "_set_seed"),
     ("gallery/confusions.py", "_follow_cell"),
     ("gallery/filters.py", "_rank_by_class"),
+    ("gallery/saved_slices.py", "_remove"),
+    ("gallery/slices.py", "_follow_row"),
     ("gallery/thresholds.py", "_begin_at_default"),
     ("gallery/thresholds.py", "_go_to"),
     ("shell/address_bar.py", "resolve_choice"),
