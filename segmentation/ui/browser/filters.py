@@ -13,6 +13,7 @@ from segmentation.data.palette import VOID_NAME, Palette
 from segmentation.data.patches import PATCH_SIZE
 from segmentation.data.protocols import PROTOCOLS, Protocol, assign_parts
 from segmentation.data.scenes import Dataset
+from segmentation.ui.shell.parts import choose_part_name
 from segmentation.ui.shell.words import PARTS, plain
 
 SCENES_A_PAGE = (8, 12, 24, 48)
@@ -179,14 +180,8 @@ def choose_part(dataset: Dataset) -> Part | GivenPart | None:
         return None
     if splits[split][0] == "given":
         return _choose_given(dataset)
-    part = st.segmented_control(
-        "Part",
-        list(PARTS),
-        default="Held out",
-        required=True,
-        key="part",
-        bind="query-params",
-        help="A run is scored on held-out patches; its epoch is chosen on those for validation.",
+    part = choose_part_name(
+        st.container(), "A run is scored on held-out patches; its epoch is chosen on those for validation."
     )
     return Part(*splits[split], PARTS[part])
 

@@ -10,6 +10,7 @@ from segmentation import scores
 from segmentation.evaluation.ranking import INVENTED, MISSED, WRONG, count_errors
 from segmentation.runs.run import Run
 from segmentation.ui.gallery.evaluated import EvaluatedRun
+from segmentation.ui.shell.parts import choose_part_name
 from segmentation.ui.shell.words import PARTS, plain
 
 MEAN_IOU, CLASS_IOU, WRONG_PIXELS = "Mean IoU", "IoU of the class", "Wrong pixels"
@@ -76,14 +77,9 @@ def choose_patches(evaluated: EvaluatedRun, second: Run | None = None) -> tuple[
 def _choose_filters(evaluated: EvaluatedRun) -> Filters:
     sidebar = st.sidebar
     sidebar.subheader("Filters", anchor=False)
-    part = sidebar.segmented_control(
-        "Part",
-        list(PARTS),
-        default="Held out",
-        required=True,
-        key="part",
-        bind="query-params",
-        help="**Held out**: scored once, at the end; they tell how the model does on what it has not seen. "
+    part = choose_part_name(
+        sidebar,
+        "**Held out**: scored once, at the end; they tell how the model does on what it has not seen. "
         "**Validation**: not trained on, but the epoch was chosen on them. The parts are never mixed.",
     )
     tiles = sidebar.multiselect(

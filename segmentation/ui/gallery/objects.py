@@ -37,6 +37,7 @@ from segmentation.ui.pictures import fit, in_a_row
 from segmentation.ui.shell.faults import show_errors
 from segmentation.ui.shell.masks import display_palette
 from segmentation.ui.shell.pages import EXPLORER, looking_at
+from segmentation.ui.shell.parts import choose_part_name
 from segmentation.ui.shell.words import INTERVAL, PARTS, between, code, plain, score
 
 OUTCOMES = {
@@ -93,15 +94,7 @@ def _choose(evaluated: EvaluatedRun) -> tuple[str, str, int]:
     """Let the user choose the part, the class and the least size in the sidebar."""
     sidebar, names = st.sidebar, evaluated.palette.names
     sidebar.subheader("Objects", anchor=False)
-    part = sidebar.segmented_control(
-        "Part",
-        list(PARTS),
-        default="Held out",
-        required=True,
-        key="part",
-        bind="query-params",
-        help="An object is held out if no pixel of it was trained on or validated on.",
-    )
+    part = choose_part_name(sidebar, "An object is held out if no pixel of it was trained on or validated on.")
     class_name = sidebar.selectbox(
         "Class of the objects",
         names,
@@ -147,7 +140,12 @@ def _offer_search(evaluated: EvaluatedRun, part: str) -> None:
     )
     if asked:
         # A click on it ends this run of the page at the next step of the bar.
-        st.button("Cancel", icon=":material/cancel:", key="cancel-objects")
+        st.button(
+            "Cancel",
+            icon=":material/cancel:",
+            key="cancel-objects",
+            help="What is done so far is kept, scene by scene.",
+        )
         search_objects(run, evaluated.dataset, part)
         st.rerun()
 
