@@ -77,7 +77,7 @@ def _keys(run: Run, dataset: Dataset, part: str) -> dict[str, str]:
         scene = known[name]
         prediction = kept_path(run.folder, name)
         changed = prediction.stat().st_mtime_ns if run.predictions and prediction.is_file() else 0
-        places = rows[["row", "column", "part"]].to_csv(index=False)
+        places = rows[["row", "column", "part"]].to_dict("list")
         mark = repr((of_all, name, file_marks(scene), scene.encoding, changed, places))
         keys[name] = hashlib.sha256(mark.encode()).hexdigest()
     return keys
