@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 
 from segmentation.backend import load_backend
 from segmentation.errors import RunError, SegmentationError
 
 if TYPE_CHECKING:
+    import h5py
     import keras
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -100,6 +100,8 @@ def check_model_file(path: Path) -> None:
     Raises:
         RunError: If so, or if it is no such file.
     """
+    import h5py  # takes as long as the first page's own modules, and no page needs it before a network is opened
+
     with loading(path):
         bound = most_bytes(path)
         with zipfile.ZipFile(path) as archive:
@@ -113,8 +115,10 @@ def check_model_file(path: Path) -> None:
                 _check_weights(path, file, bound)
 
 
-def _check_weights(path: Path, file: h5py.File, bound: int) -> None:
+def _check_weights(path: Path, file: "h5py.File", bound: int) -> None:
     """Look at every group and data set, without reading one."""
+    import h5py
+
     groups, seen, unfolded = [file], set(), 0
     while groups:
         group = groups.pop()
