@@ -50,9 +50,14 @@ SLOW = (
     *("test_house.py", "evaluation/test_recorded.py", "inference/test_saved_model.py", "inference/test_workers.py"),
     *("inference/test_predictor.py", "inference/test_engine.py", "inference/test_export.py", "inference/test_maps.py"),
     *("inference/test_batch.py", "inference/test_exported.py", "test_package.py", "test_backend.py", "model"),
+    *("evaluation/test_on_workers.py", "evaluation/test_elsewhere.py", "inference/test_foreign.py"),
+    *("inference/test_onnx_file.py", "inference/test_onnx_graph.py", "runs/logs/test_tensorboard.py"),
     *("data/test_packed.py", "data/test_demo.py", "data/test_raster.py", "data/test_health.py"),
 )
-"""Folders and files of tests that take seconds each, the longest first; so does whatever needs a trained run."""
+"""Folders and files of tests that take seconds each or import TensorFlow, the longest first.
+
+So does whatever needs a trained run.
+"""
 
 Writer = Callable[[Path], Path]
 
@@ -70,16 +75,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", help="folder for screenshots of every page; the README's are docs/screenshots")
 
 
+@cache
+def place(path: Path) -> int:
+    """Return where a file stands among what is slow, or `len(SLOW)` if it is not."""
+    below = path.relative_to(Path(__file__).parent)
+    return next((place for place, name in enumerate(SLOW) if below.is_relative_to(name)), len(SLOW))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Pass over files that are slow as a whole where that is not asked for: to import them takes longest."""
+    return True if config.getoption("markexpr") == "not slow" and place(collection_path) < len(SLOW) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, so that the rest can be run alone, and begin with it: the last file must not be a long one."""
-    folders = [Path(__file__).parent / name for name in SLOW]
-
-    @cache
-    def place(path: Path) -> int:
-        return next((place for place, folder in enumerate(folders) if path.is_relative_to(folder)), len(folders))
-
     for item in items:
-        if "trained" in item.fixturenames or place(item.path) < len(folders):
+        if "trained" in item.fixturenames or place(item.path) < len(SLOW):
             item.add_marker("slow")
     items.sort(key=lambda item: place(item.path))
 

@@ -1,4 +1,4 @@
-"""The command line, each command in a process of its own as a user runs it."""
+"""The command line: in a process of its own where what a user's process does counts, and else in the test's own."""
 
 import csv
 import io
@@ -25,13 +25,27 @@ from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.inference.options import Inference
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import Run as RunFolder
+from tests.in_process import run_in_process
 
 Run = Callable[..., subprocess.CompletedProcess]
 
 
 @pytest.fixture
-def run(trained: object) -> Run:
-    """A function that runs a command with the small data set and its run as defaults."""
+def run(trained: object, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A function that runs a command with the small data set and its run as defaults, in this process."""
+    monkeypatch.setenv("SEGMENTATION_DATA", str(trained.dataset.root))
+
+    def run_(command: str, *arguments: object) -> subprocess.CompletedProcess:
+        if command in ("evaluate", "predict", "report") and "--runs" not in arguments:
+            arguments = (*arguments, "--runs", trained.run.folder.parent)  # their default was read long ago
+        return run_in_process(command, *arguments)
+
+    return run_
+
+
+@pytest.fixture
+def run_alone(trained: object) -> Run:
+    """The same in a process of its own: for what it prints, its environment, and trainings."""
     environment = {
         **os.environ,
         "SEGMENTATION_DATA": str(trained.dataset.root),
@@ -48,19 +62,19 @@ def run(trained: object) -> Run:
     return run_
 
 
-def test_help_names_every_command(run: Run) -> None:
-    done = run("--help")
+def test_help_names_every_command(run_alone: Run) -> None:
+    done = run_alone("--help")
     assert done.returncode == 0
     for command in ("data", "demo", "download", "summary", "train", "evaluate", "report", "predict", "ship", "export"):
         assert command in done.stdout
 
 
-def test_a_wrong_option_is_wrong_usage(run: Run) -> None:
-    assert run("data", "--colour", "red").returncode == 2
+def test_a_wrong_option_is_wrong_usage(run_alone: Run) -> None:
+    assert run_alone("data", "--colour", "red").returncode == 2
 
 
-def test_data_prints_the_articles_table_of_the_real_set(run: Run, real_dataset: Dataset) -> None:
-    done = run("data", real_dataset.root)
+def test_data_prints_the_articles_table_of_the_real_set(run_alone: Run, real_dataset: Dataset) -> None:
+    done = run_alone("data", real_dataset.root)
     assert done.returncode == 0, done.stderr
     assert "3483 patches of 160 px in 72 scenes" in done.stdout
     for tile, patches in zip(range(1, 9), (144, 81, 144, 270, 378, 225, 1188, 1053), strict=True):
@@ -71,10 +85,10 @@ def test_data_prints_the_articles_table_of_the_real_set(run: Run, real_dataset: 
     assert len(voids) == 9
 
 
-def test_data_of_a_broken_file_exits_with_3(run: Run, write_dataset: Callable, tmp_path: Path) -> None:
+def test_data_of_a_broken_file_exits_with_3(run_alone: Run, write_dataset: Callable, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set")
     (folder / "Tile 1" / "images" / "image_part_001.jpg").write_bytes(b"no image")
-    done = run("data", folder)
+    done = run_alone("data", folder)
     assert done.returncode == 3
     assert "image_part_001.jpg is not an image that can be read" in done.stdout
 
@@ -100,18 +114,18 @@ def test_training_refuses_a_name_that_leaves_the_runs_folder(run: Run) -> None:
     assert "cannot be a run's name" in done.stderr
 
 
-def test_training_refuses_a_patch_size_that_the_network_cannot_halve(run: Run, tmp_path: Path) -> None:
-    done = run("train", "--name", "odd", "--runs", tmp_path, "--patch-size", "30")
+def test_training_refuses_a_patch_size_that_the_network_cannot_halve(run_alone: Run, tmp_path: Path) -> None:
+    done = run_alone("train", "--name", "odd", "--runs", tmp_path, "--patch-size", "30")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == "unet needs a patch size divisible by 16. Received: 30"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_train_then_evaluate_give_the_same_scores(run: Run, tmp_path: Path) -> None:
+def test_train_then_evaluate_give_the_same_scores(run_alone: Run, tmp_path: Path) -> None:
     options = ("--runs", tmp_path, "--patch-size", 32, "--batch-size", 8, "--epochs", 1, "--protocol", "scene")
-    trained = run("train", "--name", "short", *options)
+    trained = run_alone("train", "--name", "short", *options)
     assert trained.returncode == 0, trained.stderr[-2000:]
-    evaluated = run("evaluate", "--run", "short", "--runs", tmp_path)
+    evaluated = run_alone("evaluate", "--run", "short", "--runs", tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr[-2000:]
     scores = evaluated.stdout[evaluated.stdout.index("short, protocol scene") :]
     assert scores in trained.stdout
@@ -131,10 +145,10 @@ def deep(write_dataset: Callable[[Path], Path], tmp_path_factory: pytest.TempPat
 
 
 def test_train_tells_what_it_leaves_out_and_every_command_sees_what_was_trained_on(
-    run: Run, deep: Path, tmp_path: Path
+    run: Run, run_alone: Run, deep: Path, tmp_path: Path
 ) -> None:
     options = ("--patch-size", 32, "--batch-size", 8, "--epochs", 1, "--protocol", "scene")
-    trained = run("train", "--name", "deep", "--data", deep, "--runs", tmp_path, *options)
+    trained = run_alone("train", "--name", "deep", "--data", deep, "--runs", tmp_path, *options)
     assert trained.returncode == 0, trained.stderr[-2000:]
     assert "Left out 1 of 4 scenes: tile-1/image_part_002" in trained.stderr
     dataset = find_dataset(deep)
@@ -306,7 +320,7 @@ def test_predict_passes_over_what_cannot_be_used_and_does_the_rest(run: Run, tmp
     ids=lambda words: words[0],
 )
 def test_without_tensorflow_a_command_that_needs_it_says_so_in_one_sentence(
-    run: Run, trained: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+    run_alone: Run, trained: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('libtensorflow.so is not here')")
@@ -318,23 +332,23 @@ def test_without_tensorflow_a_command_that_needs_it_says_so_in_one_sentence(
     other.save(tmp_path / "other" / "best.keras")
     shutil.copy(trained.run.folder / "config.json", tmp_path / "other")
     places = {"IMAGES": trained.dataset.scenes[0].image, "OUTPUT": tmp_path / "output", "RUN": tmp_path / "other"}
-    done = run(*(places.get(word, word) for word in command), PYTHONPATH=str(tmp_path))
+    done = run_alone(*(places.get(word, word) for word in command), PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert re.fullmatch(r"TensorFlow cannot be loaded \(libtensorflow.so is not here\): [^\n]*\n", done.stderr)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
-def test_a_network_of_ours_needs_no_tensorflow(run: Run, trained: object, tmp_path: Path, command: str) -> None:
+def test_a_network_of_ours_needs_no_tensorflow(run_alone: Run, trained: object, tmp_path: Path, command: str) -> None:
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise ImportError('libtensorflow.so is not here')")
     further = (trained.dataset.scenes[0].image, "--output", tmp_path / "output") if command == "predict" else ()
-    done = run(command, *further, "--run", "tiny", PYTHONPATH=str(tmp_path))
+    done = run_alone(command, *further, "--run", "tiny", PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_folder_of_runs_that_is_a_file_is_refused_in_one_sentence(run: Run, tmp_path: Path) -> None:
+def test_a_folder_of_runs_that_is_a_file_is_refused_in_one_sentence(run_alone: Run, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    done = run("train", "--name", "new", "--patch-size", "32", "--runs", tmp_path / "runs")
+    done = run_alone("train", "--name", "new", "--patch-size", "32", "--runs", tmp_path / "runs")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert re.search(r"\n[^\n]*runs cannot be written \([^\n]*\.\n$", done.stderr)  # after what TensorFlow says
@@ -353,7 +367,7 @@ def test_demo_makes_the_demo_set(run: Run, tmp_path: Path) -> None:
 
 
 def test_where_the_terminal_knows_ascii_only_a_folder_is_predicted_and_told_to_the_end(
-    run: Run, trained: object, tmp_path: Path
+    run_alone: Run, trained: object, tmp_path: Path
 ) -> None:
     """A name that cannot be printed ended the command after the work was done, without its table."""
     folder = tmp_path / "Straße"
@@ -363,16 +377,18 @@ def test_where_the_terminal_knows_ascii_only_a_folder_is_predicted_and_told_to_t
     (folder / "kaputt ×.png").write_bytes(b"no picture")
     ascii_only = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     options = ("--masks", trained.dataset.scenes[2].mask.parent, "--run", "tiny", "--output", tmp_path / "Ergebnis ß")
-    done = run("predict", folder, *options, **ascii_only)
+    done = run_alone("predict", folder, *options, **ascii_only)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
     assert "2 of 3 images predicted into" in done.stdout
     table = pd.read_csv(tmp_path / "Ergebnis ß" / "results.csv", keep_default_na=False)
     assert sorted(table["image"]) == ["Größe.png", "caf\\xe9.png", "kaputt ×.png"]
-    assert run("data", trained.dataset.root, **ascii_only).returncode == 0
+    assert run_alone("data", trained.dataset.root, **ascii_only).returncode == 0
 
 
-def test_a_report_is_one_file_with_the_scores_and_the_pictures(run: Run, trained: object, tmp_path: Path) -> None:
-    done = run("report", "--run", "tiny", "--output", tmp_path / "out" / "tiny.html", SEGMENTATION_CACHE=str(tmp_path))
+def test_a_report_is_one_file_with_the_scores_and_the_pictures(run_alone: Run, trained: object, tmp_path: Path) -> None:
+    done = run_alone(
+        "report", "--run", "tiny", "--output", tmp_path / "out" / "tiny.html", SEGMENTATION_CACHE=str(tmp_path)
+    )
     assert done.returncode == 0, done.stderr
     assert "The report of tiny is in" in done.stdout
     page = (tmp_path / "out" / "tiny.html").read_text(encoding="utf-8")
@@ -382,10 +398,14 @@ def test_a_report_is_one_file_with_the_scores_and_the_pictures(run: Run, trained
     assert "finding" in page
 
 
-def test_a_report_without_data_says_so_and_one_of_no_run_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_report_without_data_says_so_and_one_of_no_run_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nowhere = tmp_path / "nowhere"
     words = ("report", "--run", "dubai-lite0", "--compare", "dubai-best", "--output", tmp_path / "two.html")
-    done = run(*words, SEGMENTATION_DATA=str(nowhere))
+    with monkeypatch.context() as patch:
+        patch.setenv("SEGMENTATION_DATA", str(nowhere))
+        done = run(*words)
     assert done.returncode == 0, done.stderr
     assert f"There is no folder {nowhere}" in done.stderr
     page = (tmp_path / "two.html").read_text(encoding="utf-8")

@@ -9,7 +9,6 @@ import pytest
 
 from segmentation.configuration import Configuration, LossName, descriptions
 from segmentation.errors import ConfigurationError
-from segmentation.model.losses import TERMS
 from segmentation.runs.run import SHIPPED, Run, find_runs
 
 
@@ -123,7 +122,10 @@ def test_a_loss_that_cannot_be_read_is_refused(loss: str) -> None:
         Configuration(loss=loss)
 
 
+@pytest.mark.slow
 def test_the_losses_that_can_be_named_are_those_there_are() -> None:
+    from segmentation.model.losses import TERMS
+
     assert get_args(LossName) == tuple(TERMS)
 
 

@@ -150,6 +150,7 @@ def test_areas_come_from_map_and_labels(classes: np.ndarray, truth: np.ndarray, 
     )
 
 
+@pytest.mark.slow
 def test_drawing_labelling_and_estimating_hold_the_true_areas(
     classes: np.ndarray, truth: np.ndarray, path: Path
 ) -> None:

@@ -2,8 +2,6 @@
 
 import csv
 import io
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +10,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset
+from tests.in_process import run_in_process
 from tests.recoloring import COLORS, NAMES, classes_of, recolor
 
 pytestmark = pytest.mark.browser
@@ -31,9 +29,8 @@ def test_the_gallery_of_a_run_scored_elsewhere_compares_by_the_runs_classes(
     scheme: str,
 ) -> None:
     city, runs = recolor(demo, tmp_path / "Far city", "Green spaces", values=width == 900, every=9), tmp_path / "runs"
-    command = [sys.executable, "-m", "segmentation", "evaluate", "--run", "dubai-best", "--data", city.root]
-    command += ["--runs", runs, "--protocol", "all", "--save-as", "far", "--map", "Green spaces=Vegetation"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    command = ["evaluate", "--run", "dubai-best", "--data", city.root, "--runs", runs, "--protocol", "all"]
+    done = run_in_process(*command, "--save-as", "far", "--map", "Green spaces=Vegetation")
     assert done.returncode == 0, done.stderr[-2000:]
 
     address = serve(SEGMENTATION_DATA=str(city.root), SEGMENTATION_RUNS=str(runs), SEGMENTATION_ALLOWED=str(tmp_path))

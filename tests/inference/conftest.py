@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import pytest
 
 from segmentation.inference import onnx_file
-from segmentation.model.unet import unet
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,6 +19,10 @@ def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file of three classes and patches of 16 px."""
+    import keras
+
+    from segmentation.model.unet import unet
+
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("models") / "best.keras"
     unet(16, 3, filters=(4, 8), bottleneck=8).save(path)

@@ -60,6 +60,7 @@ def predict(model: Path, output: Path, device: str) -> tuple[np.ndarray, str]:
     return np.load(output), done.stderr
 
 
+@pytest.mark.slow
 def test_without_a_gpu_the_processor_predicts_the_same_and_says_so_once(small_model: Path, tmp_path: Path) -> None:
     import onnxruntime
 

@@ -80,6 +80,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_begin_a_list_at_once_write_one_header(tmp_path: Path) -> None:
     people = [
         subprocess.Popen(

@@ -1,10 +1,7 @@
 """Networks of as many bands as are chosen, from files to scores and predictions."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +15,6 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from segmentation.configuration import Configuration
-from segmentation.data.locate import PROJECT
 from segmentation.data.scenes import Dataset, find_dataset, read_scene
 from segmentation.data.stretch import Stretch
 from segmentation.errors import RunError
@@ -28,6 +24,7 @@ from segmentation.inference.options import PLAIN, Inference
 from segmentation.inference.predictor import Predictor
 from segmentation.runs.run import Run
 from segmentation.training.fit import train
+from tests.in_process import run_in_process
 
 PATCH, CLASSES, VOID = 96, 6, 255
 
@@ -39,21 +36,11 @@ class Four(NamedTuple):
     dataset: Dataset
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    line = [sys.executable, "-m", "segmentation", *map(str, arguments)]
-    return subprocess.run(line, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=600)
-
-
 @pytest.fixture(scope="module", params=["unet", "lite0-unet"])
 def four(request: pytest.FixtureRequest, four_bands: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Four:
-    """A run of each network, trained for an epoch by the command line."""
-    runs = tmp_path_factory.mktemp("runs")
-    options = ("--patch-size", PATCH, "--epochs", 1, "--batch-size", 8, "--protocol", "scene", "--hue", 0.1)
-    where = ("--data", four_bands.root, "--runs", runs)
-    done = command("train", "--name", "four", "--architecture", request.param, *where, *options)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return Four(Run(runs / "four"), four_bands)
+    """A run of each network, trained for an epoch."""
+    network = Configuration(request.param, patch_size=PATCH, epochs=1, batch_size=8, protocol="scene", hue=0.1)
+    return Four(train(four_bands, network, tmp_path_factory.mktemp("runs") / "four", verbose=0), four_bands)
 
 
 def bands_of(path: Path) -> np.ndarray:
@@ -104,7 +91,7 @@ def test_the_scores_are_those_of_the_saved_networks_own_predictions(four: Four) 
 def test_predict_gives_the_classes_that_the_evaluation_gave(four: Four, tmp_path: Path) -> None:
     scene = four.dataset.scenes[0]
     options = ("--run", four.run.folder, "--output", tmp_path, "--overlap", 0)
-    done = command("predict", scene.image, *options)
+    done = run_in_process("predict", scene.image, *options)
     assert done.returncode == 0, done.stderr[-2000:]
     predicted = patches_of(bands_of(tmp_path / f"{scene.image.stem}-classes.tif")[0])
     masks = patches_of(bands_of(scene.mask)[0])
@@ -124,7 +111,7 @@ def test_a_file_of_three_bands_is_refused_in_one_sentence_and_the_others_are_pre
     three = write(tmp_path / "three.tif", bands_of(scene.image)[:3])
     Image.new("RGB", (PATCH, PATCH)).save(tmp_path / "photo.png")
     files = (three, tmp_path / "photo.png", scene.image)
-    done = command("predict", *files, "--run", four.run.folder, "--output", tmp_path / "out", "--overlap", 0)
+    done = run_in_process("predict", *files, "--run", four.run.folder, "--output", tmp_path / "out", "--overlap", 0)
     assert done.returncode == 3
     assert "1 of 3 images predicted" in done.stdout
     assert done.stderr.splitlines() == [

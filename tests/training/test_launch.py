@@ -47,6 +47,7 @@ def wait_for(run: Run, state: str, seconds: float = 90) -> Status:
         status = Run(run.folder).status
         if status.state == state and (state != "running" or status.seconds_left is not None):
             return status
+        time.sleep(0.02)  # leaves the processor to the training
     raise AssertionError(f"{status}, not {state}")
 
 

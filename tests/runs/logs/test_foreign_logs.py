@@ -4,7 +4,6 @@ import math
 import os
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -137,7 +136,10 @@ def test_fit_called_in_a_loop_is_one_training_of_all_lines() -> None:
     assert history.notes == ("Every epoch is 0, as when fit is called in a loop: the 3 lines are counted from 1.",)
 
 
+@pytest.mark.slow
 def test_what_keras_appends_in_a_loop_is_read_so(tmp_path: Path) -> None:
+    import keras
+
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     shown = []

@@ -4,7 +4,6 @@ import math
 import re
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +53,10 @@ def test_what_windows_saves_is_read_in_its_encodings(encoding: str, separator: s
     assert columns(text.encode(encoding)) == columns(NORMAL)
 
 
+@pytest.mark.slow
 def test_what_keras_writes_today_is_read(tmp_path: Path) -> None:
+    import keras
+
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", metrics=["mae"])
     data = np.ones((4, 1)), np.ones((4, 1))
