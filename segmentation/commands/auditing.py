@@ -42,9 +42,8 @@ def audit(
         runs: Folder that holds the runs.
     """
     chosen = find_run(run, runs)
-    from segmentation.evaluation.audit_files import regions_of, with_verdicts
     from segmentation.evaluation.audit_run import audit_labels, fresh_models, kept_audits, what_to_know
-    from segmentation.evaluation.label_audit import suspect_table
+    from segmentation.evaluation.label_audit import suspect_table, with_verdicts
 
     with dataset_at(data) as given:
         dataset, fingerprint = _its_dataset(chosen, given), given.fingerprint()
@@ -68,9 +67,7 @@ def audit(
                     temporary.write_text(content, encoding="utf-8")
             wrong = table[table["verdict"] == WRONG].groupby("scene", sort=False)["place"].apply(list).to_dict()
             masks = write_masks(dataset, found.scenes, wrong, output / "masks")
-            print(
-                f"{len(regions_of(listed)):,} regions and {len(masks):,} corrected masks are in {printable(str(output))}"
-            )
+            print(f"{len(listed):,} regions and {len(masks):,} corrected masks are in {printable(str(output))}")
     return PARTLY if found.left_out else DONE
 
 

@@ -12,27 +12,16 @@ from segmentation.data.images import read_size
 from segmentation.data.scenes import Dataset
 from segmentation.evaluation.label_audit import Suspects
 from segmentation.evaluation.outlines import MOST, placed
-from segmentation.runs.region_verdicts import Region
 
 SAID = ("labelled", "predicted", "part", "pixels", "square_metres", "certainty", "evidence", "verdict")
 """What both files say of a region, as `suspect_table` names it; the verdict is empty where there is none."""
-
-
-def with_verdicts(table: pd.DataFrame, verdicts: Mapping[Region, str]) -> pd.DataFrame:
-    """Return a table of regions with a column ``verdict``, empty where nobody has judged."""
-    return table.assign(verdict=[verdicts.get(region, "") for region in regions_of(table)])
-
-
-def regions_of(table: pd.DataFrame) -> list[Region]:
-    """Return by what the regions of a table are known again."""
-    return [Region(*row) for row in table[list(Region._fields)].itertuples(index=False)]
 
 
 def regions_to_geojson(table: pd.DataFrame, dataset: Dataset, scenes: Mapping[str, Suspects]) -> str:
     """Return the outlines of regions as GeoJSON, in coordinates as `segmentation.evaluation.outlines.to_geojson` has.
 
     Args:
-        table: Regions, as `with_verdicts` returns them; of more than `MOST` the first are taken.
+        table: Regions, as `segmentation.evaluation.label_audit.with_verdicts` returns them; of more than `MOST` the first are taken.
         dataset: The scenes.
         scenes: The regions of each scene.
 
@@ -57,7 +46,7 @@ def regions_to_coco(table: pd.DataFrame, dataset: Dataset, scenes: Mapping[str, 
     A region of one piece without holes is a polygon; others, which COCO's polygons cannot say, are run lengths.
 
     Args:
-        table: Regions, as `with_verdicts` returns them; of more than `MOST` the first are taken.
+        table: Regions, as `segmentation.evaluation.label_audit.with_verdicts` returns them; of more than `MOST` the first are taken.
         dataset: The scenes; images are named by their paths below its folder.
         scenes: The regions of each scene.
 

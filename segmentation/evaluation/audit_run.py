@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,12 @@ from segmentation.evaluation.label_audit import (
     find_suspects,
 )
 from segmentation.evaluation.objects import parts_of_pixels
-from segmentation.evaluation.out_of_fold import models_of_folds
 from segmentation.inference.prediction import most_probable
-from segmentation.inference.predictor import Predictor
 from segmentation.runs.recording import kept_path, read_recorded
 from segmentation.runs.run import Run
+
+if TYPE_CHECKING:
+    from segmentation.inference.predictor import Predictor
 
 VERSION = 1
 """Of what is kept: another one when the same files give other regions."""
@@ -43,7 +44,7 @@ LARGEST = 64_000_000
 FAULT = b"!"
 """What is kept of a scene that cannot be audited begins with this, and says why; nothing else begins so."""
 
-OpenModel = Callable[[Path], Predictor]
+OpenModel = Callable[[Path], "Predictor"]
 
 
 class Audit(NamedTuple):
@@ -80,6 +81,8 @@ def judges(run: Run) -> dict[str, Judge]:
         raise RunError(f"{run.name} was not evaluated: no labels can be audited by it.")
     names = run.patches["scene"].unique()
     if run.folds:
+        from segmentation.evaluation.out_of_fold import models_of_folds  # opens engines: only where needed
+
         models = models_of_folds(run.folds)
         warmth = {fold.folder: fold.metrics.temperature if fold.metrics else None for fold in run.folds}
         return {name: Judge(models[name], warmth[models[name].parent]) for name in names if name in models}
@@ -205,7 +208,7 @@ def _audit_scene(run: Run, dataset: Dataset, scene: Scene, judge: Judge, open_mo
 
 
 def contradiction(
-    predictor: Predictor, image: np.ndarray, truth: np.ndarray, temperature: float | None = None
+    predictor: "Predictor", image: np.ndarray, truth: np.ndarray, temperature: float | None = None
 ) -> Contradiction:
     """Predict a scene in patches and compare it with its labels; strip by strip, which bounds the memory.
 
@@ -238,6 +241,8 @@ def kept_audits(folder: Path) -> KeptResults:
 
 def fresh_models() -> OpenModel:
     """Return a function that loads networks and remembers the last one: for commands, which use one at a time."""
+    from segmentation.inference.predictor import Predictor
+
     last: dict[Path, Predictor] = {}
 
     def open_model(path: Path) -> Predictor:

@@ -34,6 +34,7 @@ from segmentation.data.palette import VOID, Palette
 from segmentation.data.pixel_areas import PixelAreas
 from segmentation.data.protocols import TEST, TRAIN, VALIDATION
 from segmentation.evaluation.objects import CONNECTIVITY, PART_CODES
+from segmentation.runs.region_verdicts import Region
 from segmentation.scores import near_edges
 
 CONFIDENT = 0.8
@@ -53,6 +54,9 @@ LEAST_PROBABILITY = 1e-3
 
 WRONG_BEFOREHAND = 0.01
 """Share of labels that is thought to be wrong before anything is seen: ε above."""
+
+COLUMNS = ["scene", "place", "labelled", "predicted", "part", "pixels", "square_metres", "certainty", "evidence"]
+COLUMNS += ["top", "left", "bottom", "right"]
 
 PARTS_BY_CODE = {PART_CODES[part]: part for part in (TEST, VALIDATION, TRAIN)}
 
@@ -271,5 +275,11 @@ def suspect_table(scenes: Mapping[str, Suspects], palette: Palette) -> pd.DataFr
     return table.iloc[order].reset_index(drop=True)
 
 
-COLUMNS = ["scene", "place", "labelled", "predicted", "part", "pixels", "square_metres", "certainty", "evidence"]
-COLUMNS += ["top", "left", "bottom", "right"]
+def with_verdicts(table: pd.DataFrame, verdicts: Mapping[Region, str]) -> pd.DataFrame:
+    """Return a table of regions with a column ``verdict``, empty where nobody has judged."""
+    return table.assign(verdict=[verdicts.get(region, "") for region in regions_of(table)])
+
+
+def regions_of(table: pd.DataFrame) -> list[Region]:
+    """Return by what the regions of a table are known again."""
+    return [Region(*row) for row in table[list(Region._fields)].itertuples(index=False)]
