@@ -21,7 +21,7 @@ def regions_to_geojson(table: pd.DataFrame, dataset: Dataset, scenes: Mapping[st
     """Return the outlines of regions as GeoJSON, in coordinates as `segmentation.evaluation.outlines.to_geojson` has.
 
     Args:
-        table: Regions, as `segmentation.evaluation.label_audit.with_verdicts` returns them; of more than `MOST` the first are taken.
+        table: Regions with verdicts, as `with_verdicts` returns them; of more than `MOST` the first are taken.
         dataset: The scenes.
         scenes: The regions of each scene.
 
@@ -46,7 +46,7 @@ def regions_to_coco(table: pd.DataFrame, dataset: Dataset, scenes: Mapping[str, 
     A region of one piece without holes is a polygon; others, which COCO's polygons cannot say, are run lengths.
 
     Args:
-        table: Regions, as `segmentation.evaluation.label_audit.with_verdicts` returns them; of more than `MOST` the first are taken.
+        table: Regions with verdicts, as `with_verdicts` returns them; of more than `MOST` the first are taken.
         dataset: The scenes; images are named by their paths below its folder.
         scenes: The regions of each scene.
 

@@ -186,7 +186,8 @@ def _regions(core: np.ndarray, truth: np.ndarray, seen: Contradiction, labelled:
     keys = truth.ravel()[flat].astype(np.uint16) * (VOID + 1) + seen.predicted.ravel()[flat]
     order = np.argsort(keys, kind="stable")
     found, starts = np.unique(keys[order], return_index=True)
-    for key, of_pair in zip(found, np.split(flat[order], starts[1:]), strict=True):
+    for key, first, end in zip(found, starts, (*starts[1:], len(flat)), strict=False):
+        of_pair = flat[order[first:end]]
         if len(of_pair) < LEAST:
             continue
         rows, columns = np.divmod(of_pair, width)
