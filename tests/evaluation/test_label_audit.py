@@ -1,6 +1,7 @@
 """Labels audited on masks whose answer is known, kept scene by scene, put right, and scored anew."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from segmentation.commands import auditing
 from segmentation.data.coco import draw_objects, read_coco
 from segmentation.data.kept import KeptResults
 from segmentation.data.scenes import Dataset, find_dataset
@@ -20,13 +22,15 @@ from segmentation.evaluation.label_audit import (
     Contradiction,
     Suspects,
     find_suspects,
+    regions_of,
     suspect_table,
     with_verdicts,
 )
 from segmentation.evaluation.relabelling import matrices_if_wrong, write_masks
 from segmentation.evaluation.rescoring import compare_truths, rescore
 from segmentation.inference.predictor import Predictor
-from segmentation.runs.region_verdicts import WRONG
+from segmentation.runs.patch_table import write_patches
+from segmentation.runs.region_verdicts import WRONG, Region, keep_verdict
 from segmentation.runs.run import Run
 from tests.conftest import COLORS
 
@@ -230,8 +234,6 @@ def test_verdicts_and_masks_that_come_back_give_the_score_computed_independently
 
 def test_a_network_is_scored_anew_as_it_was(trained: object, tmp_path: Path) -> None:
     """A mask with one class in place of another, against `evaluate_run` on a data set that has it."""
-    import shutil
-
     from segmentation.evaluation.evaluate import evaluate_run
 
     run, dataset = trained.run, trained.dataset
@@ -308,8 +310,6 @@ def test_files_hold_the_regions_for_other_programs(labelled: Dataset, tmp_path: 
     found = {labelled.scenes[0].name: find_suspects(truth, sure(seen))}
     table = with_verdicts(suspect_table(found, labelled.palette), {})
     first = table.iloc[0]
-    from segmentation.evaluation.label_audit import regions_of
-
     table = with_verdicts(table, {regions_of(table)[0]: WRONG})
     assert table["verdict"].tolist() == [WRONG, ""]
     path = tmp_path / "regions.json"
@@ -329,8 +329,60 @@ def test_files_hold_the_regions_for_other_programs(labelled: Dataset, tmp_path: 
 def test_a_run_that_cannot_judge_says_so(labelled: Dataset, recorded: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="was not evaluated"):
         judges(Run(tmp_path))
-    (recorded.folder / "copy").mkdir()
     for name in ("config.json", "metrics.json", "patches.csv"):
         (tmp_path / name).write_bytes((recorded.folder / name).read_bytes())
     with pytest.raises(RunError, match="neither a model nor predictions"):
         judges(Run(tmp_path))
+
+
+def test_each_scene_is_judged_by_the_fold_that_left_it_out(trained: object, kept: KeptResults, tmp_path: Path) -> None:
+    """Two folds, of which one has a temperature; the whole has no model."""
+    whole = tmp_path / "whole"
+    table = trained.run.patches
+    scenes = list(table["scene"].unique())
+    for number, left_out in enumerate((scenes[:2], scenes[2:])):
+        fold = Path(shutil.copytree(trained.run.folder, whole / "folds" / f"whole-{number}"))
+        parts = np.where(table["scene"].isin(left_out), "test", "train")
+        write_patches(fold / "patches.csv", table.assign(part=parts))
+        metrics = json.loads((fold / "metrics.json").read_text())
+        (fold / "metrics.json").write_text(json.dumps(metrics | {"temperature": 3.0 if number else None}))
+    for name in ("config.json", "metrics.json"):
+        shutil.copyfile(trained.run.folder / name, whole / name)
+    write_patches(whole / "patches.csv", table.assign(part="test"))
+    run = Run(whole)
+    assert {name: (judge.model.parent.name, judge.temperature) for name, judge in judges(run).items()} == {
+        scene: (f"whole-{place // 2}", 3.0 if place > 1 else None) for place, scene in enumerate(scenes)
+    }
+    used, load = [], fresh_models()
+
+    def open_model(path: Path) -> Predictor:
+        used.append(path.parent.name)
+        return load(path)
+
+    audit = audit_labels(run, trained.dataset, kept, open_model)
+    assert used == ["whole-0", "whole-0", "whole-1", "whole-1"]
+    assert list(audit.scenes) == scenes
+
+
+def test_the_commands_list_write_and_score(
+    recorded: Run, labelled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("SEGMENTATION_CACHE", str(tmp_path / "cache"))
+    runs, output = recorded.folder.parent, tmp_path / "audited"
+    region = Region(labelled.scenes[0].name, "Land", "Building", 8, 8, 40, 40)
+    keep_verdict(runs, labelled.fingerprint(), region, WRONG, "theirs")
+    assert auditing.audit("theirs", output, labelled.root, runs=runs) == 0
+    printed = capsys.readouterr()
+    assert "3 regions contradict their labels (3 test)" in printed.out
+    assert "ranked by their size alone" in printed.err
+    assert pd.read_csv(output / "regions.csv")["verdict"].fillna("").tolist() == [WRONG, "", ""]
+    assert len(json.loads((output / "regions.json").read_text())["annotations"]) == 3
+    assert len(json.loads((output / "regions.geojson").read_text())["features"]) == 3
+    assert auditing.rescore("theirs", output / "masks", tmp_path / "scores.json", labelled.root, runs) == 0
+    printed = capsys.readouterr().out
+    assert "1,024 pixels differ, in 1 of 1 masks" in printed
+    assert "Land → Building: 1,024" in printed
+    scores = {row["score"]: row for row in json.loads((tmp_path / "scores.json").read_text())["scores"]}
+    assert scores["accuracy"]["gain"] == pytest.approx(1024 / (7 * 64 * 64))
+    with pytest.raises(RunError, match="was not evaluated on"):
+        auditing.audit("demo-unet", None, labelled.root, runs=runs)

@@ -37,14 +37,15 @@ def show_if_right(evaluated: EvaluatedRun, audit: Audit, table: pd.DataFrame) ->
     wrong, right, unsure = (int(counts.get(verdict, 0)) for verdict in (WRONG, RIGHT, UNSURE))
     if not wrong:
         st.caption(
-            f"{right:,} labels were judged right, {unsure:,} unsure, none wrong: judge some, and the scores with these "
-            "labels put right are here."
+            f"Labels judged right: {right:,}; unsure: {unsure:,}; none wrong. Judge some, and the scores with these labels "
+            "put right are here."
         )
         return
     st.caption(
-        f"{wrong:,} labels were judged wrong, {right:,} right, {unsure:,} unsure. With the class predicted in place of "
+        f"Labels judged wrong: {wrong:,}; right: {right:,}; unsure: {unsure:,}. With the class predicted in place of "
         "those that are wrong, the held-out part would score as below; labels in other parts change nothing there. "
-        "Only contradicted labels were looked at, so that the scores can but rise: errors that the model shares stay."
+        "Only labels that the model contradicts were looked at, so that accuracy can only rise: wrong labels that the "
+        "model agrees with stay."
     )
     with show_errors():
         places = table[table["verdict"] == WRONG].groupby("scene", sort=False)["place"].apply(list).to_dict()
