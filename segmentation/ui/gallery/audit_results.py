@@ -37,8 +37,8 @@ def show_if_right(evaluated: EvaluatedRun, audit: Audit, table: pd.DataFrame) ->
     wrong, right, unsure = (int(counts.get(verdict, 0)) for verdict in (WRONG, RIGHT, UNSURE))
     if not wrong:
         st.caption(
-            f"Labels judged right: {right:,}; unsure: {unsure:,}; none wrong. Judge some, and the scores with these labels "
-            "put right are here."
+            f"Labels judged right: {right:,}; unsure: {unsure:,}; none wrong. Judge some, and the scores with these "
+            "labels put right are here."
         )
         return
     st.caption(
