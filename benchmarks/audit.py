@@ -164,7 +164,8 @@ def fitted(images: np.ndarray, masks: np.ndarray, classes: int) -> "keras.Model"
     for _ in range(5):
         x = block(x, 32)
     x = layers.UpSampling2D(4, interpolation="bilinear")(x)
-    network = keras.Model(inputs, layers.Conv2D(classes, 1, activation="softmax")(x), name="small")
+    outputs = layers.Conv2D(classes, 1, activation="softmax")(x)
+    network = keras.Model(inputs, outputs, name="small")
     steps = EPOCHS * (len(images) // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(3e-3, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=VOID)
@@ -176,7 +177,7 @@ def fitted(images: np.ndarray, masks: np.ndarray, classes: int) -> "keras.Model"
             chosen, turns, flip = order[first : first + BATCH], int(rng.integers(4)), int(rng.choice((-1, 1)))
             pixels, labels = (np.rot90(of[chosen], turns, (1, 2))[:, :, ::flip] for of in (images, masks[..., None]))
             network.train_on_batch(pixels.astype(np.float32), labels.astype(np.float32))
-    return keras.Model(network.inputs, network.outputs, name="small")  # without what it was compiled with
+    return keras.Model(inputs, outputs, name="small")  # without what it was compiled with
 
 
 def main(count: int = 50, folds: bool = True) -> None:

@@ -53,7 +53,7 @@ def regions_to_coco(table: pd.DataFrame, dataset: Dataset, scenes: Mapping[str, 
     Raises:
         ImageFileError: If the size of an image cannot be read.
     """
-    images, annotations = [], []
+    images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()
     numbers = {name: number for number, name in enumerate(dataset.palette.names, 1)}
     for image, (name, rows) in enumerate(table.head(MOST).groupby("scene", sort=False), 1):
         path = dataset.scene(str(name)).image

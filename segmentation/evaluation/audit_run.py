@@ -100,7 +100,15 @@ def audit_keys(run: Run, dataset: Dataset) -> dict[str, str]:
     """
     by_scene, known = judges(run), {scene.name: scene for scene in dataset.scenes}
     patches = run.patches if run.patches is not None else pd.DataFrame()
-    always = (VERSION, CONFIDENT, LEAST, RIM, str(run.folder.resolve()), run.patch_size, dataset.palette)
+    always: tuple[object, ...] = (
+        VERSION,
+        CONFIDENT,
+        LEAST,
+        RIM,
+        str(run.folder.resolve()),
+        run.patch_size,
+        dataset.palette,
+    )
     always += (dataset.stretch_for(run.stretch),)
     keys = {}
     for name, rows in patches.groupby("scene", sort=False):

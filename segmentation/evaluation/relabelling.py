@@ -128,8 +128,9 @@ def _corrected(scene: Scene, palette: Palette, change: np.ndarray, path: Path) -
     if change.shape != (image.height, image.width):
         change = resized(change, (image.height, image.width))
     place = TiffImagePlugin.ImageFileDirectory_v2()
-    for tag in set(PLACE_TAGS) & set(getattr(image, "tag_v2", ())):
-        place[tag] = image.tag_v2[tag]
+    tags = getattr(image, "tag_v2", {})
+    for tag in set(PLACE_TAGS) & set(tags):
+        place[tag] = tags[tag]
     plain = image.mode not in ("RGB", "RGBA", "LA", "La", "RGBa", "CMYK", "YCbCr", "P", "PA", "1") or (
         image.mode == "P" and encoding.raw
     )

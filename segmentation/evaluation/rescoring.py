@@ -79,8 +79,8 @@ def compare_truths(run: Run, matrices: np.ndarray) -> TwoTruths:
     values = [_scores(of.sum(0), palette) for of in (before, after)]
     rows = []
     for name in values[0]:
-        row = {"score": name, "before": values[0][name], "after": values[1][name]}
-        row["gain"] = row["after"] - row["before"]
+        before_score, after_score = (of[name] for of in values)
+        row = {"score": name, "before": before_score, "after": after_score, "gain": after_score - before_score}
         for prefix, of in zip(("before", "after"), intervals, strict=True):
             row |= _ends(prefix, (of.by_name | _named(of.iou)).get(name) if of else None)
         row |= _ends("gain", _gain(gains, name))
