@@ -197,7 +197,8 @@ def _regions(core: np.ndarray, truth: np.ndarray, seen: Contradiction, labelled:
         labels, count = ndimage.label(here, CONNECTIVITY)
         of_region = labels[rows - top, columns - left]
         sizes = np.bincount(of_region, minlength=count + 1)
-        certainty, evidence = np.full(count + 1, np.nan), sizes * 1.0
+        certainty: np.ndarray = np.full(count + 1, np.nan)
+        evidence: np.ndarray = sizes.astype(np.float64)
         if seen.confidence is not None and seen.margin is not None:
             total = np.bincount(of_region, seen.confidence.ravel()[of_pair].astype(np.float64), count + 1)
             certainty = total / np.maximum(sizes, 1)
