@@ -14,6 +14,7 @@ import tyro
 
 from segmentation.commands.adding import add
 from segmentation.commands.areas import areas, sample
+from segmentation.commands.auditing import audit, rescore
 from segmentation.commands.dashboard import dashboard
 from segmentation.commands.datasets import data, demo, download, pack
 from segmentation.commands.prediction import predict
@@ -31,6 +32,8 @@ COMMANDS: dict[str, Callable] = {
     "train": train,
     "evaluate": evaluate,
     "report": report,
+    "audit": audit,
+    "rescore": rescore,
     "add": add,
     "predict": predict,
     "sample": sample,

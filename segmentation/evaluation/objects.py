@@ -191,6 +191,25 @@ def _regions(
     return Regions(of_class, pixels[counts].astype(np.int64), ground, boxes, in_parts), labels
 
 
+def parts_of_pixels(patches: pd.DataFrame, shape: tuple[int, ...], size: int) -> np.ndarray:
+    """Return in which part each pixel of a scene is, (height, width) uint8 of `PART_CODES`.
+
+    Pixels beyond whole patches are in the scene's part if it has only one, and else in none, 0.
+
+    Args:
+        patches: The scene's, with ``row``, ``column`` and ``part``.
+        shape: (height, width) of the scene.
+        size: Side of a patch, in pixels.
+    """
+    codes = patches["part"].map(PART_CODES).to_numpy(np.uint8)
+    if len(set(codes)) == 1:
+        return np.full(shape, codes[0])
+    parts = np.zeros(shape, np.uint8)
+    for row, column, code in zip(patches["row"], patches["column"], codes, strict=True):
+        parts[row * size : (row + 1) * size, column * size : (column + 1) * size] = code
+    return parts
+
+
 class Outcomes(NamedTuple):
     """What became of the objects of one scene.
 

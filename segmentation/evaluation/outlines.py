@@ -59,8 +59,8 @@ def to_geojson(
     for name, rows in table.head(MOST).groupby("scene", sort=False):
         truth, predicted = read(str(name))
         shapes = [_shape(truth if row.side == TRUE else predicted, class_index, row) for row in rows.itertuples()]
-        system, placed = _placed(dataset.scene(str(name)).image, shapes)
-        for row, polygons in zip(rows.to_dict("records"), placed, strict=True):
+        system, coordinates = placed(dataset.scene(str(name)).image, shapes)
+        for row, polygons in zip(rows.to_dict("records"), coordinates, strict=True):
             properties = {key: None if value != value else value for key, value in row.items()}
             properties |= {"class": dataset.palette.names[class_index], "coordinates": system}
             geometry = {"type": "MultiPolygon", "coordinates": polygons}
@@ -76,8 +76,20 @@ def _shape(indices: np.ndarray, class_index: int, row: Any) -> list[dict]:  # no
     return [shape for shape, _ in rasterio.features.shapes(here.view(np.uint8), here, 4, transform)]
 
 
-def _placed(image: Path, shapes: list[list[dict]]) -> tuple[str, list[list]]:
-    """Return in which coordinates objects are given, and each one's polygons in them."""
+def placed(image: Path, shapes: list[list[dict]]) -> tuple[str, list[list]]:
+    """Return in which coordinates outlines are given, and each one's polygons in them.
+
+    Args:
+        image: The scene's, which may say where it lies.
+        shapes: Polygons of each object in the pixels of its scene, as GeoJSON's geometries.
+
+    Returns:
+        ``degrees``, ``pixels`` or the map's system, and the coordinates of each object's MultiPolygon.
+
+    Raises:
+        ImageFileError: If the image cannot be read.
+        StorageError: If part of a map has no longitude and latitude, though its border has.
+    """
     if image.suffix.lower() in RASTER_SUFFIXES:
         with Raster(image, patience=PATIENCE) as raster:
             if raster.transform is not None and raster.system:

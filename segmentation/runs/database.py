@@ -56,6 +56,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             conditions TEXT NOT NULL
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE region_verdict (
+            dataset TEXT NOT NULL,
+            scene TEXT NOT NULL,
+            labelled TEXT NOT NULL,
+            predicted TEXT NOT NULL,
+            first_row INTEGER NOT NULL,
+            first_column INTEGER NOT NULL,
+            end_row INTEGER NOT NULL,
+            end_column INTEGER NOT NULL,
+            verdict TEXT NOT NULL,
+            run TEXT NOT NULL,
+            reviewed TEXT NOT NULL,
+            PRIMARY KEY (dataset, scene, labelled, predicted, first_row, first_column, end_row, end_column)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 )
 """What makes each version of the file out of the one before, from an empty one on; ``user_version`` counts them.
 

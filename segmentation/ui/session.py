@@ -11,6 +11,7 @@ import streamlit as st
 from segmentation.data.encodings import Key
 from segmentation.data.recognition import Way
 from segmentation.runs.notes import RunNote
+from segmentation.runs.region_verdicts import Region
 
 KEY = "session"
 """Where Streamlit's session state holds the `Session`."""
@@ -66,6 +67,11 @@ class Session:
 
     report: Hashable = None
     """The mark of the report that was made last."""
+
+    region: Region | None = None
+    """The region of a label audit that is looked at."""
+    labels_compared: Path | None = None
+    """The folder of corrected masks that the gallery compares."""
 
     pictures: dict[str, Upload] = field(default_factory=dict)
     """The explorer's uploads by their role, image or mask."""

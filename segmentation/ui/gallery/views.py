@@ -6,6 +6,7 @@ from segmentation.ui.gallery.causes import causes
 from segmentation.ui.gallery.confusions import confusions
 from segmentation.ui.gallery.evaluated import EvaluatedRun
 from segmentation.ui.gallery.kinds import kinds
+from segmentation.ui.gallery.label_audit import label_audit
 from segmentation.ui.gallery.leak import leak
 from segmentation.ui.gallery.objects import objects
 from segmentation.ui.gallery.ranking import ranking
@@ -22,6 +23,7 @@ VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Causes": causes,
     "Slices": slices,
     "Suspect labels": suspects,
+    "Label audit": label_audit,
     "Thresholds": thresholds,
     "Two runs": two_runs,
     "Leak": leak,

@@ -6,7 +6,6 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from cachetools import LRUCache
 from PIL import Image
 
@@ -18,7 +17,7 @@ from segmentation.data.protocols import apply_void_policy
 from segmentation.data.raster import RASTER_SUFFIXES, Raster
 from segmentation.data.scenes import Dataset, file_marks
 from segmentation.errors import ImageFileError
-from segmentation.evaluation.objects import PART_CODES, SceneObjects, find_objects
+from segmentation.evaluation.objects import SceneObjects, find_objects, parts_of_pixels
 from segmentation.inference.options import SEAMLESS
 from segmentation.runs.recording import kept_path
 from segmentation.runs.run import PATCHES, Run
@@ -188,22 +187,3 @@ def _search(run: Run, dataset: Dataset, name: str) -> tuple[SceneObjects, np.nda
     patches = run.patches
     parts = None if patches is None else parts_of_pixels(patches[patches["scene"] == name], truth.shape, run.patch_size)
     return find_objects(truth, predicted, len(dataset.palette), parts, areas), predicted
-
-
-def parts_of_pixels(patches: pd.DataFrame, shape: tuple[int, ...], size: int) -> np.ndarray:
-    """Return in which part each pixel of a scene is, (height, width) uint8 of `PART_CODES`.
-
-    Pixels beyond whole patches are in the scene's part if it has only one, and else in none, 0.
-
-    Args:
-        patches: The scene's, with ``row``, ``column`` and ``part``.
-        shape: (height, width) of the scene.
-        size: Side of a patch, in pixels.
-    """
-    codes = patches["part"].map(PART_CODES).to_numpy(np.uint8)
-    if len(set(codes)) == 1:
-        return np.full(shape, codes[0])
-    parts = np.zeros(shape, np.uint8)
-    for row, column, code in zip(patches["row"], patches["column"], codes, strict=True):
-        parts[row * size : (row + 1) * size, column * size : (column + 1) * size] = code
-    return parts
