@@ -1,4 +1,4 @@
-"""What a network's encoder makes of a patch, as one vector: patches that look alike to it have vectors that are near."""
+"""What a network's encoder makes of a patch, as one vector: of patches that look alike to it these are near."""
 
 import math
 from collections.abc import Iterator
@@ -44,11 +44,11 @@ def encoder_of(network: Network) -> tuple[bytes, int, int]:
     """
     model, (height, width, _) = load_from_string(network.content), network.input_shape
     shapes = _shapes(model, height, width)
-    maps = {node.output[0]: node for node in model.graph.node if len(shapes[node.output[0]]) == 4}
+    # Where nodes are turned, channels come last: in the images, and in the probabilities.
+    maps = {node.output[0]: node for node in model.graph.node if node.op_type != "Transpose"}
     extents = {name: math.prod(shapes[name][2:]) for name in maps}
-    extents["images"] = height * width
-    smallest = next(name for name, extent in extents.items() if extent == min(extents.values()))
-    if smallest == "images" or extents[smallest] >= height * width:
+    smallest = min(extents, key=lambda name: extents[name])  # the first of them
+    if extents[smallest] >= height * width:
         raise NoEncoderError("no layer of its network is smaller than its images")
     before = maps[smallest].input[0]
     chosen = before if extents.get(before, height * width) < height * width else smallest

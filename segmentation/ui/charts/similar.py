@@ -11,6 +11,9 @@ from segmentation.ui.charts.style import QUIET, literal
 MOST_POINTS = 20_000
 """Points that are drawn: a browser is slow with more."""
 
+MOST_IN_SVG = 5_000
+"""Points of one trace that are drawn without WebGL, which not every browser has."""
+
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x", "star", "triangle-down")
 """What tells groups apart beside their colour."""
 
@@ -79,14 +82,22 @@ def patch_map(
         dragmode="lasso",
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
         showlegend=groups is not None,
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0, "itemsizing": "constant"},
+        legend={
+            "orientation": "h",
+            "yanchor": "bottom",
+            "y": 1.02,
+            "xanchor": "left",
+            "x": 0,
+            "itemsizing": "constant",
+        },
     )
     return figure
 
 
 def _add(figure: go.Figure, points: pd.DataFrame, name: str, **marker: object) -> None:
     """Add points that are selected by their patches' names."""
-    figure.add_scattergl(
+    draw = figure.add_scatter if len(points) <= MOST_IN_SVG else figure.add_scattergl
+    draw(
         x=points["x"],
         y=points["y"],
         name=name,
