@@ -60,11 +60,13 @@ def patch_map(
     if groups is None:
         _add(figure, points, "", color=points["mean_iou"], colorscale="Cividis", cmin=0, cmax=1, showscale=True)
         figure.data[0].marker.colorbar = {"title": "Mean IoU", "thickness": 12}
-    for place, group in enumerate(groups or ()):
-        of_group = points[points["group"] == group]
+    by_group = [points[points["group"] == group] for group in groups or ()]
+    for place in sorted(range(len(by_group)), key=lambda place: -len(by_group[place])):  # small ones lie above
+        of_group, group = by_group[place], (groups or ())[place]
         color = colors[place] if colors else GROUP_COLORS[place % len(GROUP_COLORS)]
         symbol = SYMBOLS[(place + place // len(GROUP_COLORS)) % len(SYMBOLS)]
         _add(figure, of_group, literal(group), color=color, symbol=symbol)
+        figure.data[-1].legendrank = place
     here = points[points["patch"].isin(marked)]
     figure.add_scatter(
         x=here["x"],

@@ -217,8 +217,8 @@ def _show_nearest(evaluated: EvaluatedRun, like: str) -> None:
         st.info(f"{said} Choose *Similar* on a card, or write a name such as {example} in the sidebar.")
         return
     embeddings = load_embeddings(evaluated.run, evaluated.dataset)
-    if embeddings is None:  # the cache has let them go
-        st.info("The embeddings are not in the cache any more: load the page again.", icon=":material/refresh:")
+    if embeddings is None:  # the map is kept, and they had to make room in the cache
+        _offer_embedding(evaluated, "the encoder again")
         return
     rows, distances = nearest(embeddings, int(places[0]))
     labels = {part: name for name, part in PARTS.items()}
