@@ -39,6 +39,7 @@ SECTIONS = (
     Section("Data sets of any size", ("growth",)),
     Section("Scenes", ("scenes",)),
     Section("Objects", ("objects",)),
+    Section("Embeddings", ("embedding",)),
     Section("Orthophotos", ("maps",)),
     Section("Engines", ("engines",)),
     Section("Training logs", ("logs",)),

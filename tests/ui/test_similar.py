@@ -1,7 +1,7 @@
 """Similar patches on the pages: computed on request, found from a card, listed across parts."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from segmentation.data.patches import load_patches
 from segmentation.inference.embedding import Embedder
 from segmentation.runs.run import Run
 from segmentation.ui.charts.similar import patch_map, sample_points
+from segmentation.ui.loaders import similar
 
 Open = Callable[..., AppTest]
 
@@ -28,15 +29,13 @@ def texts(at: AppTest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Nothing was embedded before."""
-    from segmentation.data.kept import KeptResults
-    from segmentation.ui.loaders import similar
-
-    fresh = KeptResults(tmp_path / "embeddings.sqlite", 1 << 20)
-    monkeypatch.setattr(similar, "_kept", lambda: fresh)
-    similar._embedded.clear()
-    similar._maps.clear()
+    monkeypatch.setenv("SEGMENTATION_CACHE", str(tmp_path / "cache"))
+    for remembered in (similar._kept.cache_clear, similar._embedded.clear, similar._maps.clear):
+        remembered()
+    yield
+    similar._kept.cache_clear()
 
 
 def test_patches_are_embedded_once_and_a_card_leads_to_its_like(open_on: Open, trained: object, run: Run) -> None:
