@@ -68,7 +68,7 @@ def main(data: Path | None = None) -> None:
         near.append(np.abs(shares[nearest(embeddings, place)[0]] - shares[place]).sum(1).mean() / 2)
         chance.append(np.abs(shares[rng.choice(len(shares), NEAREST)] - shares[place]).sum(1).mean() / 2)
     print(
-        f"\nThe {NEAREST} nearest patches differ from a patch by {np.mean(near):.2f} in their classes, as many at random "
+        f"\nThe {NEAREST} nearest patches differ from a patch by {np.mean(near):.2f} in classes, as many at random "
         f"by {np.mean(chance):.2f}."
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from segmentation.ui.charts.style import QUIET, literal
+from segmentation.ui.charts.style import QUIET, RUN_COLORS, WARM, literal
 
 MOST_POINTS = 20_000
 """Points that are drawn: a browser is slow with more."""
@@ -15,10 +15,7 @@ MOST_IN_SVG = 5_000
 """Points of one trace that are drawn without WebGL, which not every browser has."""
 
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x", "star", "triangle-down")
-"""What tells groups apart beside their colour."""
-
-GROUP_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8a8f94")
-"""Of Okabe and Ito, told apart by everybody; together with `SYMBOLS`, whose order goes round later, 64 groups."""
+"""What tells groups apart beside their colour: with `RUN_COLORS`, 48 of them."""
 
 
 def sample_points(strata: Sequence[str] | pd.Series, most: int = MOST_POINTS) -> np.ndarray:
@@ -53,7 +50,7 @@ def patch_map(
         points: With ``x``, ``y``, ``patch``, ``part`` and ``mean_iou``, and ``group`` where groups are given.
         shares: (2,) of the variance along x and y, 0–1.
         groups: What tells points apart, in the legend's order; without any it is their IoU.
-        colors: One a group; by default `GROUP_COLORS`.
+        colors: One a group; by default `RUN_COLORS`.
         marked: Names of patches to draw a ring around.
     """
     figure = go.Figure()
@@ -63,8 +60,8 @@ def patch_map(
     by_group = [points[points["group"] == group] for group in groups or ()]
     for place in sorted(range(len(by_group)), key=lambda place: -len(by_group[place])):  # small ones lie above
         of_group, group = by_group[place], (groups or ())[place]
-        color = colors[place] if colors else GROUP_COLORS[place % len(GROUP_COLORS)]
-        symbol = SYMBOLS[(place + place // len(GROUP_COLORS)) % len(SYMBOLS)]
+        color = colors[place] if colors else RUN_COLORS[place % len(RUN_COLORS)]
+        symbol = SYMBOLS[(place + place // len(RUN_COLORS)) % len(SYMBOLS)]
         _add(figure, of_group, literal(group), color=color, symbol=symbol)
         figure.data[-1].legendrank = place
     here = points[points["patch"].isin(marked)]
@@ -72,7 +69,7 @@ def patch_map(
         x=here["x"],
         y=here["y"],
         mode="markers",
-        marker={"symbol": "circle-open", "size": 15, "color": "#d55e00", "line": {"width": 3}},
+        marker={"symbol": "circle-open", "size": 15, "color": WARM, "line": {"width": 3}},
         hoverinfo="skip",
         showlegend=False,
     )
