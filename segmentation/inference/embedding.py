@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from onnx import ModelProto, TensorProto, helper, load_from_string, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, helper, load_from_string, numpy_helper, shape_inference
 
 from segmentation.data.stretch import COLORS
 from segmentation.errors import RunError
@@ -52,7 +52,8 @@ def encoder_of(network: Network) -> tuple[bytes, int, int]:
         raise NoEncoderError("no layer of its network is smaller than its images")
     before = maps[smallest].input[0]
     chosen = before if extents.get(before, height * width) < height * width else smallest
-    needed, nodes = {chosen}, []
+    needed: set[str] = {chosen}
+    nodes: list[NodeProto] = []
     for node in reversed(model.graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)
