@@ -40,6 +40,7 @@ SECTIONS = (
     Section("Scenes", ("scenes",)),
     Section("Objects", ("objects",)),
     Section("Label audit", ("audit",)),
+    Section("Embeddings", ("embedding",)),
     Section("Orthophotos", ("maps",)),
     Section("Engines", ("engines",)),
     Section("Training logs", ("logs",)),

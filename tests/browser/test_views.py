@@ -370,3 +370,31 @@ def test_a_threshold_is_counted_moved_by_keys_and_seen_in_the_explorer(
     main(page).get_by_role("link", name="Explore").first.click()
     expect(main(page).get_by_text("Thresholds in force: Building from 0.31")).to_be_visible()
     expect(page.get_by_role("slider", name="Threshold")).to_have_value("0.31")
+
+
+def test_similar_patches_are_computed_selected_and_found_from_a_card(
+    serve: Callable[..., str], demo: Dataset, open_page: Open, tmp_path: Path, scores: pd.DataFrame
+) -> None:
+    variables = {"SEGMENTATION_RUNS": str(tmp_path / "runs"), "SEGMENTATION_CACHE": str(tmp_path / "cache")}
+    address = serve(SEGMENTATION_DATA=str(demo.root), **variables)
+    page = open_page(f"{address}/Worst-case_gallery?view=Similar&run=demo-unet&color-by=Part")
+    page.get_by_role("button", name="Compute now").click()
+    plot = main(page).locator(".st-key-patch-map .js-plotly-plot .nsewdrag")
+    expect(plot).to_be_visible()
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98), (0.02, 0.03)]
+    page.mouse.move(box["x"] + box["width"] * corners[0][0], box["y"] + box["height"] * corners[0][1])
+    page.mouse.down()
+    for right, down in corners[1:]:
+        page.mouse.move(box["x"] + box["width"] * right, box["y"] + box["height"] * down, steps=4)
+    page.mouse.up()
+    expect(main(page).get_by_text(f"{len(scores)} of {len(scores)} patches")).to_be_visible()
+    worst = scores.loc[scores["mean_iou"].idxmin(), "patch"]
+    expect(main(page).locator("code").first).to_have_text(worst)
+    main(page).get_by_role("button", name="Similar", exact=True).first.click()
+    expect(main(page).get_by_text(f"The 24 patches most similar to {worst}")).to_be_visible()
+    expect(main(page).get_by_text(re.compile(r"^Distance 0\.\d{3}")).first).to_be_visible()
+    theirs = open_page(page.url)
+    expect(main(theirs).get_by_text(f"The 24 patches most similar to {worst}")).to_be_visible()
+    expect(theirs.get_by_role("radio", name="Part", exact=True)).to_have_attribute("aria-checked", "true")

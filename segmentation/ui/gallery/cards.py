@@ -25,6 +25,10 @@ from segmentation.ui.shell.words import code, in_classes, plain, score
 
 PATCHES_A_PAGE = 8
 
+SIMILAR, SHOWN, MORE, LIKE = "Similar", "similar-shown", "More like this", "like"
+"""The view of similar patches by its name, its widget that says what is shown there, its value for what is like a
+patch, and the widget with that patch's name."""
+
 
 def show_cards(
     evaluated: EvaluatedRun,
@@ -95,6 +99,15 @@ def show_card(
                 help="See it in its scene.",
             ):
                 _context(evaluated, row)
+            st.button(
+                "Similar",
+                key=f"similar-{row['patch']}",
+                icon=":material/hub:",
+                type="tertiary",
+                help="See the patches that look most like it to the network.",
+                on_click=_seek_similar,
+                args=(row["patch"],),
+            )
             st.page_link(
                 EXPLORER,
                 label="Explore",
@@ -124,6 +137,11 @@ def show_card(
     bold = facts.pop(ranked_by) if isinstance(ranked_by, str) else ranked_by(row)
     st.markdown(" · ".join([f"**{bold}**", *facts.values()]))
     st.caption(f"IoU: {shown}  \nBrightness {row['brightness']:.2f} · contrast {row['contrast']:.2f}")
+
+
+def _seek_similar(patch: str) -> None:
+    """Go to the patches most like one; a callback, before the widgets that say so are drawn."""
+    st.session_state.update({"view": SIMILAR, SHOWN: MORE, LIKE: patch})
 
 
 def _pixels(count: int, kind: str) -> str:

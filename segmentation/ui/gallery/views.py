@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from segmentation.ui.gallery.cards import SIMILAR
 from segmentation.ui.gallery.causes import causes
 from segmentation.ui.gallery.confusions import confusions
 from segmentation.ui.gallery.evaluated import EvaluatedRun
@@ -10,6 +11,7 @@ from segmentation.ui.gallery.label_audit import label_audit
 from segmentation.ui.gallery.leak import leak
 from segmentation.ui.gallery.objects import objects
 from segmentation.ui.gallery.ranking import ranking
+from segmentation.ui.gallery.similar import similar
 from segmentation.ui.gallery.slices import slices
 from segmentation.ui.gallery.suspects import suspects
 from segmentation.ui.gallery.thresholds import thresholds
@@ -22,6 +24,7 @@ VIEWS: dict[str, Callable[[EvaluatedRun], None]] = {
     "Objects": objects,
     "Causes": causes,
     "Slices": slices,
+    SIMILAR: similar,
     "Suspect labels": suspects,
     "Label audit": label_audit,
     "Thresholds": thresholds,
