@@ -17,9 +17,12 @@ PLACES = {
     # A widget's value can only be set before the widget is drawn.
     ("browser/open_scene.py", "open_scene"),
     ("explorer/random_patches.py", "_set_seed"),
+    ("gallery/cards.py", "_seek_similar"),
     ("gallery/confusions.py", "_follow_cell"),
     ("gallery/filters.py", "_rank_by_class"),
+    ("gallery/headlines.py", "_show"),
     ("gallery/saved_slices.py", "_remove"),
+    ("gallery/similar.py", "_show_selected"),
     ("gallery/slices.py", "_follow_row"),
     ("gallery/thresholds.py", "_begin_at_default"),
     ("gallery/thresholds.py", "_go_to"),
@@ -30,6 +33,8 @@ PLACES = {
     # The second run is chosen in a view, and named in the report above it.
     ("gallery/report.py", "_compared"),
     # A callback learns of its widget's value nowhere else.
+    ("gallery/label_audit.py", "_pick"),
+    ("gallery/similar.py", "_follow_selection"),
     ("monitor/logs.py", "_drop_removed"),
     ("shell/address_bar.py", "follow_choice"),
     # Whether a widget was drawn before; the switch of the colours, which all pages have.

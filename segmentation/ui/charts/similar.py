@@ -79,7 +79,7 @@ def patch_map(
         yaxis={"title": titles[1], "zeroline": False},
         height=520,
         dragmode="lasso",
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        margin={"l": 10, "r": 10, "t": 40, "b": 10},  # above: the colour bar's title, or the legend
         showlegend=groups is not None,
         legend={
             "orientation": "h",

@@ -321,7 +321,7 @@ def _list(shown: pd.DataFrame, listed: pd.DataFrame, regions: list[Region]) -> N
     st.dataframe(
         shown[columns].assign(
             part=shown["part"].map(names).fillna("–"),
-            verdict=shown["verdict"].map({key: name for key, (name, _) in KEYS.items()}).fillna(""),
+            verdict=shown["verdict"].str.capitalize(),
         ),
         hide_index=True,
         height=300,
@@ -329,7 +329,7 @@ def _list(shown: pd.DataFrame, listed: pd.DataFrame, regions: list[Region]) -> N
         on_select=lambda: _pick(regions),
         selection_mode="single-row",
         column_config={
-            "verdict": "Verdict",
+            "verdict": st.column_config.TextColumn("Verdict", help="What people judged the label to be."),
             "labelled": "Labelled",
             "predicted": "Predicted",
             "pixels": st.column_config.NumberColumn("Pixels", format="localized"),

@@ -27,13 +27,15 @@ from segmentation.ui.gallery.filters import (
     choose_patches,
     hidden_line,
 )
+from segmentation.ui.gallery.headlines import headlines
 from segmentation.ui.shell.pages import BROWSER, EXPLORER, looking_at
 from segmentation.ui.shell.words import plain
 
 
 def ranking(evaluated: EvaluatedRun) -> None:
-    """Show patches, scenes or tiles in the order of a score."""
+    """Show what matters most, then patches, scenes or tiles in the order of a score."""
     run = evaluated.run
+    headlines(evaluated)
     table, filters = choose_patches(evaluated)
     st.sidebar.subheader("View", anchor=False)
     unit = st.sidebar.segmented_control(

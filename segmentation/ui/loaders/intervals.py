@@ -1,6 +1,7 @@
-"""The intervals of runs' scores, of what one gains on another, and of what a split leaks, computed once."""
+"""What scores tell: their intervals, what one run gains on another, what leaks, what matters; computed once."""
 
 from segmentation.evaluation.gains import gains_between, intervals_of
+from segmentation.evaluation.headlines import Headline, find_headlines
 from segmentation.evaluation.leak import Leak, compare_parts, find_leak
 from segmentation.intervals import Gain, Intervals
 from segmentation.runs.run import PATCHES, Run
@@ -44,6 +45,12 @@ def load_comparison(run: Run, other: Run) -> dict[str, Gain]:
     return _comparison(run, other, (mark, other_mark)) if mark and other_mark else {}
 
 
+def load_headlines(run: Run) -> list[Headline]:
+    """Return what matters most about a run, as `find_headlines`; nothing if it cannot be told."""
+    mark = patches_mark(run)
+    return _headlines(run, mark) if mark else []
+
+
 def patches_mark(run: Run) -> Mark | None:
     """Return what tells a run's scored patches from others, and from those of an earlier evaluation; None of none."""
     try:
@@ -70,6 +77,13 @@ def _leak(run: Run, mark: Mark) -> Leak | None:
     if run.patches is None or run.palette is None or run.confusion_matrices is None:
         return None
     return find_leak(run.patches, run.confusion_matrices, run.palette, run.patch_size)
+
+
+@remembered(256, key=lambda run, mark: mark)
+def _headlines(run: Run, mark: Mark) -> list[Headline]:
+    if run.patches is None or run.palette is None or run.confusion_matrices is None:
+        return []
+    return find_headlines(run.patches, run.confusion_matrices, run.palette)
 
 
 @remembered(256, key=lambda run, other, marks: marks)
