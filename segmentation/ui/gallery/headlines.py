@@ -14,8 +14,7 @@ TO_DO = {
     "two classes meet.",
     Subject.CONFIDENCE: "Its confidence does not warn of them: check their labels first, and trust no threshold on it.",
     Subject.PLACE: "Label more scenes like it, and train with them.",
-    Subject.PARTS: "It has learnt its scenes by heart so far: more scenes or stronger augmentation will help, longer "
-    "training will not.",
+    Subject.PARTS: "More scenes or stronger augmentation can close that gap, longer training only widens it.",
 }
 """What to do about each subject."""
 
@@ -34,12 +33,13 @@ def headlines(evaluated: EvaluatedRun) -> None:
             "Objects, kinds of error and slices look further into the reasons.",
         )
         for number, headline in enumerate(found):
-            row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
-            row.markdown(f"{_sentence(headline)} {TO_DO[headline.subject]}", width="stretch")
-            row.button(
-                "See them",
+            said, way = st.columns([5, 1], vertical_alignment="center")
+            said.markdown(f"{_sentence(headline)} {TO_DO[headline.subject]}")
+            way.button(
+                "Show",
                 key=f"headline-{number}",
                 type="tertiary",
+                width="stretch",
                 icon=":material/arrow_forward:",
                 icon_position="right",
                 help="Show the patches that this is about.",
