@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -97,7 +98,8 @@ def look_at(source: Source, name: str | None = None) -> MaskLook:
     hidden = 0 if transparent is None else int(np.count_nonzero(transparent))
     size = image.height, image.width
     if transparent is None and image.mode in ("RGB", "P"):
-        exactly = cast("list[tuple[int, Color]] | None", image.convert("RGB").getcolors(MOST_COLORS))
+        colored = image if image.mode == "RGB" else image.convert("RGB")  # which copies
+        exactly = cast("list[tuple[int, Color]] | None", colored.getcolors(MOST_COLORS))
         if exactly is not None:  # as nearly always
             return _look_of({color: count for count, color in exactly}, table, indices, size)
     deep = image.mode.startswith(("I", "F"))
@@ -194,10 +196,7 @@ def looks(paths: list[Path]) -> list[MaskLook]:
     """
     paths, found, pixels = sorted(paths), [], 0
     order = sorted(range(len(paths)), key=lambda place: (_spread(place), place))[:MOST_MASKS]
-    for place in order:
-        seen = None
-        with suppress(ImageFileError):  # it has just gone
-            seen = _look_if_readable(paths[place])
+    for seen in _in_turn([paths[place] for place in order]):
         if seen is None:
             continue
         found.append(seen)
@@ -209,6 +208,22 @@ def looks(paths: list[Path]) -> list[MaskLook]:
 
 SAMPLE, LEAST_MASKS, MOST_MASKS = 24_000_000, 4, 256
 """Pixels of masks that are looked at, and masks."""
+
+AT_ONCE = 2
+"""Masks that are decoded at once, which Pillow does on as many cores: the first page waits for it."""
+
+
+def _in_turn(paths: list[Path]) -> Iterator[MaskLook | None]:
+    """Yield what each mask holds, in their order; None of one that cannot be read. Few are read beyond the last one."""
+
+    def look(path: Path) -> MaskLook | None:
+        with suppress(ImageFileError):  # it has just gone
+            return _look_if_readable(path)
+        return None
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for first in range(0, len(paths), AT_ONCE):
+            yield from pool.map(look, paths[first : first + AT_ONCE])
 
 
 def _spread(place: int) -> int:
