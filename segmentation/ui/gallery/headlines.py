@@ -69,7 +69,7 @@ def _sentence(headline: Headline) -> str:
 
 def _show(headline: Headline) -> None:
     """Show the patches that a headline is about; a callback, before the widgets that choose them are drawn."""
-    chosen = {"part": "Held out", "tile": [], "class": None}
+    chosen: dict[str, object] = {"part": "Held out", "tile": [], "class": None}
     if headline.subject is Subject.CONFUSION:
         true, predicted = headline.names
         chosen |= {"view": "Confusions", "true": true, "taken": predicted}
