@@ -175,7 +175,7 @@ def test_a_large_scene_is_predicted_when_asked_for_and_may_be_cancelled(
     settle(page)
     expect(page.locator("[data-testid=stMetric]")).to_have_count(0)
     page.get_by_role("button", name="Run prediction").click()
-    expect(page.locator("[data-testid=stMetric]").first).to_be_visible()
+    expect(page.locator("[data-testid=stMetric]").first).to_be_visible(timeout=240_000)  # of tens of megapixels
     settle(page)
     assert 0 < float(metric(page, "Accuracy").rstrip("%")) <= 100
     expect(page.get_by_role("button", name="Show it without prediction")).to_be_visible()
